@@ -1,0 +1,63 @@
+"""The owner's settings: one frozen dataclass, read from `config.toml`, each with a user who would change it."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from secondme.errors import ConfigError
+from secondme.paths import config_file
+
+DEFAULT_MODEL = "smollm2-135m-instruct"
+DEFAULT_EMBEDDER = "all-minilm-l6-v2"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings with their defaults.
+
+    model: manifest name of the language model, or a path to a GGUF file.
+    embedder: manifest name of the embedding model, or a path to a GGUF file.
+    context_tokens: context length; 0 means what the model was trained for, within memory.
+    threads: threads for the models; 0 means one per usable core.
+    gpu_layers: layers kept on the GPU when the build has one; -1 means all.
+    max_file_mb: larger files are skipped, with their reason.
+    theme: Textual theme of the terminal app.
+    """
+
+    model: str = DEFAULT_MODEL
+    embedder: str = DEFAULT_EMBEDDER
+    context_tokens: int = 0
+    threads: int = 0
+    gpu_layers: int = -1
+    max_file_mb: int = 64
+    theme: str = "textual-dark"
+
+
+def load_config(path: Path | None = None) -> Config:
+    """Read the settings; a missing file gives the defaults. Raises ConfigError for anything that is not a setting."""
+    path = path or config_file()
+    try:
+        with path.open("rb") as file:
+            table = tomllib.load(file)
+    except FileNotFoundError:
+        return Config()
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", hint="correct the line, or delete the file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read", hint="check its permissions and encoding") from error
+    return replace(Config(), **_checked(table, path))
+
+
+def _checked(table: dict[str, Any], path: Path) -> dict[str, Any]:
+    kinds = {f.name: type(getattr(Config(), f.name)) for f in fields(Config)}
+    for name, value in table.items():
+        if name not in kinds:
+            raise ConfigError(f"{path}: unknown setting {name}", hint=f"settings are: {', '.join(sorted(kinds))}")
+        if type(value) is not kinds[name]:
+            raise ConfigError(f"{path}: {name} must be of type {kinds[name].__name__}", hint="correct the value")
+        if isinstance(value, int) and value < (-1 if name == "gpu_layers" else 0):
+            raise ConfigError(f"{path}: {name} must not be negative", hint="correct the value")
+    return table

@@ -1,0 +1,60 @@
+"""Where things live on this machine.
+
+`SECONDME_HOME` moves everything below one folder (tests and portable installs); otherwise each platform's own places.
+Data, the encrypted store and keyslots, is apart from models and caches, so that it can be backed up alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+APP = "secondme"
+
+
+def _home_override() -> Path | None:
+    value = os.environ.get("SECONDME_HOME")
+    return Path(value).expanduser().absolute() if value else None
+
+
+def _base(xdg: str, fallback: str, mac: str) -> Path:
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / mac / APP
+    if sys.platform == "win32":
+        root = os.environ.get("LOCALAPPDATA")
+        return (Path(root) if root else Path.home() / "AppData" / "Local") / APP / mac
+    value = os.environ.get(xdg, "")
+    # The XDG base directory specification says to ignore relative values.
+    root_path = Path(value) if Path(value).is_absolute() else Path.home() / fallback
+    return root_path / APP
+
+
+def data_dir() -> Path:
+    """The folder of the encrypted store and its keyslots."""
+    home = _home_override()
+    return home / "data" if home else _base("XDG_DATA_HOME", ".local/share", "Application Support")
+
+
+def config_file() -> Path:
+    """The owner's settings, TOML; it need not exist."""
+    home = _home_override()
+    return (home / "config" if home else _base("XDG_CONFIG_HOME", ".config", "Preferences")) / "config.toml"
+
+
+def cache_dir() -> Path:
+    """What can be had again: models, partial downloads, built wheels."""
+    home = _home_override()
+    return home / "cache" if home else _base("XDG_CACHE_HOME", ".cache", "Caches")
+
+
+def models_dir() -> Path:
+    """Model files; `SECONDME_MODELS` shares one folder between several homes."""
+    value = os.environ.get("SECONDME_MODELS")
+    return Path(value).expanduser().absolute() if value else cache_dir() / "models"
+
+
+def private_dir(path: Path) -> Path:
+    """Create `path` readable by its owner alone, and return it."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path

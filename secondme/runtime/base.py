@@ -1,0 +1,141 @@
+"""The two protocols every backend implements, and the values they exchange.
+
+Both have two real implementations each: llama.cpp (`llama.py`) and the built-in ones for tests (`echo.py`).
+All methods are synchronous and thread-safe by an internal lock; streaming is by generators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondme.types import CancelCheck, ContextUsage, Message, PrefillProgress, never_cancelled
+
+FloatMatrix = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a loaded model is. `fingerprint` is the sha256 of its weights file (hex)."""
+
+    name: str
+    fingerprint: str
+    backend: str
+    n_ctx: int
+    n_ctx_train: int
+    n_vocab: int
+    kv_bytes_per_token: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen. `temperature` 0 is greedy; `seed` makes the rest repeatable."""
+
+    max_tokens: int = 512
+    temperature: float = 0.0
+    top_p: float = 0.95
+    top_k: int = 40
+    min_p: float = 0.05
+    repeat_penalty: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedText:
+    """Text that became final with one token; may be empty while a character is incomplete."""
+
+    token: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeEnd:
+    """Last event of a decode."""
+
+    reason: Literal["end", "stop", "length", "cancelled", "context"]
+    n_tokens: int
+
+
+class Generator(Protocol):
+    """A language model with one KV cache.
+
+    The cache holds the tokens of `cached_tokens`; `prefill` keeps the longest common prefix and evaluates the rest.
+    """
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    @property
+    def cached_tokens(self) -> tuple[int, ...]:
+        """Tokens whose keys and values are in the cache, in order."""
+        ...
+
+    @property
+    def usage(self) -> ContextUsage: ...
+
+    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
+        """Token ids of `text`. Only with `special` do names such as `<|im_end|>` become control tokens."""
+        ...
+
+    def detokenize(self, tokens: Sequence[int]) -> str: ...
+
+    def chat_tokens(self, messages: Sequence[Message]) -> list[int]:
+        """Render the model's chat template, open for the assistant's turn. Control tokens in contents stay text.
+
+        Raises ModelError if the model has no usable template.
+        """
+        ...
+
+    def prefill(self, tokens: Sequence[int], *, cancelled: CancelCheck = never_cancelled) -> Iterator[PrefillProgress]:
+        """Bring the cache to `tokens`. Raises ContextOverflow before any work, Cancelled within one block."""
+        ...
+
+    def decode(
+        self, sampling: Sampling, *, cancelled: CancelCheck = never_cancelled
+    ) -> Iterator[DecodedText | DecodeEnd]:
+        """Continue from the cache token by token; ends with one DecodeEnd. Cancelled within one token."""
+        ...
+
+    def save_state(self) -> bytes:
+        """The KV cache with its tokens, for `load_state` of the same model and build."""
+        ...
+
+    def load_state(self, state: bytes) -> None:
+        """Replace the cache. Raises ModelError if the state is damaged or belongs to another model or build."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies weights, pooling and version: vectors of different fingerprints cannot be compared."""
+        ...
+
+    @property
+    def n_dims(self) -> int: ...
+
+    @property
+    def n_ctx(self) -> int:
+        """Longest text in tokens, the special ones included."""
+        ...
+
+    def count_tokens(self, text: str) -> int: ...
+
+    def embed(self, texts: Sequence[str], *, cancelled: CancelCheck = never_cancelled) -> FloatMatrix:
+        """Return float32 [len(texts), n_dims], rows of length 1.
+
+        Raises ContextOverflow for a text longer than `n_ctx` (nothing is truncated) and Cancelled between batches.
+        """
+        ...
+
+    def close(self) -> None: ...

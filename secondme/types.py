@@ -1,0 +1,396 @@
+"""The values that pass between rooms: frozen dataclasses and the events the spine functions yield.
+
+Standard library only, so that every room may import it. Vectors travel beside these as NumPy arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+CancelCheck = Callable[[], bool]
+"""Returns True once the owner asked to stop; polled at least once a token, a file or a block."""
+
+
+def never_cancelled() -> bool:
+    """The CancelCheck of work that nobody can stop."""
+    return False
+
+
+class Trust(StrEnum):
+    """Where a text came from, most trusted first."""
+
+    OWNER = "owner"
+    CONVERSATION = "conversation"
+    DOCUMENT = "document"
+    IMPORTED = "imported"
+
+
+# Documents -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading and where its section starts."""
+
+    byte_start: int
+    level: int
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageStart:
+    """First byte of a page in the document's text."""
+
+    byte_start: int
+    page: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed file.
+
+    `text` is the whole text; all offsets in this module are byte offsets into its UTF-8 encoding. For files that are
+    UTF-8 text already (without a byte-order mark) these are the offsets in the file itself.
+    """
+
+    text: str
+    media_type: str
+    title: str
+    headings: tuple[Heading, ...] = ()
+    pages: tuple[PageStart, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a document. A document's chunks tile its text: joined, they are the text again."""
+
+    ordinal: int
+    text: str
+    byte_start: int
+    byte_end: int
+    line_start: int
+    line_end: int
+    page: int | None
+    heading_path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """What tells cheaply whether a file may have changed. Times in nanoseconds, sizes in bytes."""
+
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """What is recorded of an ingested file beside its chunks."""
+
+    path: str
+    project: str
+    media_type: str
+    title: str
+    content_hash: bytes
+    stamp: FileStamp
+    trust: Trust = Trust.DOCUMENT
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSource:
+    """A source as the store holds it. `skip_reason` is set, and `n_chunks` is 0, for a file that was left out."""
+
+    id: int
+    path: str
+    project: str
+    media_type: str
+    title: str
+    content_hash: bytes
+    stamp: FileStamp
+    trust: Trust
+    n_chunks: int
+    ingested_at: float
+    skip_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk with where it came from."""
+
+    id: int
+    source_id: int
+    path: str
+    project: str
+    title: str
+    media_type: str
+    trust: Trust
+    chunk: Chunk
+
+
+# Ingest events -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ScanProgress:
+    """Files found so far, while folders are walked."""
+
+    n_files: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileStarted:
+    path: str
+    n_done: int
+    n_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileProgress:
+    """Chunks embedded so far of the file under way."""
+
+    path: str
+    n_chunks_done: int
+    n_chunks_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileStored:
+    """The file is in memory: acknowledged, and safe from kill -9 and power loss."""
+
+    path: str
+    n_chunks: int
+    n_done: int
+    n_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileUnchanged:
+    path: str
+    n_done: int
+    n_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileSkipped:
+    """The file was left out; the rest goes on. `hint` may be empty."""
+
+    path: str
+    reason: str
+    hint: str
+    n_done: int
+    n_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileRemoved:
+    """The file is gone from the disk, so it is gone from memory."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileRenamed:
+    """The same content under a new path; nothing was embedded again."""
+
+    old_path: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class IngestDone:
+    """The last event. Seconds are wall time."""
+
+    n_stored: int
+    n_unchanged: int
+    n_skipped: int
+    n_removed: int
+    n_chunks: int
+    n_bytes: int
+    elapsed_s: float
+    embed_s: float
+
+
+IngestEvent = (
+    ScanProgress
+    | FileStarted
+    | FileProgress
+    | FileStored
+    | FileUnchanged
+    | FileSkipped
+    | FileRemoved
+    | FileRenamed
+    | IngestDone
+)
+
+# Recall and chat -----------------------------------------------------------------------------------------------
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn as the chat template sees it."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A recalled chunk; `score` is comparable within one answer only."""
+
+    chunk: StoredChunk
+    score: float
+    text_rank: int | None
+    vector_rank: int | None
+    similarity: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """What `[n]` in an answer points to.
+
+    `quote` is the sentence of the stored text that bears on the question, at [`quote_start`, `quote_end`) of the
+    source's text in bytes, on line `quote_line`. `marked` tells whether `[n]` stands in the answer's own text.
+    """
+
+    n: int
+    chunk_id: int
+    path: str
+    title: str
+    project: str
+    page: int | None
+    line_start: int
+    line_end: int
+    byte_start: int
+    byte_end: int
+    heading_path: tuple[str, ...]
+    text: str
+    quote: str
+    quote_start: int
+    quote_end: int
+    quote_line: int
+    score: float
+    marked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ContextUsage:
+    """The context meter: exact token counts, not estimates."""
+
+    n_used: int
+    n_context: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where an answer's time went, in seconds."""
+
+    recall_s: float
+    prefill_s: float
+    decode_s: float
+    first_token_s: float
+    n_prompt_tokens: int
+    n_cached_tokens: int
+    n_answer_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """First event of an answer: what will be read."""
+
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the owner should know, such as passages or turns that did not fit into the context."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillProgress:
+    n_done: int
+    n_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenText:
+    """Text to append to the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Last event of an answer. `text` is the whole answer with its marks.
+
+    `found` is False when memory holds nothing about the question. `stopped` is why decoding ended.
+    """
+
+    text: str
+    citations: tuple[Citation, ...]
+    found: bool
+    stopped: Literal["end", "length", "cancelled", "nothing"]
+    usage: ContextUsage
+    timings: Timings
+
+
+AnswerEvent = Recalled | Notice | PrefillProgress | TokenText | Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    id: int
+    title: str
+    project: str
+    created_at: float
+    updated_at: float
+    n_turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A stored turn; `citations` as they were when the answer was given."""
+
+    id: int
+    conversation_id: int
+    role: Role
+    text: str
+    created_at: float
+    citations: tuple[Citation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedFolder:
+    """A folder the owner dropped. `watch` tells whether it is kept in step with the disk."""
+
+    path: str
+    project: str
+    watch: bool
+    added_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    n_sources: int
+    n_skipped: int
+    n_chunks: int
+    n_vectors: int
+    n_conversations: int
+    n_turns: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of `secondme doctor`."""
+
+    name: str
+    status: Literal["ok", "warning", "failed"]
+    detail: str
+    remedy: str = ""

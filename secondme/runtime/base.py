@@ -46,9 +46,15 @@ class Sampling:
     stop: tuple[str, ...] = ()
 
 
+EndReason = Literal["end", "stop", "length", "cancelled", "context"]
+
+
 @dataclass(frozen=True, slots=True)
 class DecodedText:
-    """Text that became final with one token; may be empty while a character is incomplete."""
+    """Text that became final with one token; may be empty while a character is incomplete.
+
+    `token` is -1 where the decode ends and text that was held back comes out.
+    """
 
     token: int
     text: str
@@ -58,7 +64,7 @@ class DecodedText:
 class DecodeEnd:
     """Last event of a decode."""
 
-    reason: Literal["end", "stop", "length", "cancelled", "context"]
+    reason: EndReason
     n_tokens: int
 
 

@@ -1,0 +1,266 @@
+"""A generator and an embedder without weights, for tests and for trying the program before a model is there.
+
+They are real implementations of the protocols, not mocks: tokens, context limit, cache, template and state behave as
+with llama.cpp, and every answer follows from the cached tokens alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from secondme.errors import Cancelled, ContextOverflow, ModelError
+from secondme.runtime.base import DecodedText, DecodeEnd, EndReason, FloatMatrix, ModelInfo, Sampling
+from secondme.runtime.state import open_state, seal_state
+from secondme.runtime.stream import NO_TOKEN, TextStream, common_prefix
+from secondme.types import CancelCheck, ContextUsage, Message, PrefillProgress, never_cancelled
+
+_BLOCK = 64
+_CONTROLS = ("<|start|>", "<|end|>")
+# A token is one to three bytes: numbered by length, then by value, then the control tokens.
+_FIRST_OF_LENGTH = {1: 0, 2: 256, 3: 256 + 65536}
+_START = 256 + 65536 + 16777216
+_END = _START + 1
+_N_VOCAB = _END + 1
+_PIECES = re.compile(rb" [^ \n]{0,2}|[^ \n]{1,3}|\n")
+_HASH_N_CTX = 256
+_HASH_TOKENS = re.compile(r"\w{1,6}|[^\w\s]")
+_CONTROL_SPLIT = re.compile("(" + "|".join(re.escape(name) for name in _CONTROLS) + ")")
+
+
+class EchoGenerator:
+    """Answers `echo:` and the last line of the last user message, and marks `[1]` if the prompt has that mark.
+
+    With a temperature the words are rotated by the seed. A cache that no chat template made is continued for ever
+    with its own tokens.
+    """
+
+    def __init__(self, n_ctx: int = 4096) -> None:
+        self._n_ctx = n_ctx
+        self._cache: list[int] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def info(self) -> ModelInfo:
+        return ModelInfo(
+            name="echo",
+            fingerprint=hashlib.sha256(b"secondme echo 1").hexdigest(),
+            backend="echo",
+            n_ctx=self._n_ctx,
+            n_ctx_train=self._n_ctx,
+            n_vocab=_N_VOCAB,
+            kv_bytes_per_token=4,
+            device="cpu",
+        )
+
+    @property
+    def cached_tokens(self) -> tuple[int, ...]:
+        return tuple(self._cache)
+
+    @property
+    def usage(self) -> ContextUsage:
+        return ContextUsage(n_used=len(self._cache), n_context=self._n_ctx)
+
+    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
+        if not special:
+            return [_token(piece) for piece in _PIECES.findall(text.encode("utf-8", "replace"))]
+        tokens: list[int] = []
+        for part in _CONTROL_SPLIT.split(text):
+            tokens += [_START + _CONTROLS.index(part)] if part in _CONTROLS else self.tokenize(part)
+        return tokens
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        return b"".join(_piece(token) for token in tokens).decode("utf-8", "replace")
+
+    def chat_tokens(self, messages: Sequence[Message]) -> list[int]:
+        tokens: list[int] = []
+        for message in messages:
+            tokens += [_START, *self.tokenize(f"{message.role}\n{message.content}"), _END]
+        return [*tokens, _START, *self.tokenize("assistant\n")]
+
+    def prefill(self, tokens: Sequence[int], *, cancelled: CancelCheck = never_cancelled) -> Iterator[PrefillProgress]:
+        self._check_open()
+        if len(tokens) > self._n_ctx:
+            raise ContextOverflow(
+                f"{len(tokens)} tokens do not fit into the context of {self._n_ctx}",
+                hint="ask for less at once, or set a larger context_tokens",
+            )
+        return self._prefill(list(tokens), cancelled)
+
+    def _prefill(self, tokens: list[int], cancelled: CancelCheck) -> Iterator[PrefillProgress]:
+        with self._lock:
+            del self._cache[common_prefix(self._cache, tokens) :]
+        yield PrefillProgress(len(self._cache), len(tokens))
+        while len(self._cache) < len(tokens):
+            if cancelled():
+                raise Cancelled("reading was stopped")
+            with self._lock:
+                self._check_open()
+                n_done = len(self._cache)
+                self._cache += tokens[n_done : n_done + _BLOCK]
+            yield PrefillProgress(len(self._cache), len(tokens))
+
+    def decode(
+        self, sampling: Sampling, *, cancelled: CancelCheck = never_cancelled
+    ) -> Iterator[DecodedText | DecodeEnd]:
+        self._check_open()
+        if not self._cache:
+            raise ModelError("there is nothing to continue from", hint="prefill a prompt first")
+        return self._decode(sampling, cancelled)
+
+    def _decode(self, sampling: Sampling, cancelled: CancelCheck) -> Iterator[DecodedText | DecodeEnd]:
+        stream = TextStream(sampling.stop)
+        n_tokens = 0
+        while (reason := self._end_reason(n_tokens, sampling, cancelled)) is None:
+            with self._lock:
+                self._check_open()
+                token = self._next_token(sampling)
+                if token == _END:
+                    reason = "end"
+                    break
+                self._cache.append(token)
+            n_tokens += 1
+            yield DecodedText(token=token, text=stream.feed(_piece(token)))
+            if stream.stopped:
+                reason = "stop"
+                break
+        if held := stream.flush():
+            yield DecodedText(token=NO_TOKEN, text=held)
+        yield DecodeEnd(reason=reason, n_tokens=n_tokens)
+
+    def save_state(self) -> bytes:
+        with self._lock:
+            self._check_open()
+            return seal_state(self._identity(), self._cache, b"")
+
+    def load_state(self, state: bytes) -> None:
+        with self._lock:
+            self._check_open()
+            tokens, payload = open_state(self._identity(), state)
+            if len(payload) or not all(0 <= token < _N_VOCAB for token in tokens):
+                raise ModelError("the saved cache is damaged", hint="nothing is lost: the text is read again")
+            if len(tokens) > self._n_ctx:
+                raise ContextOverflow(
+                    f"the saved cache holds {len(tokens)} tokens, the context {self._n_ctx}",
+                    hint="set a larger context_tokens",
+                )
+            self._cache = tokens
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._cache = []
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ModelError("the model is closed", hint="load it again")
+
+    def _identity(self) -> dict[str, str]:
+        return {"model": self.info.fingerprint, "build": "echo 1"}
+
+    def _end_reason(self, n_tokens: int, sampling: Sampling, cancelled: CancelCheck) -> EndReason | None:
+        if cancelled():
+            return "cancelled"
+        if n_tokens >= sampling.max_tokens:
+            return "length"
+        return "context" if len(self._cache) >= self._n_ctx else None
+
+    def _next_token(self, sampling: Sampling) -> int:
+        if _START not in self._cache:
+            shift = sampling.seed if sampling.temperature > 0 else 0
+            return self._cache[(len(self._cache) // 2 + shift) % len(self._cache)]
+        last_start = len(self._cache) - 1 - self._cache[::-1].index(_START)
+        n_role = len(self.tokenize("assistant\n"))
+        reply = self._cache[last_start + 1 + n_role :]
+        answer = self.tokenize(self._answer(self._cache[:last_start], sampling))
+        return answer[len(reply)] if answer[: len(reply)] == reply and len(reply) < len(answer) else _END
+
+    def _answer(self, prompt: Sequence[int], sampling: Sampling) -> str:
+        text = self.detokenize(prompt)
+        turns = text.split(_CONTROLS[0])
+        last_user = next((turn for turn in reversed(turns) if turn.startswith("user\n")), "user\n")
+        lines = [line.strip() for line in last_user.removeprefix("user\n").removesuffix(_CONTROLS[1]).splitlines()]
+        words = next((line for line in reversed(lines) if line), "nothing").split()
+        if sampling.temperature > 0:
+            turn = sampling.seed % len(words)
+            words = words[turn:] + words[:turn]
+        return "echo: " + " ".join(words) + (" [1]" if "[1]" in text else "")
+
+
+class HashEmbedder:
+    """Hashed words and character trigrams: texts that share words and stems lie close, others are nearly orthogonal."""
+
+    def __init__(self, n_dims: int = 384) -> None:
+        self._n_dims = n_dims
+        self._closed = False
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(f"secondme hash embedder 1 {self._n_dims}".encode()).hexdigest()
+
+    @property
+    def n_dims(self) -> int:
+        return self._n_dims
+
+    @property
+    def n_ctx(self) -> int:
+        return _HASH_N_CTX
+
+    def count_tokens(self, text: str) -> int:
+        return 2 + sum(1 for _ in _HASH_TOKENS.finditer(text))
+
+    def embed(self, texts: Sequence[str], *, cancelled: CancelCheck = never_cancelled) -> FloatMatrix:
+        if self._closed:
+            raise ModelError("the model is closed", hint="load it again")
+        for text in texts:
+            if (n_tokens := self.count_tokens(text)) > self.n_ctx:
+                raise ContextOverflow(
+                    f"a text of {n_tokens} tokens is longer than the {self.n_ctx} the embedding model reads",
+                    hint="split it into smaller pieces",
+                )
+        vectors = np.zeros((len(texts), self._n_dims), np.float32)
+        for row, text in zip(vectors, texts, strict=True):
+            if cancelled():
+                raise Cancelled("embedding was stopped")
+            self._add_features(row, text.lower())
+        return vectors
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _add_features(self, row: FloatMatrix, text: str) -> None:
+        words = re.findall(r"\w+", text)
+        for word in words:
+            self._add(row, word, 1.0)
+            padded = f"<{word}>"
+            grams = [padded[i : i + 3] for i in range(len(padded) - 2)]
+            for gram in grams:
+                self._add(row, "#" + gram, 0.7 / math.sqrt(len(grams)))
+        if not words:
+            self._add(row, text.strip(), 1.0)
+        norm = float(np.linalg.norm(row))
+        if norm == 0.0:  # features of opposite sign in the same place
+            row[0] = norm = 1.0
+        row /= norm
+
+    def _add(self, row: FloatMatrix, feature: str, weight: float) -> None:
+        code = zlib.crc32(feature.encode("utf-8", "replace"))
+        row[(code >> 1) % self._n_dims] += weight if code & 1 else -weight
+
+
+def _token(piece: bytes) -> int:
+    return _FIRST_OF_LENGTH[len(piece)] + int.from_bytes(piece, "big")
+
+
+def _piece(token: int) -> bytes:
+    if token >= _START:
+        return _CONTROLS[token - _START].encode()
+    size = 3 if token >= _FIRST_OF_LENGTH[3] else 2 if token >= _FIRST_OF_LENGTH[2] else 1
+    return (token - _FIRST_OF_LENGTH[size]).to_bytes(size, "big")

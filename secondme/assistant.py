@@ -1,0 +1,271 @@
+"""The one place where the parts are wired together; `cli/` and `tui/` talk to this and to nothing below it.
+
+Nothing heavy happens before it is needed: the store opens on `unlock`, a model loads on first use.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from secondme.config import Config
+from secondme.paths import data_dir, private_dir
+from secondme.types import (
+    Answer,
+    AnswerEvent,
+    CancelCheck,
+    Check,
+    Citation,
+    ContextUsage,
+    Conversation,
+    IngestEvent,
+    Message,
+    StoredChunk,
+    StoredSource,
+    StoreStats,
+    Turn,
+    WatchedFolder,
+    never_cancelled,
+)
+
+if TYPE_CHECKING:
+    from secondme.crypto.unlock import AskKind
+    from secondme.memory.lock import StoreLock
+    from secondme.memory.store import Store
+    from secondme.runtime.base import Embedder, Generator
+
+DEFAULT_PROJECT = "default"
+
+__all__ = ["DEFAULT_PROJECT", "Assistant", "Credentials"]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How the store is opened: a passphrase at hand (scripts), or a way to ask the owner for one."""
+
+    passphrase: str | None = None
+    ask: Callable[[AskKind], str] | None = None
+
+
+class Assistant:
+    """A memory and its models. Thread-safe: the store, the embedder and the generator lock themselves.
+
+    `generator` and `embedder` replace the configured models.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        credentials: Credentials | None = None,
+        *,
+        generator: Generator | None = None,
+        embedder: Embedder | None = None,
+    ) -> None:
+        self.config = config
+        self._credentials = credentials or Credentials()
+        self._generator = generator
+        self._embedder = embedder
+        self._store: Store | None = None
+        self._lock: StoreLock | None = None
+        self._loading = threading.RLock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    # The parts, each opened when first needed ------------------------------------------------------------------
+
+    def unlock(self, credentials: Credentials | None = None) -> None:
+        """Open the store. Raises StoreLocked, NoKey, WrongPassphrase and what opening a store raises."""
+        from secondme.crypto.unlock import harden_process, unlock
+        from secondme.memory.lock import StoreLock
+        from secondme.memory.store import Store
+
+        with self._loading:
+            if self._store is not None:
+                return
+            credentials = credentials or self._credentials
+            harden_process()
+            folder = private_dir(data_dir())
+            lock = StoreLock(folder)
+            lock.acquire()
+            try:
+                keys = unlock(folder, ask=credentials.ask, passphrase=credentials.passphrase)
+                self._store = Store.open(folder / "store.db", bytes(keys.db))
+            except BaseException:
+                lock.release()
+                raise
+            self._lock = lock
+
+    @property
+    def store(self) -> Store:
+        self.unlock()
+        assert self._store is not None
+        return self._store
+
+    @property
+    def embedder(self) -> Embedder:
+        with self._loading:
+            if self._embedder is None:
+                from secondme.runtime.load import load_embedder
+
+                self._embedder = load_embedder(self.config)
+            return self._embedder
+
+    @property
+    def generator(self) -> Generator:
+        with self._loading:
+            if self._generator is None:
+                from secondme.runtime.load import load_generator
+
+                self._generator = load_generator(self.config)
+            return self._generator
+
+    def load_models(self) -> None:
+        """Load both models now, so that the first question does not wait for them."""
+        _ = self.embedder
+        _ = self.generator
+
+    @property
+    def usage(self) -> ContextUsage | None:
+        """The context meter; None while no language model is loaded."""
+        return self._generator.usage if self._generator is not None else None
+
+    def close(self) -> None:
+        """Close everything that was opened; the lock goes last."""
+        for part in (self._generator, self._embedder, self._store):
+            if part is not None:
+                part.close()
+        self._generator = self._embedder = self._store = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    # Documents -------------------------------------------------------------------------------------------------
+
+    def ingest(
+        self,
+        paths: list[Path],
+        *,
+        project: str = DEFAULT_PROJECT,
+        rehash: bool = False,
+        cancelled: CancelCheck = never_cancelled,
+    ) -> Iterator[IngestEvent]:
+        """Bring files and folders into memory; folders are remembered, so that `watch` can follow them."""
+        from secondme.ingest.pipeline import IngestOptions, ingest
+
+        self._check_embedder()
+        for path in paths:
+            if path.is_dir():
+                folder = WatchedFolder(str(path.absolute()), project, watch=True, added_at=time.time())
+                self.store.add_folder(folder)
+        options = IngestOptions(project=project, max_file_mb=self.config.max_file_mb, rehash=rehash)
+        yield from ingest(paths, self.store, self.embedder, options, cancelled=cancelled)
+
+    def watch(
+        self, *, project: str = DEFAULT_PROJECT, cancelled: CancelCheck = never_cancelled
+    ) -> Iterator[IngestEvent]:
+        """Keep the remembered folders of a project in step with the disk until cancelled."""
+        from secondme.ingest.pipeline import IngestOptions
+        from secondme.ingest.watch import follow
+
+        self._check_embedder()
+        folders = [Path(f.path) for f in self.store.folders(project) if f.watch]
+        options = IngestOptions(project=project, max_file_mb=self.config.max_file_mb)
+        yield from follow(folders, self.store, self.embedder, options, cancelled=cancelled)
+
+    def reindex(self, *, cancelled: CancelCheck = never_cancelled) -> Iterator[IngestEvent]:
+        """Embed every stored chunk again, after a change of the embedding model."""
+        from secondme.ingest.reindex import reindex
+
+        yield from reindex(self.store, self.embedder, cancelled=cancelled)
+
+    def _check_embedder(self) -> None:
+        from secondme.ingest.reindex import check_embedder
+
+        check_embedder(self.store, self.embedder)
+
+    def sources(self, project: str | None = None) -> list[StoredSource]:
+        return self.store.sources(project)
+
+    def folders(self, project: str | None = None) -> list[WatchedFolder]:
+        return self.store.folders(project)
+
+    def forget_source(self, source: StoredSource) -> None:
+        """Take a file out of memory; a folder that is still followed would bring it back."""
+        self.store.remove_source(source.id)
+
+    def passage(self, chunk_id: int) -> list[StoredChunk]:
+        """A chunk with the one before and the one after it, in order; empty if it is gone."""
+        chunk = self.store.chunk(chunk_id)
+        if chunk is None:
+            return []
+        around = self.store.source_chunks(chunk.source_id)
+        return [c for c in around if abs(c.chunk.ordinal - chunk.chunk.ordinal) <= 1]
+
+    def recall(self, words: str, *, k: int = 8, project: str | None = None) -> list[Citation]:
+        """The passages that bear most on some words, as citations; empty when memory holds nothing about them."""
+        from secondme.chat.cite import citation
+        from secondme.recall.retrieve import retrieve
+
+        self._check_embedder()
+        found = retrieve(words, self.store, self.embedder, k=k, project=project)
+        hits = found.hits if found.found else ()
+        return [citation(n, hit, found.weights, marked=True) for n, hit in enumerate(hits, start=1)]
+
+    # Conversations ---------------------------------------------------------------------------------------------
+
+    def answer(
+        self,
+        question: str,
+        *,
+        conversation_id: int | None = None,
+        project: str = DEFAULT_PROJECT,
+        attached: str = "",
+        cancelled: CancelCheck = never_cancelled,
+    ) -> Iterator[AnswerEvent]:
+        """Answer a question; with a conversation, its turns are read first and both new turns are stored.
+
+        The question is stored before the answer begins, so that a crash loses no word of the owner.
+        """
+        from secondme.chat.turn import Engines, Question, answer
+
+        self._check_embedder()
+        history: tuple[Message, ...] = ()
+        if conversation_id is not None:
+            history = tuple(Message(t.role, t.text) for t in self.turns(conversation_id))
+            self.store.add_turn(conversation_id, "user", question, ())
+        engines = Engines(self.store, self.embedder, self.generator)
+        for event in answer(Question(question, project, history, attached), engines, cancelled=cancelled):
+            if isinstance(event, Answer) and conversation_id is not None:
+                self.store.add_turn(conversation_id, "assistant", event.text, event.citations)
+            yield event
+
+    def new_conversation(self, project: str = DEFAULT_PROJECT, title: str = "New conversation") -> int:
+        return self.store.new_conversation(project, title)
+
+    def conversations(self, project: str | None = None) -> list[Conversation]:
+        return self.store.conversations(project)
+
+    def rename_conversation(self, conversation_id: int, title: str) -> None:
+        self.store.rename_conversation(conversation_id, title)
+
+    def delete_conversation(self, conversation_id: int) -> None:
+        self.store.delete_conversation(conversation_id)
+
+    def turns(self, conversation_id: int) -> list[Turn]:
+        return self.store.turns(conversation_id)
+
+    def stats(self) -> StoreStats:
+        return self.store.stats()
+
+    def check(self, *, read_data: bool = False) -> list[Check]:
+        """Verify the store."""
+        return self.store.check(read_data=read_data)

@@ -1,0 +1,127 @@
+"""Puts `[n]` behind the sentences of an answer that a passage supports, while the answer streams.
+
+Small models mark sources badly, so their own marks are dropped and every mark is earned: a sentence gets `[n]` when
+passage n holds most of what the sentence says. A sentence that nothing supports stays unmarked.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from secondme.recall.evidence import best_sentence, coverage
+from secondme.recall.terms import QUESTION_WORDS, stem, words
+from secondme.types import Citation, Hit
+
+SUPPORTED = 0.6
+"""Least share of a sentence's weight that a passage must hold to be cited for it."""
+
+_END = re.compile(r"[.!?。！？][\"'”’)\]*_]*(?=\s)|\n")
+_MODEL_MARK = re.compile(r" ?\[\d{1,3}(?:\s*[,;]\s*\d{1,3})*\]")
+_MARK_START = re.compile(r" ?(?:\[[\d\s,;]{0,12})?$")
+
+
+class CitationMarker:
+    """Feeds on an answer piece by piece and gives it back with marks.
+
+    Text is held back only while it may be a mark of the model's own, and a sentence's last character until the
+    next one tells that the sentence is over.
+    """
+
+    def __init__(self, hits: Sequence[Hit]) -> None:
+        self._texts = [hit.chunk.chunk.text for hit in hits]
+        self._df = _document_frequencies(self._texts)
+        self._held = ""
+        self._sentence = ""
+        self.marked: list[int] = []
+
+    def feed(self, piece: str) -> str:
+        """Take the next piece of raw answer and return what can be shown."""
+        self._held = _MODEL_MARK.sub("", self._held + piece)
+        tail = _MARK_START.search(self._held)
+        cut = tail.start() if tail else len(self._held)
+        ready, self._held = self._held[:cut], self._held[cut:]
+        # An ending needs its following space in sight, so the last characters wait for it.
+        waiting = re.search(r"[.!?。！？][\"'”’)\]*_]*$", ready)
+        if waiting:
+            ready, self._held = ready[: waiting.start()], ready[waiting.start() :] + self._held
+        return self._mark(ready)
+
+    def finish(self) -> str:
+        """Return the rest, with the last sentence's mark."""
+        rest, self._held = _MODEL_MARK.sub("", self._held).rstrip(), ""
+        return self._mark(rest) + self._close()
+
+    def _mark(self, text: str) -> str:
+        out: list[str] = []
+        at = 0
+        # The lookahead must see the first character after the ending, which may open the next piece only.
+        for match in _END.finditer(text):
+            newline = match.group() == "\n"
+            end = match.start() if newline else match.end()
+            self._sentence += text[at:end]
+            out += [text[at:end], self._close(), "\n" if newline else ""]
+            at = match.end()
+        self._sentence += text[at:]
+        out.append(text[at:])
+        return "".join(out)
+
+    def _close(self) -> str:
+        n = self._supporting(self._sentence)
+        self._sentence = ""
+        if n is None:
+            return ""
+        if n not in self.marked:
+            self.marked.append(n)
+        return f" [{n}]"
+
+    def _supporting(self, sentence: str) -> int | None:
+        """The passage, from 1, that holds most of the sentence's weight; None below SUPPORTED."""
+        weights = _weights(sentence, self._df, len(self._texts))
+        if not weights:
+            return None
+        shares = [coverage(text, weights) for text in self._texts]
+        best = max(range(len(shares)), key=lambda i: (shares[i], -i))
+        return best + 1 if shares[best] >= SUPPORTED else None
+
+
+def _document_frequencies(texts: Sequence[str]) -> dict[str, int]:
+    df: dict[str, int] = {}
+    for text in texts:
+        for term in {stem(w) for w in words(text)}:
+            df[term] = df.get(term, 0) + 1
+    return df
+
+
+def _weights(sentence: str, df: dict[str, int], n: int) -> dict[str, float]:
+    """Stems of a sentence's content words. Numbers weigh double: they are what a wrong source gets wrong."""
+    content = [w for w in words(sentence) if w not in QUESTION_WORDS]
+    return {stem(w): (2.0 if w.isdigit() else 1.0) * math.log1p((n + 1) / (df.get(stem(w), 0) + 0.5)) for w in content}
+
+
+def citation(n: int, hit: Hit, weights: dict[str, float], *, marked: bool) -> Citation:
+    """Resolve `[n]` to its file, place, stored text and the sentence of it that bears on the question."""
+    chunk = hit.chunk.chunk
+    quote = best_sentence(chunk.text, weights)
+    start = chunk.byte_start + len(chunk.text[: quote.start].encode("utf-8", "surrogatepass"))
+    return Citation(
+        n=n,
+        chunk_id=hit.chunk.id,
+        path=hit.chunk.path,
+        title=hit.chunk.title,
+        project=hit.chunk.project,
+        page=chunk.page,
+        line_start=chunk.line_start,
+        line_end=chunk.line_end,
+        byte_start=chunk.byte_start,
+        byte_end=chunk.byte_end,
+        heading_path=chunk.heading_path,
+        text=chunk.text,
+        quote=quote.text,
+        quote_start=start,
+        quote_end=start + len(quote.text.encode("utf-8", "surrogatepass")),
+        quote_line=chunk.line_start + chunk.text.count("\n", 0, quote.start),
+        score=hit.score,
+        marked=marked,
+    )

@@ -1,0 +1,184 @@
+"""The answer to a question: recall, prompt, prefill, decode, citations. Knows no screen and stores nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from secondme.chat.cite import CitationMarker, citation
+from secondme.chat.prompt import ANSWER_TOKENS, Prompt, build_prompt
+from secondme.errors import Cancelled
+from secondme.memory.store import Store
+from secondme.recall.retrieve import Recall, retrieve
+from secondme.runtime.base import DecodeEnd, Embedder, Generator, Sampling
+from secondme.types import (
+    Answer,
+    AnswerEvent,
+    CancelCheck,
+    Chunk,
+    Citation,
+    Hit,
+    Message,
+    Notice,
+    Recalled,
+    StoredChunk,
+    Timings,
+    TokenText,
+    Trust,
+    never_cancelled,
+)
+
+NOTHING_FOUND = "Memory holds nothing about this."
+
+N_PASSAGES = 6
+
+Stopped = Literal["end", "length", "cancelled", "nothing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, and where.
+
+    `history` are earlier turns, oldest first; `project` None means everywhere; `attached` is text handed over with
+    the question, read as the first passage whatever recall finds.
+    """
+
+    text: str
+    project: str | None = None
+    history: tuple[Message, ...] = ()
+    attached: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """The parts an answer needs."""
+
+    store: Store
+    embedder: Embedder
+    generator: Generator
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Seconds spent in each stage of one answer."""
+
+    started: float = field(default_factory=time.perf_counter)
+    recall_s: float = 0.0
+    prefill_s: float = 0.0
+    first_token_s: float = 0.0
+    decode_s: float = 0.0
+    n_tokens: int = 0
+
+    def since(self, mark: float) -> float:
+        return time.perf_counter() - mark
+
+
+def answer(question: Question, engines: Engines, *, cancelled: CancelCheck = never_cancelled) -> Iterator[AnswerEvent]:
+    """Answer from memory. The last event is an Answer; a cancelled one holds what had been said.
+
+    Raises ContextOverflow if the question alone does not fit; nothing is cut silently, a Notice says what was left out.
+    """
+    clock = _Clock()
+    found = retrieve(_with_context(question), engines.store, engines.embedder, k=N_PASSAGES, project=question.project)
+    clock.recall_s = clock.since(clock.started)
+    attached = (_attached_hit(question),) if question.attached else ()
+    hits = attached + (found.hits if found.found else ())
+    yield Recalled(hits)
+    prompt = build_prompt(question.text, hits, question.history, engines.generator, n_needed=len(attached))
+    if not hits:
+        yield TokenText(NOTHING_FOUND)
+        yield _nothing(engines.generator, clock)
+        return
+    yield from _notices(prompt)
+    yield from _generate(prompt, found, engines.generator, clock, cancelled)
+
+
+def _with_context(question: Question) -> str:
+    """A follow-up such as "and why?" is searched together with the question before it."""
+    previous = next((m.content for m in reversed(question.history) if m.role == "user"), "")
+    return f"{previous}\n{question.text}" if previous and len(question.text.split()) <= 4 else question.text
+
+
+def _attached_hit(question: Question) -> Hit:
+    """Text that came with the question, as a passage. It is not stored, so its id is 0."""
+    text = question.attached
+    chunk = Chunk(0, text, 0, len(text.encode("utf-8", "surrogatepass")), 1, text.count("\n") + 1, None, ())
+    stored = StoredChunk(0, 0, "-", question.project or "", "standard input", "text/plain", Trust.OWNER, chunk)
+    return Hit(stored, 1.0, None, None, None)
+
+
+def _nothing(generator: Generator, clock: _Clock) -> Answer:
+    timings = Timings(clock.recall_s, 0.0, 0.0, clock.since(clock.started), 0, 0, 0)
+    return Answer(NOTHING_FOUND, (), False, "nothing", generator.usage, timings)
+
+
+def _notices(prompt: Prompt) -> Iterator[Notice]:
+    if prompt.n_turns_left_out:
+        yield Notice(f"{prompt.n_turns_left_out} earlier turns did not fit into the context and were not read")
+    if not prompt.hits:
+        yield Notice("no passage fits into the context beside the question, so the answer rests on none")
+
+
+def _generate(
+    prompt: Prompt, found: Recall, generator: Generator, clock: _Clock, cancelled: CancelCheck
+) -> Iterator[AnswerEvent]:
+    n_cached = _common_prefix(generator.cached_tokens, prompt.tokens)
+    marker = CitationMarker(prompt.hits)
+    shown: list[str] = []
+    stopped: Stopped = "cancelled"
+    mark = time.perf_counter()
+    try:
+        yield from generator.prefill(prompt.tokens, cancelled=cancelled)
+        clock.prefill_s = clock.since(mark)
+        mark = time.perf_counter()
+        for event in generator.decode(Sampling(max_tokens=ANSWER_TOKENS), cancelled=cancelled):
+            if isinstance(event, DecodeEnd):
+                stopped = _stopped(event)
+                break
+            clock.n_tokens += 1
+            clock.first_token_s = clock.first_token_s or clock.since(clock.started)
+            yield from _show(marker.feed(event.text), shown)
+        clock.decode_s = clock.since(mark)
+        yield from _show(marker.finish(), shown)
+    except Cancelled:
+        pass
+    timings = Timings(
+        clock.recall_s,
+        clock.prefill_s,
+        clock.decode_s,
+        clock.first_token_s,
+        len(prompt.tokens),
+        n_cached,
+        clock.n_tokens,
+    )
+    citations = cite_all(prompt.hits, found.weights, marker.marked)
+    yield Answer("".join(shown).strip(), citations, True, stopped, generator.usage, timings)
+
+
+def _show(text: str, shown: list[str]) -> Iterator[TokenText]:
+    if text:
+        shown.append(text)
+        yield TokenText(text)
+
+
+def _stopped(event: DecodeEnd) -> Stopped:
+    if event.reason == "cancelled":
+        return "cancelled"
+    return "length" if event.reason in ("length", "context") else "end"
+
+
+def cite_all(hits: Sequence[Hit], weights: dict[str, float], marked: Sequence[int]) -> tuple[Citation, ...]:
+    """Every passage that was read: first those marked in the answer, in its order, then the others by rank."""
+    rest = [n for n in range(1, len(hits) + 1) if n not in marked]
+    return tuple(citation(n, hits[n - 1], weights, marked=n in marked) for n in (*marked, *rest))
+
+
+def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    n = 0
+    for x, y in zip(a, b, strict=False):
+        if x != y:
+            break
+        n += 1
+    return n

@@ -1,0 +1,82 @@
+"""`secondme bench`: prints rows; never a verdict."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from secondme.errors import UsageError
+
+if TYPE_CHECKING:
+    from secondme.bench.rows import Row
+
+NAMES = ("startup", "runtime", "ingest", "recall")
+
+
+def register(verbs: Any) -> None:
+    parser = verbs.add_parser("bench", help="measure speed and size; prints rows")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)} (default: all that need no data)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object a row")
+    parser.add_argument("--quick", action="store_true", help="few and small runs: shows that it works, proves nothing")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of test collections, for recall")
+    parser.add_argument("--limit", type=int, default=0, metavar="N", help="at most N questions of a collection")
+    parser.add_argument("--answers", action="store_true", help="recall: let the model answer, and check its citations")
+    parser.add_argument(
+        "--peer", type=Path, action="append", default=[], metavar="PROGRAM", help="startup: time its --help as well"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    names = args.names or [n for n in NAMES if n != "recall" or args.data]
+    for name in names:
+        if name not in NAMES:
+            raise UsageError(f"there is no benchmark {name}", hint=f"there are: {', '.join(NAMES)}")
+    if "recall" in names and not (args.data and args.data.is_dir()):
+        raise UsageError("recall is measured on data that you bring", hint="name its folder: --data DIR")
+    for name in names:
+        for row in _rows(name, args):
+            print(row.as_json() if args.json else row.as_text(), flush=True)
+    return 0
+
+
+def _rows(name: str, args: argparse.Namespace) -> Iterator[Row]:
+    from secondme.config import load_config
+    from secondme.runtime.load import load_embedder, load_generator
+
+    quick: bool = args.quick
+    config = load_config()
+    if name == "startup":
+        from secondme.bench import startup
+
+        yield from startup.run(2 if quick else 15, args.peer)
+    elif name == "runtime":
+        from secondme.bench import runtime
+        from secondme.runtime.catalog import resolve
+
+        sizes = (1, 32, 8) if quick else (5, 512, 128)
+        n, n_prompt, n_decode = sizes
+        yield from runtime.run(
+            resolve(config.model).path, n=n, n_prompt=n_prompt, n_decode=n_decode, threads=_threads()
+        )
+    elif name == "ingest":
+        from secondme.bench import ingest
+        from secondme.runtime.catalog import resolve
+
+        yield from ingest.run(load_embedder(config), n_files=2 if quick else 40, n_unchanged=50 if quick else 2000)
+        yield ingest.rss(resolve(config.model).path, resolve(config.embedder).path, n_chunks=100 if quick else 10_000)
+    else:
+        from secondme.bench import recall
+
+        generator = load_generator(config) if args.answers else None
+        yield from recall.run(args.data, load_embedder(config), generator, limit=args.limit)
+
+
+def _threads() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

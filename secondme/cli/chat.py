@@ -1,0 +1,26 @@
+"""`secondme chat`: the terminal app."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from secondme.cli.output import add_common
+from secondme.errors import UsageError
+
+
+def register(verbs: Any) -> None:
+    parser = verbs.add_parser("chat", help="open the terminal app")
+    add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the chat needs a terminal", hint='use: secondme ask "question"')
+    from secondme.cli.output import _read_key
+    from secondme.config import load_config
+    from secondme.tui.app import run as run_app
+
+    passphrase = _read_key(args.key_fd) if args.key_fd is not None else None
+    return run_app(load_config(), project=args.project, passphrase=passphrase)

@@ -1,0 +1,59 @@
+"""Finds the verb, runs it, and renders every error once.
+
+The table of verbs is all that `--help` needs; a verb's module is imported only when the verb is called.
+"""
+
+from __future__ import annotations
+
+import sys
+
+# verb -> what it does; the module is secondme.cli.<verb>, with register(subparsers) and run(args) -> int.
+VERBS = {
+    "chat": "open the terminal app (what plain `secondme` does)",
+    "ask": "ask one question and print the answer with its citations",
+    "add": "bring files and folders into memory",
+    "memory": "list, search, show and remove what is in memory",
+    "models": "list, pull, verify and remove models",
+    "doctor": "check that everything works on this machine",
+    "bench": "measure speed and size; prints rows",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    args = sys.argv[1:] if argv is None else argv
+    if args in (["--version"], ["-V"]):
+        from secondme import __version__
+
+        print(f"secondme {__version__}")
+        return 0
+    from secondme.cli.output import render_errors
+
+    return render_errors(lambda: _dispatch(args))
+
+
+def _dispatch(args: list[str]) -> int:
+    import argparse
+    import importlib
+
+    parser = argparse.ArgumentParser(
+        prog="secondme",
+        description="A private second memory that lives on this computer. "
+        "Drop folders on it, ask, and get answers with citations; nothing leaves the machine.",
+        epilog="`secondme VERB --help` tells more about a verb. Settings, data and models: `secondme doctor`.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("-V", "--version", action="store_true", help="print the version")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    wanted = next((a for a in args if not a.startswith("-")), None)
+    if not args or (wanted is None and not {"-h", "--help"} & set(args)):
+        wanted, args = "chat", ["chat", *args]
+    if wanted in VERBS:
+        module = importlib.import_module(f"secondme.cli.{wanted}")
+        module.register(verbs)
+        code: int = module.run(parser.parse_args(args))
+        return code
+    for verb, what in VERBS.items():
+        verbs.add_parser(verb, help=what)
+    parser.parse_args(args)  # prints help, or says which verbs there are
+    return 2

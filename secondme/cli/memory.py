@@ -1,0 +1,153 @@
+"""`secondme memory`: what is in memory, where it came from, and how to take it out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from secondme.cli.add import report
+from secondme.cli.output import add_common, credentials, say
+from secondme.errors import UsageError
+from secondme.sanitize import clean_line, clean_text
+
+if TYPE_CHECKING:
+    from secondme.assistant import Assistant
+    from secondme.types import Chunk, StoredSource
+
+
+def register(verbs: Any) -> None:
+    parser = verbs.add_parser("memory", help="list, search, show and remove what is in memory")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="files in memory, and those left out with the reason")
+    listing.add_argument("--skipped", action="store_true", help="only the files that were left out")
+    listing.add_argument("--json", action="store_true", help="print one JSON object a file")
+    search = actions.add_parser("search", help="passages that bear on some words, without asking the model")
+    search.add_argument("words", nargs="+", metavar="WORD")
+    search.add_argument("-k", type=int, default=8, metavar="N", help="how many (default: 8)")
+    search.add_argument("--json", action="store_true", help="print one JSON object a passage")
+    show = actions.add_parser("show", help="the stored text of a passage (its #number) or of a file")
+    show.add_argument("what", metavar="#N|PATH")
+    remove = actions.add_parser("rm", help="take files, or a folder with all its files, out of memory")
+    remove.add_argument("paths", nargs="+", metavar="PATH")
+    folders = actions.add_parser("folders", help="folders that are followed")
+    stats = actions.add_parser("stats", help="how much there is")
+    check = actions.add_parser("check", help="verify the store")
+    reindex = actions.add_parser("reindex", help="embed everything again, after a change of the embedding model")
+    for each in (listing, search, show, remove, folders, stats, check, reindex):
+        add_common(each)
+
+
+def run(args: argparse.Namespace) -> int:
+    from secondme.assistant import Assistant
+    from secondme.config import load_config
+
+    actions: dict[str, Callable[[Assistant, argparse.Namespace], int]] = {
+        "list": _list,
+        "search": _search,
+        "show": _show,
+        "rm": _remove,
+        "folders": _folders,
+        "stats": _stats,
+        "check": _check,
+        "reindex": lambda assistant, _: report(assistant.reindex(), as_json=False),
+    }
+    with Assistant(load_config(), credentials(args)) as assistant:
+        assistant.unlock()
+        return actions[args.action](assistant, args)
+
+
+def _list(assistant: Assistant, args: argparse.Namespace) -> int:
+    sources = [s for s in assistant.sources(args.project) if s.skip_reason or not args.skipped]
+    for source in sources:
+        if args.json:
+            row = {k: v for k, v in asdict(source).items() if k not in ("content_hash", "stamp")}
+            print(json.dumps(row | {"sha256": source.content_hash.hex(), "size_bytes": source.stamp.size_bytes}))
+        else:
+            what = f"skipped: {source.skip_reason}" if source.skip_reason else f"{source.n_chunks} passages"
+            print(f"{clean_line(source.path)}  {clean_line(what)}")
+    if not sources:
+        say("memory holds no files yet" if not args.skipped else "no file was left out")
+    return 0
+
+
+def _search(assistant: Assistant, args: argparse.Namespace) -> int:
+    from secondme.cli.ask import citation_line
+
+    found = assistant.recall(" ".join(args.words), k=args.k, project=args.project)
+    for citation in found:
+        print(json.dumps(asdict(citation)) if args.json else citation_line(citation))
+    if not found:
+        say("memory holds nothing about this")
+    return 0
+
+
+def _show(assistant: Assistant, args: argparse.Namespace) -> int:
+    number = args.what.removeprefix("#")
+    if number.isdecimal():
+        chunk = assistant.store.chunk(int(number))
+        if chunk is None:
+            raise UsageError(f"there is no passage #{number}", hint="numbers stand behind citations and search results")
+        print(clean_line(f"{chunk.path}, {_place(chunk.chunk)}"))
+        print(clean_text(chunk.chunk.text))
+        return 0
+    source = _source(assistant, args.what, args.project)
+    for stored in assistant.store.source_chunks(source.id):
+        print(clean_text(stored.chunk.text), end="")
+    print()
+    return 0
+
+
+def _place(chunk: Chunk) -> str:
+    lines = f"lines {chunk.line_start}-{chunk.line_end}"
+    return f"page {chunk.page}" if chunk.page is not None else lines
+
+
+def _source(assistant: Assistant, path: str, project: str) -> StoredSource:
+    source = assistant.store.source(project, str(Path(path).expanduser().absolute()))
+    if source is None:
+        raise UsageError(f"{path} is not in memory", hint="secondme memory list shows what is")
+    return source
+
+
+def _remove(assistant: Assistant, args: argparse.Namespace) -> int:
+    for given in args.paths:
+        path = str(Path(given).expanduser().absolute())
+        below = [s for s in assistant.store.sources(args.project) if s.path.startswith(path.rstrip("/") + "/")]
+        folders = [f for f in assistant.folders(args.project) if f.path == path]
+        sources = below or ([] if folders else [_source(assistant, given, args.project)])
+        for folder in folders:
+            assistant.store.remove_folder(folder.path, folder.project)
+        for source in sources:
+            assistant.forget_source(source)
+        print(f"removed {clean_line(path)}: {len(sources)} files")
+    return 0
+
+
+def _folders(assistant: Assistant, args: argparse.Namespace) -> int:
+    for folder in assistant.folders(args.project):
+        print(clean_line(folder.path))
+    return 0
+
+
+def _stats(assistant: Assistant, args: argparse.Namespace) -> int:
+    stats = assistant.stats()
+    print(f"files          {stats.n_sources}")
+    print(f"left out       {stats.n_skipped}")
+    print(f"passages       {stats.n_chunks}")
+    print(f"conversations  {stats.n_conversations}")
+    print(f"turns          {stats.n_turns}")
+    print(f"on disk        {stats.size_bytes / 1e6:.1f} MB, encrypted")
+    return 0
+
+
+def _check(assistant: Assistant, args: argparse.Namespace) -> int:
+    checks = assistant.check(read_data=True)
+    for check in checks:
+        print(f"{check.status:8} {check.name}: {clean_line(check.detail)}")
+        if check.remedy:
+            print(f"         hint: {clean_line(check.remedy)}")
+    return 1 if any(c.status == "failed" for c in checks) else 0

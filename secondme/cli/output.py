@@ -1,0 +1,163 @@
+"""What every verb shares at the terminal: `error:` and `hint:` lines, progress on stderr, keys from a descriptor."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from secondme.errors import NoKey, SecondMeError, UsageError
+from secondme.sanitize import clean_line
+
+if TYPE_CHECKING:
+    import argparse
+
+    from secondme.assistant import Credentials
+
+
+def render_errors(run: Callable[[], int]) -> int:
+    """Run a verb; turn what it raises into lines on stderr and an exit code.
+
+    An unexpected exception shows its type and place only: its message may hold the owner's text. SECONDME_DEBUG=1
+    prints the stack without it as well.
+    """
+    try:
+        code = run()
+        sys.stdout.flush()
+        return code
+    except SecondMeError as error:
+        complain(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\nerror: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader went away (`| head`); the interpreter must not complain again while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        _unexpected(error)
+        return 70
+
+
+def complain(error: SecondMeError) -> None:
+    """Print an error and its hint, made safe for a terminal."""
+    print(f"error: {clean_line(error.message)}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {clean_line(error.hint)}", file=sys.stderr)
+
+
+def _unexpected(error: Exception) -> None:
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""  # noqa: PTH119
+    print(f"error: unexpected {type(error).__name__}{place}", file=sys.stderr)
+    if os.environ.get("SECONDME_DEBUG"):
+        for frame in frames:
+            print(f"  {frame.filename}:{frame.lineno} in {frame.name}", file=sys.stderr)
+    print(
+        "hint: this is a fault of the program; nothing stored was lost. SECONDME_DEBUG=1 shows where", file=sys.stderr
+    )
+
+
+def say(line: str) -> None:
+    """A line for the owner that is not the answer: to stderr, safe for a terminal."""
+    print(clean_line(line), file=sys.stderr, flush=True)
+
+
+class ProgressLine:
+    """One line on a terminal that is written over; on anything else, nothing but what is finally said."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._shown = False
+
+    def show(self, line: str) -> None:
+        if self._live:
+            width = max(20, _columns() - 1)
+            sys.stderr.write("\r\x1b[K" + clean_line(line, width))
+            sys.stderr.flush()
+            self._shown = True
+
+    def clear(self) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._shown = False
+
+
+def _columns() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Options of every verb that opens the store."""
+    parser.add_argument(
+        "--project", default="default", metavar="NAME", help="the project to work in (default: default)"
+    )
+    parser.add_argument(
+        "--key-fd",
+        type=int,
+        metavar="N",
+        help="read the passphrase from file descriptor N, up to the first line's end, instead of asking",
+    )
+
+
+def credentials(args: argparse.Namespace) -> Credentials:
+    """How this run opens the store: `--key-fd`, or questions on the terminal if there is one."""
+    from secondme.assistant import Credentials
+
+    if args.key_fd is not None:
+        return Credentials(passphrase=_read_key(args.key_fd))
+    return Credentials(ask=ask_passphrase)
+
+
+def _read_key(fd: int) -> str:
+    try:
+        data = b""
+        while b"\n" not in data and len(data) < 4096:
+            piece = os.read(fd, 4096)
+            if not piece:
+                break
+            data += piece
+    except OSError as error:
+        raise UsageError(f"cannot read file descriptor {fd}", hint="open it, as in: --key-fd 3 3<keyfile") from error
+    line = data.split(b"\n", 1)[0].removesuffix(b"\r")
+    if not line:
+        raise NoKey("the passphrase read from --key-fd is empty", hint="write it to the descriptor, ended by a newline")
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError("the passphrase is not valid UTF-8", hint="encode it as UTF-8") from None
+
+
+def ask_passphrase(kind: str) -> str:
+    """Ask on the controlling terminal; a new passphrase is asked for twice. Raises NoKey without a terminal."""
+    import getpass
+
+    if not has_terminal():
+        raise NoKey(
+            "no keyring opens the store and there is no terminal to ask for a passphrase",
+            hint="pass it with --key-fd N, or unlock the system's keyring",
+        )
+    if kind == "existing":
+        return getpass.getpass("Passphrase: ")
+    say("No system keyring is at hand, so a passphrase will protect your memory. Nobody can recover it for you.")
+    while True:
+        first = getpass.getpass("New passphrase: ")
+        if first and first == getpass.getpass("Again: "):
+            return first
+        say("They differ, or are empty; once more.")
+
+
+def has_terminal() -> bool:
+    """Whether there is a controlling terminal to ask on, even when stdin and stdout are pipes."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR))
+    except OSError:
+        return sys.stdin.isatty()
+    return True

@@ -1,0 +1,44 @@
+"""Weighs how much of a question a text speaks of, and finds the sentence of it that says most."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from secondme.recall.sentences import Sentence, split_sentences
+from secondme.recall.terms import stem, stems
+
+
+def term_weights(terms: Sequence[str], df: Mapping[str, int], n_chunks: int) -> dict[str, float]:
+    """Weight of each term's stem: its idf as in BM25, ln(1 + (N - df + .5) / (df + .5)).
+
+    Two terms of one stem keep the larger weight.
+    """
+    weights: dict[str, float] = {}
+    for term in terms:
+        n = df.get(term, 0)
+        idf = math.log1p((max(n_chunks, n) - n + 0.5) / (n + 0.5))
+        weights[stem(term)] = max(idf, weights.get(stem(term), 0.0))
+    return weights
+
+
+def coverage(text: str, weights: Mapping[str, float]) -> float:
+    """Share of the question's weight whose stems stand in `text`, 0 to 1."""
+    total = sum(weights.values())
+    if not total:
+        return 0.0
+    present = set(stems(text))
+    return sum(weight for term, weight in weights.items() if term in present) / total
+
+
+def best_sentence(text: str, weights: Mapping[str, float], similarities: Sequence[float] | None = None) -> Sentence:
+    """The sentence of `text` that bears most on the question; the first one when none does.
+
+    `similarities`, one a sentence as `split_sentences` gives them, are cosines to the question and are added to the
+    share of the question's weight that stands in the sentence.
+    """
+    sentences = split_sentences(text) or [Sentence(text, 0, len(text))]
+    scores = [coverage(s.text, weights) for s in sentences]
+    if similarities is not None:
+        scores = [a + b for a, b in zip(scores, similarities, strict=True)]
+    return sentences[max(range(len(sentences)), key=lambda i: (scores[i], -i))]

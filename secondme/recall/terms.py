@@ -1,0 +1,67 @@
+"""What a question asks for, as words: content terms for FTS5 and a light stem for comparing sentences."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_WORD = re.compile(r"\w+(?:['’]\w+)?", re.UNICODE)
+
+# Words that carry a question's form and not its subject. They match nearly every text, so BM25 alone cannot mute them
+# in a small store, where even "does" may be rare.
+QUESTION_WORDS = frozenset(
+    """a about am an and any are as at be been being but by can could did do does doing for from had has have having
+    he her here hers him his how i if in into is it its just me mine my no nor not of off on once only or our ours out
+    own please she should so some such tell than that the their theirs them then there these they this those through
+    to too under until up us very was we were what when where which while who whom whose why will with would you your
+    yours many much show find give explain describe s t don didn doesn isn wasn aren won ve ll re d m""".split()
+)
+
+
+def fold(text: str) -> str:
+    """Lower case without diacritics, as FTS5's unicode61 tokenizer with `remove_diacritics 2` sees it."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c))
+
+
+def words(text: str) -> list[str]:
+    """All words of `text`, folded; an English possessive is cut."""
+    return [re.sub(r"['’]s$", "", w).replace("'", "").replace("’", "") for w in _WORD.findall(fold(text))]
+
+
+def content_terms(question: str) -> list[str]:
+    """The question's words without its form, in order, each once. All words if nothing else is left."""
+    found = [w for w in words(question) if w]
+    content = [w for w in found if w not in QUESTION_WORDS] or found
+    return list(dict.fromkeys(content))
+
+
+def stem(word: str) -> str:
+    """A light English stem (the S-stemmer of Harman 1991, with -ed, -ing and -ly), for comparing words in Python."""
+    for suffix, least in (
+        ("ingly", 4),
+        ("edly", 4),
+        ("ing", 4),
+        ("ied", 3),
+        ("ies", 3),
+        ("ed", 4),
+        ("es", 4),
+        ("ly", 4),
+    ):
+        if word.endswith(suffix) and len(word) - len(suffix) >= least - 1:
+            word = word[: -len(suffix)] + ("y" if suffix in ("ied", "ies") else "")
+            break
+    else:
+        if word.endswith("s") and not word.endswith("ss") and len(word) > 3:
+            word = word[:-1]
+    return word[:-1] if word.endswith("e") and len(word) > 3 else word
+
+
+def stems(text: str) -> list[str]:
+    """Stems of all words of `text`, in order."""
+    return [stem(w) for w in words(text)]
+
+
+def match_expression(terms: list[str]) -> str:
+    """An FTS5 query that asks for any of `terms`; quoting keeps operators and punctuation literal."""
+    return " OR ".join('"' + term.replace('"', '""') + '"' for term in terms)

@@ -1,0 +1,17 @@
+// What this CPU and operating system can run.
+#pragma once
+
+namespace sm {
+
+// A feature is true only if the operating system also saves the registers it needs.
+struct CpuFeatures {
+  bool avx2 = false;
+  bool avxvnni = false;
+  bool avx512vnni = false;  // with F, BW and VL, which every kernel that uses it needs
+  bool neon = false;
+  bool dotprod = false;
+};
+
+CpuFeatures detect_cpu() noexcept;
+
+}  // namespace sm

@@ -1,0 +1,70 @@
+#include "cpu.h"
+
+#include <cstdint>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
+namespace sm {
+
+#if defined(__x86_64__)
+
+namespace {
+
+bool bit(std::uint32_t word, int n) noexcept { return (word >> n) & 1U; }
+
+// Which register files the operating system saves (XCR0). Only valid if CPUID says OSXSAVE.
+std::uint32_t saved_state() noexcept {
+  std::uint32_t low = 0;
+  std::uint32_t high = 0;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low;
+}
+
+}  // namespace
+
+// Intel SDM volume 2A, CPUID leaves 1 and 7; volume 1, 13.3 for XCR0.
+CpuFeatures detect_cpu() noexcept {
+  CpuFeatures features;
+  std::uint32_t a = 0, b = 0, c = 0, d = 0;
+  if (!__get_cpuid(1, &a, &b, &c, &d) || !bit(c, 27)) return features;
+  const std::uint32_t saved = saved_state();
+  const bool ymm = (saved & 0x06U) == 0x06U;
+  const bool zmm = (saved & 0xE6U) == 0xE6U;
+  if (!ymm || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return features;
+  const std::uint32_t max_subleaf = a;
+  features.avx2 = bit(b, 5);
+  const bool avx512 = bit(b, 16) && bit(b, 30) && bit(b, 31);
+  features.avx512vnni = zmm && avx512 && bit(c, 11);
+  if (max_subleaf >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) features.avxvnni = features.avx2 && bit(a, 4);
+  return features;
+}
+
+#elif defined(__aarch64__)
+
+CpuFeatures detect_cpu() noexcept {
+  CpuFeatures features;
+  features.neon = true;  // part of the base architecture
+#if defined(__APPLE__)
+  int value = 0;
+  std::size_t size = sizeof(value);
+  features.dotprod = sysctlbyname("hw.optional.arm.FEAT_DotProd", &value, &size, nullptr, 0) == 0 && value != 0;
+#elif defined(__linux__)
+  constexpr unsigned long kAsimdDp = 1UL << 20;  // HWCAP_ASIMDDP of the Linux arm64 ABI
+  features.dotprod = (getauxval(AT_HWCAP) & kAsimdDp) != 0;
+#endif
+  return features;
+}
+
+#else
+
+CpuFeatures detect_cpu() noexcept { return {}; }
+
+#endif
+
+}  // namespace sm

@@ -52,9 +52,8 @@ class Capabilities:
 def capabilities() -> Capabilities:
     """Raises ConfigError if SECONDME_ISA names kernels that do not run here."""
     native, note = _load()
-    isas = (*native.isas(), REFERENCE) if native else (REFERENCE,)
     features = tuple(name for name, here in native.features().items() if here) if native else ()
-    return Capabilities(_chosen(), isas, features, native.__file__ if native else None, note)
+    return Capabilities(_chosen(), _available(), features, native.__file__ if native else None, note)
 
 
 def dot_i8(query: Int8Vector, rows: Int8Matrix, *, isa: str | None = None) -> Int32Vector:
@@ -62,12 +61,15 @@ def dot_i8(query: Int8Vector, rows: Int8Matrix, *, isa: str | None = None) -> In
 
     Nothing is copied: rows may lie anywhere and at any distance, but the elements of one row must be adjacent.
     `isa` picks one of `capabilities().isas` for tests and benchmarks. Raises TypeError for other element types,
-    ValueError for shapes that do not fit or d > MAX_DIMS, ConfigError for unknown kernels.
+    ValueError for shapes that do not fit, d > MAX_DIMS, scattered elements or an unknown `isa`, and ConfigError if
+    SECONDME_ISA names kernels that do not run here.
     """
     if query.dtype != np.int8 or rows.dtype != np.int8:
         raise TypeError(f"int8 arrays are needed, not {query.dtype} and {rows.dtype}")
     if query.ndim != 1 or rows.ndim != 2 or query.shape[0] != rows.shape[1] or query.shape[0] > MAX_DIMS:
         raise ValueError(f"shapes do not fit: query {query.shape}, rows {rows.shape}; d is at most {MAX_DIMS}")
+    if isa is not None and isa not in _available():
+        raise ValueError(f"no {isa} kernels here; there are {', '.join(_available())}")
     name = isa or _chosen()
     native, _ = _load()
     if native is None or name == REFERENCE:
@@ -87,10 +89,14 @@ def disagreeing() -> tuple[str, ...]:
 
 
 @cache
-def _chosen() -> str:
-    wanted = os.environ.get("SECONDME_ISA", "")
+def _available() -> tuple[str, ...]:
     native, _ = _load()
-    isas = (*native.isas(), REFERENCE) if native else (REFERENCE,)
+    return (*native.isas(), REFERENCE) if native else (REFERENCE,)
+
+
+@cache
+def _chosen() -> str:
+    wanted, isas = os.environ.get("SECONDME_ISA", ""), _available()
     if wanted and wanted not in isas:
         raise ConfigError(
             f"SECONDME_ISA asks for kernels that do not run here: {wanted}", hint=f"choose one of {', '.join(isas)}"

@@ -73,3 +73,14 @@ def test_wrong_input_is_refused_at_the_boundary(isa: str) -> None:
         dot_i8(np.zeros(MAX_DIMS + 1, np.int8), np.zeros((1, MAX_DIMS + 1), np.int8), isa=isa)
     with pytest.raises(TypeError, match="int8"):
         dot_i8(query, rows.astype(np.uint8), isa=isa)
+
+
+@pytest.mark.parametrize("isa", HERE.isas[:-1])
+def test_scattered_elements_are_refused_rather_than_copied(isa: str) -> None:
+    with pytest.raises(ValueError, match="contiguous"):
+        dot_i8(np.zeros(8, np.int8), np.zeros((3, 16), np.int8)[:, ::2], isa=isa)
+
+
+def test_an_unknown_isa_is_refused() -> None:
+    with pytest.raises(ValueError, match="no z80 kernels"):
+        dot_i8(np.zeros(8, np.int8), np.zeros((3, 8), np.int8), isa="z80")

@@ -1,0 +1,101 @@
+"""What threads tell the screens. Each is posted by the runner in `jobs.py`; widgets define their own beside them."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+from secondme.types import AnswerEvent, ContextUsage, Conversation, StoredSource, Turn
+
+if TYPE_CHECKING:
+    from secondme.assistant import Assistant
+    from secondme.crypto.unlock import AskKind
+    from secondme.tui.excerpt import Excerpt
+    from secondme.tui.jobs import Running
+    from secondme.tui.tally import IngestView
+
+
+class JobEnded(Message):
+    """A job is over; `error` is set unless it ran to its end or was cancelled."""
+
+    def __init__(self, running: Running, error: Exception | None) -> None:
+        super().__init__()
+        self.running = running
+        self.error = error
+
+
+class PassphraseWanted(Message):
+    """The store needs a passphrase; the thread waits for `reply`. `note` says why the last one was refused."""
+
+    def __init__(self, kind: AskKind, reply: Future[str], note: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.reply = reply
+        self.note = note
+
+
+class Unlocked(Message):
+    """The store is open."""
+
+    def __init__(self, assistant: Assistant) -> None:
+        super().__init__()
+        self.assistant = assistant
+
+
+class ModelReady(Message):
+    """Both models are in memory."""
+
+    def __init__(self, name: str, usage: ContextUsage | None) -> None:
+        super().__init__()
+        self.name = name
+        self.usage = usage
+
+
+class ConversationsListed(Message):
+    def __init__(self, conversations: list[Conversation]) -> None:
+        super().__init__()
+        self.conversations = conversations
+
+
+class TurnsLoaded(Message):
+    def __init__(self, conversation_id: int, turns: list[Turn]) -> None:
+        super().__init__()
+        self.conversation_id = conversation_id
+        self.turns = turns
+
+
+class ConversationStarted(Message):
+    """A question opened a new conversation."""
+
+    def __init__(self, conversation_id: int) -> None:
+        super().__init__()
+        self.conversation_id = conversation_id
+
+
+class AnswerStep(Message):
+    def __init__(self, event: AnswerEvent) -> None:
+        super().__init__()
+        self.event = event
+
+
+class IngestStep(Message):
+    """Where adding files stands; `watching` tells that the disk asked for it and not the owner."""
+
+    def __init__(self, view: IngestView, *, watching: bool) -> None:
+        super().__init__()
+        self.view = view
+        self.watching = watching
+
+
+class PassageLoaded(Message):
+    def __init__(self, excerpt: Excerpt) -> None:
+        super().__init__()
+        self.excerpt = excerpt
+
+
+class SourcesListed(Message):
+    def __init__(self, sources: list[StoredSource]) -> None:
+        super().__init__()
+        self.sources = sources

@@ -1,0 +1,68 @@
+"""The lines below the prompt: what is being added, where things stand, and which keys work now."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Static
+
+from secondme.tui import show
+from secondme.tui.tally import IngestView
+from secondme.types import ContextUsage
+
+
+class IngestLine(Static):
+    """Progress of adding files; hidden while there is none."""
+
+    def __init__(self) -> None:
+        super().__init__("", id="ingest", markup=False)
+        self.display = False
+
+    def show_view(self, view: IngestView | None) -> None:
+        self.display = view is not None
+        if view is not None:
+            self.update(Content(ingest_line(view)))
+
+
+class StatusLine(Horizontal):
+    """Project and model at the left, the context meter at the right."""
+
+    def __init__(self, project: str) -> None:
+        super().__init__(id="status")
+        self._project = project
+        self._model = ""
+        self._left = Static("", markup=False, classes="left")
+        self._meter = Static("", markup=False, classes="meter")
+
+    def compose(self) -> ComposeResult:
+        yield self._left
+        yield self._meter
+
+    def show_model(self, model: str) -> None:
+        """`model` is its name, or what is happening to it."""
+        self._model = model
+        self._left.update(Content(f"{show.one_line(self._project, 24)} · {show.one_line(self._model, 60)}"))
+
+    def show_usage(self, usage: ContextUsage | None) -> None:
+        if usage is None:
+            return
+        bar = show.bar(usage.n_used, usage.n_context, 8)
+        self._meter.update(Content.assemble(("context ", "dim"), show.context(usage), (f" {bar}", "dim")))
+
+
+class KeyLine(Static):
+    """The keys that matter now."""
+
+    def __init__(self) -> None:
+        super().__init__("", id="keys", markup=False)
+
+
+def ingest_line(view: IngestView) -> str:
+    """`adding ━━━━── 12/200 · 345 passages · notes/trip.md`."""
+    if not view.n_total:
+        return f"looking  {show.count(view.n_found, 'file')} found"
+    n_chunks = view.n_chunks + view.n_chunks_file
+    counted = f"{view.n_done:,}/{view.n_total:,} · {show.count(n_chunks, 'passage')}"
+    skipped = f" · {view.n_skipped:,} skipped" if view.n_skipped else ""
+    return f"adding  {show.bar(view.n_done, view.n_total)}  {counted}{skipped} · {show.file_name(view.path)}"

@@ -1,0 +1,63 @@
+# Everything here starts from a clone, a Python >= 3.11 and a C++ compiler; the rest is set up on the first run.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# An existing environment's Python is the fastest to start, and the right one to continue with.
+SETUP = $(or $(wildcard $(BIN)/python),$(PYTHON)) packaging/bootstrap.py
+ASAN := build/native/asan
+
+.DEFAULT_GOAL := help
+.PHONY: help chat test check bench lock dist native-asan clean python
+
+help:
+	@echo "make chat         set up if needed, then open secondme"
+	@echo "make test         set up if needed, then run the tests (ARGS=... go to pytest)"
+	@echo "make check        formatting, lint, types, layers and licences"
+	@echo "make bench        print the benchmark rows (ARGS=... go to secondme bench)"
+	@echo "make dist         build wheel and sdist, install both into clean environments and try them"
+	@echo "make native-asan  run the kernels' own tests under the sanitizers"
+	@echo "make lock         resolve and hash the dependencies anew (UPGRADE=1 for newer versions)"
+	@echo "make clean        delete the environment and what was built; models, memory and the built runtime stay"
+	@echo "PYTHON=python3.12 chooses the Python of a new environment."
+
+python:
+	@test -e $(BIN)/python || command -v $(PYTHON) >/dev/null || \
+	  { echo "error: $(PYTHON) was not found" >&2; echo "hint: install Python 3.11 or newer, or name one: make PYTHON=..." >&2; exit 1; }
+
+chat: python
+	@$(SETUP)
+	@exec $(BIN)/secondme chat
+
+test: python
+	@$(SETUP) --dev
+	$(BIN)/python -m pytest $(ARGS)
+
+check: python
+	@$(SETUP) --dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python packaging/licences.py
+
+bench: python
+	@$(SETUP)
+	@$(BIN)/secondme bench $(ARGS)
+
+dist: python
+	@$(SETUP) --dev
+	$(BIN)/python packaging/check_dist.py
+
+native-asan: python
+	@$(SETUP) --dev
+	$(BIN)/cmake -S native -B $(ASAN) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
+	  -DSECONDME_MODULE=OFF -DSECONDME_TESTS=ON -DSECONDME_SANITIZE=ON
+	$(BIN)/cmake --build $(ASAN)
+	$(BIN)/ctest --test-dir $(ASAN) --output-on-failure
+
+lock: python
+	$(PYTHON) packaging/lock.py $(if $(UPGRADE),--upgrade)
+
+clean:
+	rm -rf .venv build dist secondme/kernels/_native.*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find secondme tests packaging -name __pycache__ -type d -prune -exec rm -rf {} +

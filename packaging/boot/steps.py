@@ -1,0 +1,217 @@
+"""The steps of the set-up, in order. Each looks whether its work is already done before it does any."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from boot import llama, machine
+from boot.console import ChildFailed, Console, SetupFailed
+from boot.lockfile import pin_of, read_pins
+from boot.state import State, inputs_key, tree_key
+from secondme.paths import cache_dir, models_dir
+
+LOCKS = {"run": ("runtime.txt", "build.txt"), "dev": ("dev.txt",)}
+NO_REGISTRY = re.compile(
+    r"NewConnectionError|Temporary failure in name resolution|ConnectTimeoutError|Max retries exceeded|ProxyError|"
+    r"No matching distribution found|Could not find a version|Network is unreachable"
+)
+NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded")
+# What compilers, CMake and Python say; pip's own last words only point at these.
+REASON = re.compile(r"\w*Error: |.*\berror: (?!subprocess-exited|metadata-generation|failed-wheel)|CMake Error|fatal: ")
+WRONG_HASH = re.compile(r"DO NOT MATCH THE HASHES")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where the steps work. `environment` is that of the programs they call."""
+
+    root: Path
+    venv: Path
+    state: State
+    console: Console
+    environment: dict[str, str]
+
+    @property
+    def python(self) -> Path:
+        return self.venv / "bin" / "python"
+
+    @property
+    def kernels(self) -> Path:
+        return self.root / "secondme" / "kernels"
+
+
+def set_up(root: Path, venv: Path, goal: str, console: Console) -> None:
+    """Bring `venv` to `goal`: `run` or `dev`, perhaps with `, no models`. Raises SetupFailed and other SecondMeErrors.
+
+    Goes on in the environment's own Python once there is one, because only that one surely has pip.
+    """
+    started = time.monotonic()
+    site = Site(root, venv, State.read(venv), console, _environment(venv))
+    wheel = llama.wanted_wheel(pin_of(llama.PROJECT, root / "packaging/lock/runtime.txt"))
+    if Path(sys.prefix).resolve() != venv.resolve() or not _has_pip(site.python):
+        _check_machine(site, wheel)
+        _create_environment(site)
+        console.end_progress()
+        os.execv(site.python, [str(site.python), *sys.argv])  # noqa: S606  # this program again, as pip's owner
+    _install_packages(site, goal.split(",")[0])
+    _install_runtime(site, wheel)
+    _build_kernels(site)
+    _link_project(site)
+    if "no models" not in goal:
+        _pull_models(site)
+    site.state.mark(f"all: {goal}", inputs_key(root))
+    console.say(f"ready after {_duration(time.monotonic() - started)}")
+
+
+def explain(error: ChildFailed, doing: str) -> SetupFailed:
+    """The failure of a package or build tool as one line and its remedy."""
+    text = "\n".join(error.tail)
+    if NO_SPACE.search(text):
+        return SetupFailed(f"the disk is full while {doing}", hint="free some space, then run the same command again")
+    if WRONG_HASH.search(text):
+        return SetupFailed(
+            f"a package is not the one that was locked, while {doing}",
+            hint="a proxy or mirror may have changed it; try another one, and do not install it by hand",
+        )
+    if NO_REGISTRY.search(text):
+        return SetupFailed(
+            f"the package registry cannot be reached, or lacks a package, while {doing}",
+            hint="connect to the network, or name a mirror in PIP_INDEX_URL, then run the same command again",
+        )
+    last = next((line.strip() for line in reversed(error.tail) if REASON.match(line.strip())), "")
+    return SetupFailed(f"{error.message} while {doing}", hint=last[:200] or error.hint)
+
+
+def _check_machine(site: Site, wheel: llama.WantedWheel) -> None:
+    needs = {site.root: 0.2 if site.venv.exists() else 0.7, models_dir(): 0.4}
+    if not wheel.cached():
+        needs[cache_dir() / "wheels"] = wheel.space_gb
+    machine.require_space(needs)
+    machine.require_compiler()
+
+
+def _create_environment(site: Site) -> None:
+    if _has_pip(site.python):
+        return
+    missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
+    if missing:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise SetupFailed(
+            f"this Python cannot make environments: its module {missing[0]} is missing",
+            hint=f"on Debian and Ubuntu: sudo apt-get install python{version}-venv; elsewhere install Python anew",
+        )
+    site.console.say(f"making an environment in {os.path.relpath(site.venv)}")
+    base = getattr(sys, "_base_executable", sys.executable)
+    try:
+        # --clear: what is there has no working pip, or belongs to a Python that is gone.
+        site.console.run([base, "-m", "venv", "--clear", site.venv])
+    except ChildFailed as error:
+        raise explain(error, "making the environment") from error
+
+
+def _install_packages(site: Site, goal: str) -> None:
+    locks = [f"packaging/lock/{name}" for name in LOCKS[goal]]
+    key = tree_key(site.root, *locks)
+    if site.state.is_done(f"packages: {goal}", key):
+        return
+    pins = [pin for pin in read_pins(*(site.root / lock for lock in locks)) if pin.name != llama.PROJECT]
+    wanted = site.console.log_path.with_name(f"requirements-{goal}.txt")
+    wanted.write_text("".join(pin.text + "\n" for pin in pins), "utf-8")
+    site.console.say(f"installing {len(pins)} locked packages")
+    pip: list[str | Path] = [site.python, "-m", "pip", "install", "--progress-bar", "off", "--prefer-binary"]
+    n_seen = 0
+    try:
+        for line in site.console.stream([*pip, "--require-hashes", "--no-deps", "-r", wanted], site.environment):
+            n_seen += line.startswith(("Collecting ", "Requirement already satisfied", "Ignoring "))
+            doing = "unpacking" if line.startswith("Installing collected") else "getting"
+            site.console.progress(f"[{n_seen}/{len(pins)}] {doing} packages")
+    except ChildFailed as error:
+        raise explain(error, "installing packages") from error
+    site.state.mark(f"packages: {goal}", key)
+    if goal == "dev":  # a superset by the way it is locked
+        site.state.mark("packages: run", tree_key(site.root, *(f"packaging/lock/{name}" for name in LOCKS["run"])))
+
+
+def _install_runtime(site: Site, wheel: llama.WantedWheel) -> None:
+    if site.state.is_done("llama.cpp", wheel.key) and not llama.import_error(site.python):
+        return
+    site.state.forget("llama.cpp")
+    try:
+        llama.Builder(wheel, site.python, site.environment, site.console).install()
+    except ChildFailed as error:
+        raise explain(error, "building the model runtime") from error
+    site.state.mark("llama.cpp", wheel.key)
+
+
+def _build_kernels(site: Site) -> None:
+    soabi = str(sysconfig.get_config_var("SOABI"))
+    key = hashlib.sha256(f"{tree_key(site.root, 'native')} {soabi}".encode()).hexdigest()
+    if site.state.is_done("kernels", key) and any(site.kernels.glob("_native.*.so")):
+        return
+    machine.require_compiler()
+    site.console.say("building the vector kernels")
+    folder = site.root / "build" / "native" / soabi
+    configure: list[str | Path] = ["cmake", "--fresh", "-S", site.root / "native", "-B", folder, "-G", "Ninja"]
+    here = [f"-DPython_EXECUTABLE={site.python}", f"-DSECONDME_OUTPUT_DIR={site.kernels}", "-DCMAKE_BUILD_TYPE=Release"]
+    try:
+        site.console.run([*configure, *here], site.environment)
+        for line in site.console.stream(["cmake", "--build", folder], site.environment):
+            step = re.match(r"\[(\d+)/(\d+)\]", line)
+            if step:
+                site.console.progress(f"{step[0]} building the vector kernels")
+    except ChildFailed as error:
+        raise explain(error, "building the vector kernels") from error
+    site.state.mark("kernels", key)
+    site.state.require(*site.kernels.glob("_native.*.so"))
+
+
+def _link_project(site: Site) -> None:
+    key = tree_key(site.root, "pyproject.toml")
+    command = site.python.with_name("secondme")
+    if site.state.is_done("project", key) and command.exists():
+        return
+    pip: list[str | Path] = [site.python, "-m", "pip", "install", "--no-deps", "--no-build-isolation"]
+    try:
+        site.console.run([*pip, "--editable", site.root], site.environment)
+    except ChildFailed as error:
+        raise explain(error, "installing secondme itself") from error
+    site.state.mark("project", key)
+    site.state.require(command)
+
+
+def _pull_models(site: Site) -> None:
+    """The program itself fetches and verifies them; its own progress and errors are what is shown."""
+    site.console.end_progress()
+    site.console.log("$ secondme models pull")
+    command = [str(site.python), "-m", "secondme", "models", "pull"]
+    if subprocess.run(command, env=site.environment, cwd=site.root, check=False).returncode:
+        raise SetupFailed("the default models are not all there", hint="run the same command again; downloads resume")
+    from secondme.config import DEFAULT_EMBEDDER, DEFAULT_MODEL
+    from secondme.runtime.catalog import resolve
+
+    site.state.require(*(resolve(name).path for name in (DEFAULT_MODEL, DEFAULT_EMBEDDER)))
+
+
+def _environment(venv: Path) -> dict[str, str]:
+    """The environment's tools come first; settings that send packages elsewhere are switched off."""
+    keep = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONPATH", "PIP_TARGET")}
+    path = f"{venv / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {**keep, "PATH": path, "VIRTUAL_ENV": str(venv), "PIP_USER": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+
+
+def _has_pip(python: Path) -> bool:
+    command = [str(python), "-m", "pip", "--version"]
+    return python.exists() and subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

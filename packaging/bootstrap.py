@@ -1,0 +1,57 @@
+"""Make this clone ready to run: `make chat` and `make test` call it first, every time.
+
+Steps: a virtual environment, the locked packages, llama.cpp built for this machine, the native kernels, the default
+models. Each is remembered when it is done, so an interrupted run goes on where it stopped, and a run with nothing to
+do ends before anything heavy is imported. Until the environment exists only the standard library is used.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036  # older ones do get here, and would fail less clearly further down
+    sys.stderr.write(f"error: secondme needs Python 3.11 or newer, and {sys.executable} is {sys.version.split()[0]}\n")
+    sys.stderr.write("hint: install a newer Python, then name it: make PYTHON=python3.12 chat\n")
+    raise SystemExit(1)
+
+import argparse
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from boot.state import State, inputs_key  # noqa: E402  # the source tree is not on the path before
+
+VENV = ROOT / ".venv"
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dev", action="store_true", help="also what tests and checks need")
+    parser.add_argument("--no-models", action="store_true", help="leave the default models out")
+    options = parser.parse_args(arguments)
+    goal = ("dev" if options.dev else "run") + ("" if not options.no_models else ", no models")
+    state = State.read(VENV)
+    if state.is_complete(goal, inputs_key(ROOT)):
+        return 0
+
+    from boot.console import Console
+    from boot.steps import set_up
+    from secondme.errors import SecondMeError
+
+    console = Console(ROOT / "build" / "bootstrap.log")
+    try:
+        set_up(ROOT, VENV, goal, console)
+    except SecondMeError as error:
+        console.end_progress()
+        hint = f"hint: {error.hint}\n" if error.hint else ""
+        sys.stderr.write(f"error: {error.message}\n{hint}the full log is {os.path.relpath(console.log_path)}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.end_progress()
+        sys.stderr.write("error: interrupted\nhint: run the same command again; it goes on where it stopped\n")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

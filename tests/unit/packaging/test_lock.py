@@ -1,0 +1,61 @@
+"""The lock files say what pyproject.toml says, for every platform, with hashes, and agree with each other."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from boot.lockfile import Pin, pin_of, read_pins
+
+ROOT = Path(__file__).resolve().parents[3]
+LOCKS = ROOT / "packaging" / "lock"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+WANTED = {
+    "runtime.txt": PROJECT["project"]["dependencies"],
+    "build.txt": PROJECT["dependency-groups"]["build"],
+    "dev.txt": [
+        *PROJECT["project"]["dependencies"],
+        *PROJECT["dependency-groups"]["build"],
+        *PROJECT["dependency-groups"]["dev"],
+    ],
+}
+
+
+def pinned(name: str) -> dict[str, list[Pin]]:
+    found: dict[str, list[Pin]] = {}
+    for pin in read_pins(LOCKS / name):
+        found.setdefault(pin.name, []).append(pin)
+    return found
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_every_requirement_is_locked_to_a_version_it_allows(name: str) -> None:
+    pins = pinned(name)
+    for requirement in map(Requirement, WANTED[name]):
+        versions = [pin.version for pin in pins[canonicalize_name(requirement.name)]]
+        assert versions and all(requirement.specifier.contains(version) for version in versions), requirement
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_every_pin_has_hashes(name: str) -> None:
+    assert all(pin.hashes for pin in read_pins(LOCKS / name))
+
+
+@pytest.mark.parametrize("name", ["runtime.txt", "build.txt"])
+def test_the_parts_are_parts_of_the_whole(name: str) -> None:
+    files = [{(pin.name, pin.version, pin.hashes) for pin in read_pins(LOCKS / n)} for n in (name, "dev.txt")]
+    assert files[0] <= files[1]
+
+
+def test_build_requirements_are_in_the_build_group() -> None:
+    groups = {Requirement(line).name: Requirement(line).specifier for line in PROJECT["dependency-groups"]["build"]}
+    for requirement in map(Requirement, PROJECT["build-system"]["requires"]):
+        assert groups[requirement.name] == requirement.specifier
+
+
+def test_the_runtime_comes_as_one_source_archive() -> None:
+    assert len(pin_of("llama-cpp-python", LOCKS / "runtime.txt").hashes) == 1

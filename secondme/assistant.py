@@ -98,7 +98,7 @@ class Assistant:
             lock.acquire()
             try:
                 keys = unlock(folder, ask=credentials.ask, passphrase=credentials.passphrase)
-                self._store = Store.open(folder / "store.db", bytes(keys.db))
+                self._store = Store.open(folder / "store.db", keys.db)
             except BaseException:
                 lock.release()
                 raise

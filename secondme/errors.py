@@ -3,7 +3,8 @@
     SecondMeError(message, *, hint=None)
       UsageError        the command line asks for something impossible
       ConfigError       NoKey
-      ModelError        ModelNotFound ModelChecksumMismatch BackendUnavailable OutOfMemory ContextOverflow DownloadFailed
+      ModelError        ModelNotFound ModelChecksumMismatch BackendUnavailable OutOfMemory ContextOverflow
+                        DownloadFailed
       StoreError        StoreLocked WrongPassphrase SchemaTooNew StoreFull
       IntegrityError    CorruptRecord                    never retried, never hidden
       IngestError       UnsupportedFormat ParseFailed FileVanished   recorded as a skip with its reason, never fatal

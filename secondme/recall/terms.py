@@ -19,25 +19,34 @@ QUESTION_WORDS = frozenset(
 
 
 def fold(text: str) -> str:
-    """Lower case without diacritics, as FTS5's unicode61 tokenizer with `remove_diacritics 2` sees it."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    """Lower case without diacritics, for comparing words as FTS5's unicode61 tokenizer does."""
+    decomposed = unicodedata.normalize("NFKD", text.lower())
     return "".join(c for c in decomposed if not unicodedata.combining(c))
 
 
 def words(text: str) -> list[str]:
     """All words of `text`, folded; an English possessive is cut."""
-    return [re.sub(r"['’]s$", "", w).replace("'", "").replace("’", "") for w in _WORD.findall(fold(text))]
+    return _plain_words(fold(text))
+
+
+def _plain_words(text: str) -> list[str]:
+    found = (re.sub(r"['’]s?$", "", w).replace("'", "").replace("’", "") for w in _WORD.findall(text))
+    return [w for w in found if w]
 
 
 def content_terms(question: str) -> list[str]:
-    """The question's words without its form, in order, each once. All words if nothing else is left."""
-    found = [w for w in words(question) if w]
-    content = [w for w in found if w not in QUESTION_WORDS] or found
+    """The question's words without its form, in order, each once. All words if nothing else is left.
+
+    Words keep their accents: the index folds them in its own way, which a query must not anticipate.
+    """
+    found = _plain_words(question.lower())
+    content = [w for w in found if fold(w) not in QUESTION_WORDS] or found
     return list(dict.fromkeys(content))
 
 
 def stem(word: str) -> str:
     """A light English stem (the S-stemmer of Harman 1991, with -ed, -ing and -ly), for comparing words in Python."""
+    word = fold(word)
     for suffix, least in (
         ("ingly", 4),
         ("edly", 4),

@@ -1,0 +1,128 @@
+"""The operating system's keyring, by allow-list: a backend that keeps secrets in the clear, or nowhere, is none.
+
+What is written is read back before it counts. Every call runs with a time limit, because a locked keyring may wait for
+a dialog that nobody sees.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from keyring.backend import KeyringBackend
+
+T = TypeVar("T")
+
+SERVICE = "secondme"
+TIMEOUT_S = 60.0
+
+ALLOWED = {
+    "keyring.backends.macOS.Keyring": "macOS Keychain",
+    "keyring.backends.Windows.WinVaultKeyring": "Windows Credential Locker",
+    "keyring.backends.SecretService.Keyring": "Secret Service",
+    "keyring.backends.libsecret.Keyring": "Secret Service",
+    "keyring.backends.kwallet.DBusKeyring": "KWallet",
+}
+
+
+def backend_name() -> str | None:
+    """What the allowed keyring of this machine is called; None if there is none."""
+    backend = _within(_backend)
+    return ALLOWED[_qualified(backend)] if backend is not None else None
+
+
+def store(entry: str, key: bytes) -> bool:
+    """Keep `key` under `entry`; True once it was read back equal."""
+    text = base64.b64encode(key).decode("ascii")
+
+    def write() -> bool:
+        backend = _backend()
+        if backend is None:
+            return False
+        backend.set_password(SERVICE, entry, text)
+        return backend.get_password(SERVICE, entry) == text
+
+    return bool(_within(write))
+
+
+def fetch(entry: str) -> bytes | None:
+    """The key under `entry`; None if the keyring is locked, gone, or holds nothing sound there."""
+
+    def read() -> str | None:
+        backend = _backend()
+        return backend.get_password(SERVICE, entry) if backend is not None else None
+
+    text = _within(read)
+    try:
+        return base64.b64decode(text, validate=True) if text else None
+    except (binascii.Error, ValueError):
+        return None
+
+
+def remove(entry: str) -> bool:
+    """Delete the key under `entry`; True if it is gone."""
+
+    def delete() -> bool:
+        backend = _backend()
+        if backend is None:
+            return False
+        if backend.get_password(SERVICE, entry) is not None:
+            backend.delete_password(SERVICE, entry)
+        return backend.get_password(SERVICE, entry) is None
+
+    return bool(_within(delete))
+
+
+def _backend() -> KeyringBackend | None:
+    """The configured backend if it is allowed, or the first allowed one of a chain."""
+    if not _reachable():
+        return None
+    import keyring
+    from keyring.backends.chainer import ChainerBackend
+
+    configured = keyring.get_keyring()
+    chain = configured.backends if isinstance(configured, ChainerBackend) else [configured]
+    return next((b for b in chain if _qualified(b) in ALLOWED), None)
+
+
+def _qualified(backend: object) -> str:
+    return f"{type(backend).__module__}.{type(backend).__qualname__}"
+
+
+def _reachable() -> bool:
+    """On Linux a keyring needs a session bus; looking for one first saves the import where there is none."""
+    if not sys.platform.startswith("linux"):
+        return True
+    if os.environ.get("DBUS_SESSION_BUS_ADDRESS"):
+        return True
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    return bool(runtime) and (Path(runtime) / "bus").exists()
+
+
+def _within(call: Callable[[], T]) -> T | None:
+    """Run `call` with the time limit; None if it fails. The keyring's own errors name no reason worth keeping."""
+    result: list[T] = []
+
+    def run() -> None:
+        from keyring.errors import KeyringError
+
+        # Backends let their bus library's errors through as well, which share no class.
+        try:
+            result.append(call())
+        except (KeyringError, OSError, RuntimeError, ValueError):
+            return
+        except Exception as error:
+            if type(error).__module__.split(".")[0] not in ("secretstorage", "jeepney", "dbus", "gi"):
+                raise
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(TIMEOUT_S)
+    return result[0] if result else None

@@ -1,0 +1,183 @@
+"""The self-test that ships with the program: every part is tried for real, in a temporary folder, without a key.
+
+Each check is a function that yields `Check` lines; a check that raises becomes a failed line, so that one broken part
+never hides the others.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from secondme.config import Config
+from secondme.errors import SecondMeError
+from secondme.types import Check
+
+MIN_FREE_GB = 1.0
+MARKER = "a sentence that must not be readable on the disk"
+
+
+def examine(config: Config) -> Iterator[Check]:
+    """All checks in order. Raises nothing: what goes wrong is a line."""
+    checks: list[tuple[str, Callable[[], Iterator[Check]]]] = [
+        ("python", _python),
+        ("kernels", _kernels),
+        ("cipher", _cipher),
+        ("vector extension", _vectors),
+        ("runtime", _runtime),
+        ("models", lambda: _models(config)),
+        ("keyring", _keyring),
+        ("disk", _disk),
+        ("folder watching", _watching),
+    ]
+    for name, check in checks:
+        try:
+            yield from check()
+        except SecondMeError as error:
+            yield Check(name, "failed", error.message, error.hint or "")
+        except (ImportError, OSError) as error:
+            yield Check(
+                name, "failed", f"{type(error).__name__}: {error}", "install secondme again, or run `make chat`"
+            )
+
+
+def _python() -> Iterator[Check]:
+    from secondme import __version__
+
+    yield Check("secondme", "ok", f"{__version__} on Python {sys.version.split()[0]}")
+
+
+def _kernels() -> Iterator[Check]:
+    from secondme.kernels import capabilities, disagreeing
+
+    found = capabilities()
+    wrong = disagreeing()
+    if wrong:
+        yield Check(
+            "kernels",
+            "failed",
+            f"{', '.join(wrong)} differ from the reference",
+            "set SECONDME_ISA=serial and report this machine's processor",
+        )
+        return
+    status = "ok" if found.extension else "warning"
+    remedy = "" if found.extension else "reinstall with a C++ compiler at hand; until then search is slower"
+    yield Check("kernels", status, f"{found.isa} in use, equal to the reference ({', '.join(found.isas)})", remedy)
+
+
+def _cipher() -> Iterator[Check]:
+    """A real store is written and looked at: its text must be there with the key and nowhere without."""
+    from secondme.errors import WrongPassphrase
+    from secondme.memory.store import Store
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "doctor.db"
+        store = Store.open(path, bytes(range(32)))
+        conversation = store.new_conversation("doctor", MARKER)
+        store.close()
+        readable = [p.name for p in Path(folder).iterdir() if MARKER.encode() in p.read_bytes()]
+        if readable:
+            yield Check("cipher", "failed", f"text is readable in {', '.join(readable)}", "do not use this build")
+            return
+        try:
+            Store.open(path, bytes(32)).close()
+        except WrongPassphrase:
+            pass
+        else:
+            yield Check("cipher", "failed", "a wrong key opened the store", "do not use this build")
+            return
+        store = Store.open(path, bytes(range(32)))
+        kept = [c.title for c in store.conversations("doctor") if c.id == conversation] == [MARKER]
+        store.close()
+    yield Check("cipher", "ok" if kept else "failed", "chacha20: written, unreadable without the key, read back")
+
+
+def _vectors() -> Iterator[Check]:
+    import numpy as np
+
+    from secondme.memory.store import Store
+    from secondme.types import Chunk, FileStamp, SourceFile
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store.open(Path(folder) / "doctor.db", bytes(range(32)))
+        try:
+            store.set_embedder("doctor", 8)
+            chunks = [Chunk(i, f"{i}", i, i + 1, 1, 1, None, ()) for i in range(8)]
+            source = SourceFile("/doctor", "doctor", "text/plain", "", b"doctor", FileStamp(8, 0, 0))
+            store.put_source(source, chunks, np.eye(8, dtype=np.float32))
+            stored = store.source_chunks(store.sources("doctor")[0].id)
+            nearest = store.search_vectors(np.eye(8, dtype=np.float32)[5], 1, "doctor")
+        finally:
+            store.close()
+    right = [i for i, _ in nearest] == [stored[5].id]
+    yield Check("vector extension", "ok" if right else "failed", "sqlite-vec finds the nearest of eight")
+
+
+def _runtime() -> Iterator[Check]:
+    import llama_cpp.llama_cpp as lib
+
+    gpu = bool(lib.llama_supports_gpu_offload())
+    yield Check("runtime", "ok", f"llama.cpp loads; models run on the {'GPU' if gpu else 'CPU'}")
+    if not gpu and _has_nvidia():
+        yield Check("gpu", "warning", "there is an NVIDIA GPU, but this build runs on the CPU", _GPU_REMEDY)
+    elif not gpu:
+        yield Check("gpu", "ok", "none that this build can use; the CPU does the work")
+
+
+_GPU_REMEDY = (
+    "install the CUDA toolkit (nvcc), then remove the built wheel with `make clean-runtime` and run `make chat`"
+)
+
+
+def _has_nvidia() -> bool:
+    return Path("/proc/driver/nvidia/gpus").is_dir() or shutil.which("nvidia-smi") is not None
+
+
+def _models(config: Config) -> Iterator[Check]:
+    from secondme.runtime.catalog import resolve
+
+    for name in (config.model, config.embedder):
+        try:
+            found = resolve(name)
+        except SecondMeError as error:
+            yield Check("model", "failed", error.message, error.hint or "")
+            continue
+        yield Check("model", "ok", f"{found.name} is installed at {found.path}")
+
+
+def _keyring() -> Iterator[Check]:
+    from secondme.crypto.keychain import backend_name
+
+    name = backend_name()
+    if name:
+        yield Check("keyring", "ok", f"{name} keeps the key")
+    else:
+        yield Check("keyring", "ok", "none on this machine that is safe to use; a passphrase protects the store")
+
+
+def _disk() -> Iterator[Check]:
+    from secondme.paths import data_dir
+
+    folder = data_dir()
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    if not os.access(existing, os.W_OK):
+        yield Check("disk", "failed", f"{existing} is not writable", "change its permissions, or set SECONDME_HOME")
+        return
+    free_gb = shutil.disk_usage(existing).free / 1e9
+    low = free_gb < MIN_FREE_GB
+    remedy = "free some space: a full disk stops memory from growing, it loses nothing" if low else ""
+    yield Check("disk", "warning" if low else "ok", f"{free_gb:.1f} GB free for {folder}", remedy)
+
+
+def _watching() -> Iterator[Check]:
+    limit = Path("/proc/sys/fs/inotify/max_user_watches")
+    if not limit.exists():
+        return
+    n = int(limit.read_text("ascii"))
+    low = n < 8192
+    remedy = "raise fs.inotify.max_user_watches; folders beyond it are looked through from time to time" if low else ""
+    yield Check("folder watching", "warning" if low else "ok", f"up to {n} folders at once", remedy)

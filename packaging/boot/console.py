@@ -53,6 +53,8 @@ class Console:
 
     def progress(self, text: str) -> None:
         """Redraw the moving line; without a terminal, a plain line every SPARSE_S seconds."""
+        if text == self._shown:
+            return
         if self._tty:
             width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
             sys.stderr.write(f"\r\033[K{text[:width]}")

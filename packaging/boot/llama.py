@@ -194,7 +194,7 @@ class Builder:
 
     def _keep(self, wheel: Path, flags: tuple[str, ...]) -> None:
         """Put the wheel into the cache as a whole: a folder appears by rename, never half filled."""
-        part = self.wheel.folder.with_suffix(".part")
+        part = self.wheel.folder.with_name(self.wheel.key + ".part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         shutil.copy2(wheel, part / wheel.name)
@@ -224,7 +224,7 @@ class Builder:
     def _only_one(self) -> Iterator[None]:
         """Two set-ups at once would build in the same folder; the second waits and then finds the wheel."""
         self._build_dir().mkdir(parents=True, exist_ok=True)
-        path = self._build_dir().with_suffix(".lock")
+        path = self._build_dir().with_name(self.wheel.key + ".lock")
         with path.open("a") as lock:
             while True:
                 try:

@@ -170,7 +170,7 @@ def test_a_source_that_is_not_as_expected_is_refused(environment: Callable[..., 
 def test_a_second_set_up_waits_for_the_first(environment: Callable[..., Place]) -> None:
     place = environment()
     folder = bring_source(place.builder)
-    with folder.with_suffix(".lock").open("a") as lock:
+    with folder.with_name(folder.name + ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         worker = threading.Thread(target=place.builder.build)
         worker.start()

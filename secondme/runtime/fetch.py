@@ -69,6 +69,8 @@ def download(
     if urllib.parse.urlsplit(request.url).scheme == "file":
         source = Path(urllib.request.url2pathname(urllib.parse.urlsplit(request.url).path))
         return (yield from copy(source, dest, sha256=request.sha256, cancelled=cancelled))
+    if (yield from is_there(dest, request.sha256, cancelled=cancelled)):
+        return str(request.sha256)
     part = PartialFile(dest, request.sha256, request.size_bytes)
     try:
         part.open()
@@ -126,6 +128,16 @@ def hash_file(path: Path, *, cancelled: CancelCheck = never_cancelled) -> Genera
             hasher.update(block)
             yield FetchProgress(file.tell(), total)
     return hasher.hexdigest()
+
+
+def is_there(
+    path: Path, sha256: str | None, *, cancelled: CancelCheck = never_cancelled
+) -> Generator[FetchProgress, None, bool]:
+    """Whether an earlier call has brought the file already; without a known hash that cannot be told."""
+    if sha256 is None or not path.is_file():
+        return False
+    digest = yield from hash_file(path, cancelled=cancelled)
+    return digest == sha256
 
 
 def open_url(request: Download, headers: dict[str, str]) -> Any:

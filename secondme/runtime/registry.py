@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Literal
 
 from secondme.errors import DownloadFailed
-from secondme.runtime.fetch import Download, copy, download, failure, open_url
+from secondme.runtime.fetch import Download, copy, download, failure, is_there, open_url
 from secondme.runtime.partial import FetchProgress
 from secondme.types import CancelCheck, never_cancelled
 
@@ -38,7 +38,7 @@ _SECTIONS = ("global", "install", "download", ":env:")
 
 @dataclass(frozen=True, slots=True)
 class WheelPin:
-    """Exactly one wheel: its project, version, sha256 (hex) and, if known, its size. `suffix` tells a source archive."""
+    """Exactly one wheel: its project, version, sha256 (hex) and, if known, its size; or one source archive."""
 
     package: str
     version: str
@@ -65,6 +65,8 @@ def fetch_wheel(
     Looks the file up itself; where that fails (an index with a keyring login, say), asks `pip download`, which has
     neither progress nor resuming. Raises DownloadFailed, ModelChecksumMismatch, Cancelled.
     """
+    if (yield from is_there(dest, pin.sha256, cancelled=cancelled)):
+        return
     try:
         request = find_wheel(pin, index_settings())
     except DownloadFailed as error:

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from secondme.errors import Cancelled, ContextOverflow, ModelError
+from secondme.errors import Cancelled, ModelError
 from secondme.runtime.base import DecodedText, DecodeEnd, EndReason, FloatMatrix, ModelInfo, Sampling
+from secondme.runtime.limits import check_embeddable, check_room, closed_error
 from secondme.runtime.state import open_state, seal_state
 from secondme.runtime.stream import NO_TOKEN, TextStream, common_prefix
 from secondme.types import CancelCheck, ContextUsage, Message, PrefillProgress, never_cancelled
@@ -87,11 +88,7 @@ class EchoGenerator:
 
     def prefill(self, tokens: Sequence[int], *, cancelled: CancelCheck = never_cancelled) -> Iterator[PrefillProgress]:
         self._check_open()
-        if len(tokens) > self._n_ctx:
-            raise ContextOverflow(
-                f"{len(tokens)} tokens do not fit into the context of {self._n_ctx}",
-                hint="ask for less at once, or set a larger context_tokens",
-            )
+        check_room(len(tokens), self._n_ctx)
         return self._prefill(list(tokens), cancelled)
 
     def _prefill(self, tokens: list[int], cancelled: CancelCheck) -> Iterator[PrefillProgress]:
@@ -146,11 +143,7 @@ class EchoGenerator:
             tokens, payload = open_state(self._identity(), state)
             if len(payload) or not all(0 <= token < _N_VOCAB for token in tokens):
                 raise ModelError("the saved cache is damaged", hint="nothing is lost: the text is read again")
-            if len(tokens) > self._n_ctx:
-                raise ContextOverflow(
-                    f"the saved cache holds {len(tokens)} tokens, the context {self._n_ctx}",
-                    hint="set a larger context_tokens",
-                )
+            check_room(len(tokens), self._n_ctx)
             self._cache = tokens
 
     def close(self) -> None:
@@ -160,7 +153,7 @@ class EchoGenerator:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise ModelError("the model is closed", hint="load it again")
+            raise closed_error()
 
     def _identity(self) -> dict[str, str]:
         return {"model": self.info.fingerprint, "build": "echo 1"}
@@ -218,13 +211,9 @@ class HashEmbedder:
 
     def embed(self, texts: Sequence[str], *, cancelled: CancelCheck = never_cancelled) -> FloatMatrix:
         if self._closed:
-            raise ModelError("the model is closed", hint="load it again")
+            raise closed_error()
         for text in texts:
-            if (n_tokens := self.count_tokens(text)) > self.n_ctx:
-                raise ContextOverflow(
-                    f"a text of {n_tokens} tokens is longer than the {self.n_ctx} the embedding model reads",
-                    hint="split it into smaller pieces",
-                )
+            check_embeddable(self.count_tokens(text), self.n_ctx)
         vectors = np.zeros((len(texts), self._n_dims), np.float32)
         for row, text in zip(vectors, texts, strict=True):
             if cancelled():

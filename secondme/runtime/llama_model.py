@@ -1,0 +1,267 @@
+"""What the generator and the embedder share: a checked, loaded model file and its vocabulary."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from secondme.errors import ModelError, OutOfMemory
+from secondme.runtime.base import ModelInfo
+from secondme.runtime.gguf_header import GgufHeader
+from secondme.runtime.limits import closed_error
+from secondme.runtime.llama_lib import forget_errors, last_error, library
+
+DEFAULT_N_CTX = 8192
+"""Context where none is asked for: its keys and values stay modest, 0.2 GB for a small model and 1 GB for one of 8B."""
+
+_LEAST_N_CTX = 512
+_N_CTX_STEP = 256  # llama.cpp pads to this
+_WORK_BYTES = 192 * 1024 * 1024  # graph, logits and scratch buffers, generously
+_HASH_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaOptions:
+    """How to load a model.
+
+    n_ctx: context length; 0 means what the model was trained for, at most DEFAULT_N_CTX, within memory.
+    threads: 0 means as many as cores are free.
+    gpu_layers: layers kept on the GPU if the build has one; -1 means all.
+    n_batch: tokens evaluated in one block, between two progress events.
+    name: shown to the owner; empty means the file's name.
+    fingerprint: the file's sha256 (hex) where it is known already; otherwise it is computed when first asked for.
+    """
+
+    n_ctx: int = 0
+    threads: int = 0
+    gpu_layers: int = -1
+    n_batch: int = 512
+    name: str = ""
+    fingerprint: str = ""
+
+
+class _LazyInfo(ModelInfo):
+    """A ModelInfo whose fingerprint is computed when it is read: a file of 5 GB takes seconds to hash."""
+
+    __slots__ = ("_model",)
+    _model: LlamaModel
+
+    def __init__(self, model: LlamaModel, n_ctx: int) -> None:
+        values: dict[str, object] = {
+            "_model": model,
+            "name": model.name,
+            "backend": "llama.cpp",
+            "n_ctx": n_ctx,
+            "n_ctx_train": model.n_ctx_train,
+            "n_vocab": model.n_vocab,
+            "kv_bytes_per_token": model.header.kv_bytes_per_token,
+            "device": "gpu" if model.on_gpu else "cpu",
+        }
+        for field, value in values.items():
+            object.__setattr__(self, field, value)  # the dataclass is frozen, as it should be for everyone else
+
+    @property
+    def fingerprint(self) -> str:
+        return self._model.fingerprint
+
+
+class LlamaModel:
+    """A loaded model file and its vocabulary. Raises ModelError for anything that cannot be loaded."""
+
+    def __init__(self, header: GgufHeader, options: LlamaOptions) -> None:
+        self.path = path = header.path
+        self.header = header
+        self.name = options.name or path.stem
+        self._fingerprint = options.fingerprint
+        self._vocab_lock = threading.Lock()  # apart from the cache's, so that counting tokens never waits for a block
+        lib = library()
+        self.on_gpu = uses_gpu(options)
+        if not self.on_gpu:
+            check_memory(self.header.size_bytes, self.name)
+        params = lib.llama_model_default_params()
+        params.n_gpu_layers = options.gpu_layers if self.on_gpu else 0
+        forget_errors()
+        self.handle = lib.llama_model_load_from_file(str(path).encode(), params)
+        if not self.handle:
+            raise ModelError(f"llama.cpp cannot load {path}: {last_error()}", hint="choose another model file")
+        self.vocab = lib.llama_model_get_vocab(self.handle)
+        self.n_vocab: int = lib.llama_vocab_n_tokens(self.vocab)
+        self.n_ctx_train: int = lib.llama_model_n_ctx_train(self.handle)
+        self._pieces: dict[int, bytes] = {}
+
+    def info(self, n_ctx: int) -> ModelInfo:
+        """Cheap to ask for: the fingerprint is computed when it is read."""
+        return _LazyInfo(self, n_ctx)
+
+    @property
+    def fingerprint(self) -> str:
+        """The file's sha256 (hex); computed once if it was not given."""
+        if not self._fingerprint:
+            digest = hashlib.sha256()
+            try:
+                with self.path.open("rb") as file:
+                    while block := file.read(_HASH_BLOCK):
+                        digest.update(block)
+            except OSError as error:
+                raise ModelError(f"{self.path} cannot be read", hint="check that the file is still there") from error
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
+
+    def tokenize(self, text: str, *, special: bool, add_special: bool = False) -> list[int]:
+        """Token ids of `text`; control tokens in it only with `special`, begin and end tokens with `add_special`."""
+        raw = text.encode("utf-8", "replace")
+        with self._vocab_lock:
+            self._check_open()
+            # More tokens than bytes are possible only by a few added spaces.
+            buffer = (ctypes.c_int32 * (len(raw) + 16))()
+            n = library().llama_tokenize(self.vocab, raw, len(raw), buffer, len(buffer), add_special, special)
+        if n < 0:
+            raise ModelError("the text cannot be turned into tokens", hint="shorten it")
+        return buffer[:n]
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of `tokens`, control tokens by name."""
+        ids = (ctypes.c_int32 * len(tokens))(*self.checked_tokens(tokens))
+        size = 16 * len(tokens) + 64
+        with self._vocab_lock:
+            self._check_open()
+            while True:
+                buffer = ctypes.create_string_buffer(size)
+                n = library().llama_detokenize(self.vocab, ids, len(ids), buffer, size, False, True)
+                if n >= 0:
+                    return buffer.raw[:n].decode("utf-8", "replace")
+                size = -n
+
+    def piece(self, token: int) -> bytes:
+        """The bytes one token stands for; control tokens stand for none."""
+        found = self._pieces.get(token)
+        if found is None:
+            with self._vocab_lock:
+                self._check_open()
+                buffer = ctypes.create_string_buffer(512)
+                n = library().llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, False)
+            found = self._pieces[token] = buffer.raw[: max(n, 0)]
+        return found
+
+    def vocabulary(self, *, control: bool) -> dict[str, int]:
+        """Ids by text, of the control tokens or of all others."""
+        lib = library()
+        mask = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
+        found: dict[str, int] = {}
+        with self._vocab_lock:
+            self._check_open()
+            for token in range(self.n_vocab):
+                if bool(lib.llama_vocab_get_attr(self.vocab, token) & mask) == control:
+                    found[(lib.llama_vocab_get_text(self.vocab, token) or b"").decode("utf-8", "replace")] = token
+        return found
+
+    def token_text(self, token: int | None) -> str:
+        """How the vocabulary writes a token; for control tokens their name. Nothing for None."""
+        if token is None:
+            return ""
+        with self._vocab_lock:
+            self._check_open()
+            return (library().llama_vocab_get_text(self.vocab, token) or b"").decode("utf-8", "replace")
+
+    def special_token(self, role: Literal["bos", "eos", "sep"]) -> int | None:
+        """The id of a token with a role, or None if the vocabulary has none."""
+        lib = library()
+        ask = {"bos": lib.llama_vocab_bos, "eos": lib.llama_vocab_eos, "sep": lib.llama_vocab_sep}[role]
+        with self._vocab_lock:
+            self._check_open()
+            token: int = ask(self.vocab)
+        return token if token >= 0 else None
+
+    def checked_tokens(self, tokens: Sequence[int]) -> list[int]:
+        """`tokens` as a list. Raises ModelError if one is outside the vocabulary."""
+        ids = list(tokens)
+        if ids and not (min(ids) >= 0 and max(ids) < self.n_vocab):
+            raise ModelError("a token is not in the model's vocabulary", hint="tokenize the text with this model")
+        return ids
+
+    def new_context(self, params: Any) -> Any:
+        """A llama_context, to be freed by the caller before the model. Raises OutOfMemory."""
+        forget_errors()
+        ctx = library().llama_init_from_model(self.handle, params)
+        if not ctx:
+            raise OutOfMemory(
+                f"no context of {params.n_ctx} tokens can be made for {self.name}: {last_error()}",
+                hint="set a smaller context_tokens, or choose a smaller model",
+            )
+        return ctx
+
+    def close(self) -> None:
+        with self._vocab_lock:
+            if self.handle:
+                library().llama_model_free(self.handle)
+                self.handle = None
+
+    def _check_open(self) -> None:
+        if not self.handle:
+            raise closed_error()
+
+
+def uses_gpu(options: LlamaOptions) -> bool:
+    """Whether layers go to a GPU: the build has one, and the owner did not say no."""
+    return bool(library().llama_supports_gpu_offload()) and options.gpu_layers != 0
+
+
+def choose_n_ctx(header: GgufHeader, asked: int, *, on_gpu: bool) -> int:
+    """The context length to use, in tokens.
+
+    An explicit wish is granted or refused, never lowered. Raises ModelError if the model was not trained for it and
+    OutOfMemory if it does not fit.
+    """
+    trained = header.number("context_length") or DEFAULT_N_CTX
+    if asked > trained:
+        raise ModelError(
+            f"a context of {asked} tokens is more than the {trained} the model was trained for",
+            hint="set context_tokens to 0, or choose another model",
+        )
+    wanted = asked or min(trained, DEFAULT_N_CTX)
+    if on_gpu:
+        return wanted
+    per_token = max(header.kv_bytes_per_token, 1)
+    fits = (available_memory() - header.size_bytes - _WORK_BYTES) // per_token
+    if fits >= wanted:
+        return wanted
+    if asked or fits < min(_LEAST_N_CTX, wanted):
+        needed = (header.size_bytes + _WORK_BYTES + per_token * wanted) / 1e9
+        raise OutOfMemory(
+            f"the model with a context of {wanted} tokens needs about {needed:.1f} GB, more memory than is free",
+            hint="close other programs, set a smaller context_tokens, or choose a smaller model",
+        )
+    return fits // _N_CTX_STEP * _N_CTX_STEP or fits
+
+
+def check_memory(size_bytes: int, name: str) -> None:
+    """Raise OutOfMemory if weights of `size_bytes` cannot fit; swapping a model makes a machine unusable."""
+    free = available_memory()
+    if size_bytes + _WORK_BYTES > free:
+        raise OutOfMemory(
+            f"{name} takes {size_bytes / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free",
+            hint="close other programs, or choose a smaller model: secondme models list",
+        )
+
+
+def available_memory() -> int:
+    """Bytes this process can still use: of the machine, and of its container if that allows less."""
+    free = psutil.virtual_memory().available
+    try:
+        group = Path("/sys/fs/cgroup")
+        limit = (group / "memory.max").read_text().strip()
+        if limit == "max":
+            return free
+        used = int((group / "memory.current").read_text())
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        # File pages are given back when memory is needed.
+        return min(free, int(limit) - used + int(stat.get("file", 0)))
+    except (OSError, ValueError):
+        return free

@@ -1,0 +1,44 @@
+"""How the next token is chosen, as a chain of llama.cpp's samplers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from secondme.runtime.base import Sampling
+from secondme.runtime.llama_lib import library
+
+_PENALTY_WINDOW = 64
+
+
+class Sampler:
+    """A chain for one decode; close it afterwards. The penalty also counts the last tokens of `history`."""
+
+    def __init__(self, sampling: Sampling, history: Sequence[int], n_vocab: int) -> None:
+        lib = self._lib = library()
+        self._chain: Any = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
+        self._sample = lib.llama_sampler_sample
+        if sampling.repeat_penalty != 1.0:
+            self._add(lib.llama_sampler_init_penalties(n_vocab, _PENALTY_WINDOW, sampling.repeat_penalty, 0.0, 0.0))
+        if sampling.temperature <= 0:
+            self._add(lib.llama_sampler_init_greedy())
+        else:
+            self._add(lib.llama_sampler_init_top_k(sampling.top_k))
+            self._add(lib.llama_sampler_init_top_p(sampling.top_p, 1))
+            self._add(lib.llama_sampler_init_min_p(sampling.min_p, 1))
+            self._add(lib.llama_sampler_init_temp(sampling.temperature))
+            self._add(lib.llama_sampler_init_dist(sampling.seed % 0xFFFFFFFF))  # the largest value means random
+        if sampling.repeat_penalty != 1.0:
+            for token in history[-_PENALTY_WINDOW:]:
+                lib.llama_sampler_accept(self._chain, token)
+
+    def sample(self, ctx: Any) -> int:
+        """The next token after the last evaluated one of `ctx`."""
+        token: int = self._sample(self._chain, ctx, -1)
+        return token
+
+    def close(self) -> None:
+        self._lib.llama_sampler_free(self._chain)
+
+    def _add(self, sampler: Any) -> None:
+        self._lib.llama_sampler_chain_add(self._chain, sampler)

@@ -33,7 +33,7 @@ test: python
 	$(BIN)/python -m pytest $(ARGS)
 
 check: python
-	@$(SETUP) --dev
+	@$(SETUP) --dev --no-models
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -49,7 +49,7 @@ dist: python
 	$(BIN)/python packaging/check_dist.py
 
 native-asan: python
-	@$(SETUP) --dev
+	@$(SETUP) --dev --no-models
 	$(BIN)/cmake -S native -B $(ASAN) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
 	  -DSECONDME_MODULE=OFF -DSECONDME_TESTS=ON -DSECONDME_SANITIZE=ON
 	$(BIN)/cmake --build $(ASAN)

@@ -32,8 +32,9 @@ class State:
             return cls(path)  # unreadable is the same as never done: every step checks and repeats
 
     def is_complete(self, goal: str, key: str) -> bool:
-        """What tests need includes what running needs, so `dev` answers for `run` too."""
-        reached = {self.done.get(f"all: {name}") for name in (goal, goal.replace("run", "dev"))}
+        """A larger goal answers for a smaller one: `dev` for `run`, and either for the same without models."""
+        larger = (goal, goal.replace("run", "dev"), goal.split(",")[0], "dev")
+        reached = {self.done.get(f"all: {name}") for name in larger}
         return key in reached and all(map(os.path.exists, self.files))
 
     def is_done(self, step: str, key: str) -> bool:
@@ -50,6 +51,14 @@ class State:
     def require(self, *files: Path) -> None:
         self.files = sorted({*self.files, *map(str, files)})
         self._write()
+
+    def drop_missing(self) -> None:
+        """If a required file is gone, no goal is reached any more, and the steps decide anew what is required."""
+        there = [file for file in self.files if os.path.exists(file)]
+        if there != self.files:
+            self.files = there
+            self.done = {step: key for step, key in self.done.items() if not step.startswith("all: ")}
+            self._write()
 
     def _write(self) -> None:
         part = self.path.with_suffix(".part")

@@ -62,6 +62,7 @@ def set_up(root: Path, venv: Path, goal: str, console: Console) -> None:
         _create_environment(site)
         console.end_progress()
         os.execv(site.python, [str(site.python), *sys.argv])  # noqa: S606  # this program again, as pip's owner
+    site.state.drop_missing()
     _install_packages(site, goal.split(",")[0])
     _install_runtime(site, wheel)
     _build_kernels(site)
@@ -193,12 +194,13 @@ def _pull_models(site: Site) -> None:
     site.console.end_progress()
     site.console.log("$ secondme models pull")
     command = [str(site.python), "-m", "secondme", "models", "pull"]
-    if subprocess.run(command, env=site.environment, cwd=site.root, check=False).returncode:
-        raise SetupFailed("the default models are not all there", hint="run the same command again; downloads resume")
-    from secondme.config import DEFAULT_EMBEDDER, DEFAULT_MODEL
-    from secondme.runtime.catalog import resolve
+    status = subprocess.run(command, env=site.environment, cwd=site.root, check=False).returncode
+    if status:
+        raise SystemExit(status)  # it has said why
+    from secondme.config import load_config
+    from secondme.runtime.catalog import needed_models, resolve
 
-    site.state.require(*(resolve(name).path for name in (DEFAULT_MODEL, DEFAULT_EMBEDDER)))
+    site.state.require(*(resolve(name).path for name in needed_models(load_config())))
 
 
 def _environment(venv: Path) -> dict[str, str]:

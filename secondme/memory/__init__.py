@@ -1,1 +1,1 @@
-"""The encrypted store: sources, passages, vectors, conversations, in one SQLite file and nowhere else."""
+"""The encrypted store: one SQLite file with the words, the vectors and the conversations."""

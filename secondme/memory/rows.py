@@ -1,59 +1,131 @@
-"""Between rows and the values of `types.py`; paths cross as bytes, citations as JSON."""
+"""How values become columns and come back exactly.
+
+SQLite text is UTF-8, but Python names of files that are not carry lone surrogates. A path is therefore always stored
+as bytes, and any other text as bytes only where it must be; both come back as the string they were.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from typing import Any, get_type_hints
 
-from secondme.types import Chunk, Citation, Conversation, FileStamp, StoredChunk, StoredSource, Trust, Turn
+from secondme.errors import CorruptRecord
+from secondme.types import Chunk, Citation, FileStamp, StoredChunk, StoredSource, Trust
 
 Row = tuple[Any, ...]
 
-SOURCE_COLUMNS = """source.id, source.path, project.name, media_type, source.title, content_hash, size_bytes, mtime_ns,
-inode, trust, n_chunks, ingested_at, skip_reason"""
-
-CHUNK_COLUMNS = """chunk.id, chunk.source_id, source.path, project.name, chunk.title, media_type, trust,
-ordinal, chunk.text, byte_start, byte_end, line_start, line_end, page, headings"""
+_EXACT = "surrogatepass"
 
 
-def path_bytes(path: str) -> bytes:
-    return os.fsencode(path)
+def pack_path(path: str) -> bytes:
+    return path.encode("utf-8", _EXACT)
 
 
-def source_row(row: Row) -> StoredSource:
-    """A row of SOURCE_COLUMNS."""
-    id_, path, project, media_type, title, digest, size, mtime, inode, trust, n_chunks, ingested_at, reason = row
-    stamp = FileStamp(size, mtime, int(inode))
-    place = os.fsdecode(path)
+def unpack_path(stored: bytes) -> str:
+    return stored.decode("utf-8", _EXACT)
+
+
+def pack_text(text: str) -> str | bytes:
+    """`text` itself where SQLite can hold it, else its bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", _EXACT)
+    return text
+
+
+def unpack_text(stored: str | bytes) -> str:
+    return stored if isinstance(stored, str) else stored.decode("utf-8", _EXACT)
+
+
+def pack_headings(headings: Sequence[str]) -> str:
+    # ASCII only: lone surrogates become escapes, which JSON reads back.
+    return json.dumps(list(headings))
+
+
+def unpack_headings(stored: str) -> tuple[str, ...]:
+    return tuple(json.loads(stored))
+
+
+SELECT_SOURCE = """select s.id, s.path, p.name, s.media_type, s.title, s.content_hash, s.size_bytes, s.mtime_ns,
+    s.inode, s.trust, s.n_chunks, s.ingested_at, s.skip_reason
+    from source s join project p on p.id = s.project_id"""
+
+
+def to_source(row: Row) -> StoredSource:
+    """A row of SELECT_SOURCE."""
     return StoredSource(
-        id_, place, project, media_type, title, digest, stamp, Trust(trust), n_chunks, ingested_at, reason
+        id=row[0],
+        path=unpack_path(row[1]),
+        project=unpack_text(row[2]),
+        media_type=unpack_text(row[3]),
+        title=unpack_text(row[4]),
+        content_hash=row[5],
+        stamp=FileStamp(row[6], row[7], unpack_inode(row[8])),
+        trust=Trust(row[9]),
+        n_chunks=row[10],
+        ingested_at=row[11],
+        skip_reason=None if row[12] is None else unpack_text(row[12]),
     )
 
 
-def chunk_row(row: Row) -> StoredChunk:
-    """A row of CHUNK_COLUMNS."""
-    id_, source_id, path, project, title, media_type, trust, *rest, headings = row
-    ordinal, text, byte_start, byte_end, line_start, line_end, page = rest
-    chunk = Chunk(ordinal, text, byte_start, byte_end, line_start, line_end, page, tuple(json.loads(headings)))
-    return StoredChunk(id_, source_id, os.fsdecode(path), project, title, media_type, Trust(trust), chunk)
+def pack_inode(inode: int) -> int:
+    """SQLite integers are signed; file identities of ReFS and ZFS may use the 64th bit."""
+    return inode - (1 << 64) if inode >= 1 << 63 else inode
 
 
-def headings_json(chunk: Chunk) -> str:
-    return json.dumps(chunk.heading_path, ensure_ascii=False)
+def unpack_inode(stored: int) -> int:
+    return stored + (1 << 64) if stored < 0 else stored
 
 
-def citations_json(citations: tuple[Citation, ...]) -> str:
+SELECT_CHUNK = """select c.id, c.source_id, s.path, p.name, s.title, s.media_type, s.trust,
+    c.ordinal, c.text, c.byte_start, c.byte_end, c.line_start, c.line_end, c.page, c.headings
+    from chunk c join source s on s.id = c.source_id join project p on p.id = s.project_id"""
+
+
+def to_chunk(row: Row) -> StoredChunk:
+    """A row of SELECT_CHUNK."""
+    return StoredChunk(
+        id=row[0],
+        source_id=row[1],
+        path=unpack_path(row[2]),
+        project=unpack_text(row[3]),
+        title=unpack_text(row[4]),
+        media_type=unpack_text(row[5]),
+        trust=Trust(row[6]),
+        chunk=Chunk(
+            ordinal=row[7],
+            text=unpack_text(row[8]),
+            byte_start=row[9],
+            byte_end=row[10],
+            line_start=row[11],
+            line_end=row[12],
+            page=row[13],
+            heading_path=unpack_headings(row[14]),
+        ),
+    )
+
+
+_CITATION = {field.name: get_type_hints(Citation)[field.name] for field in fields(Citation)}
+
+
+def pack_citations(citations: Sequence[Citation]) -> str:
     return json.dumps([asdict(c) for c in citations])
 
 
-def turn_row(row: Row) -> Turn:
-    id_, conversation_id, role, text, citations, created_at = row
-    found = (Citation(**{**c, "heading_path": tuple(c["heading_path"])}) for c in json.loads(citations))
-    return Turn(id_, conversation_id, role, text, created_at, tuple(found))
+def unpack_citations(stored: str) -> tuple[Citation, ...]:
+    """Raises CorruptRecord unless the JSON holds citations of this version's shape."""
+    try:
+        return tuple(_citation(item) for item in json.loads(stored))
+    except (ValueError, TypeError, KeyError) as error:
+        raise CorruptRecord(
+            "a stored citation cannot be read", hint="restore the data folder from a backup, or delete the conversation"
+        ) from error
 
 
-def conversation_row(row: Row) -> Conversation:
-    id_, title, project, created_at, updated_at, n_turns = row
-    return Conversation(id_, title, project, created_at, updated_at, n_turns)
+def _citation(item: dict[str, Any]) -> Citation:
+    if set(item) != set(_CITATION):
+        raise ValueError("fields of a citation")
+    return Citation(**{**item, "heading_path": tuple(item["heading_path"])})

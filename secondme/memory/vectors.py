@@ -1,79 +1,132 @@
-"""Vectors in sqlite-vec: int8 for the scan, float32 for rescoring, both in the encrypted file.
+"""Vectors inside the database: an int8 copy for the scan and the float32 rows for the second stage (sqlite-vec).
 
-Unit vectors of d dimensions have components around d ** -0.5, so the int8 scale covers four times that; what lies
-beyond is clipped, and rescoring a fourfold choice in float32 makes up for both.
+`vector` is a vec0 table with a partition per project. The scan reads only the int8 blocks; the float32 rows lie in an
+auxiliary column and are read for the candidates alone. NumPy is imported when first needed: opening the store to list
+conversations does without.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import apsw
-import numpy as np
-from numpy.typing import NDArray
 
 from secondme.errors import StoreError
+from secondme.memory.rows import Row
 
-FloatMatrix = NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    FloatMatrix = NDArray[np.float32]
+    Int8Matrix = NDArray[np.int8]
 
 OVERSAMPLING = 4
-MAX_K = 4096  # sqlite-vec's own limit on k
+"""Candidates of the int8 scan for each result wanted."""
+
+MAX_CANDIDATES = 4096
+"""sqlite-vec's limit on k."""
+
+_ROWS_PER_BLOCK = 256
+# A component of a unit vector has a standard deviation of 1 / sqrt(n_dims): eight of them are never exceeded but by
+# the few outlier dimensions some models have, which are cut alike in all rows.
+_RANGE_SIGMAS = 8.0
+
+# Blocks are filled in order and a hole is never filled again, so a table of many edits grows; see `compact`.
+_HOLES_ALLOWED = 4096
 
 
-def quantize(vectors: FloatMatrix) -> NDArray[np.int8]:
-    """int8 of the same shape, for the coarse scan."""
-    scale = 127.0 * vectors.shape[-1] ** 0.5 / 4.0
-    rounded: NDArray[np.int8] = np.clip(np.rint(vectors * scale), -127, 127).astype(np.int8)
-    return rounded
-
-
-def create(connection: apsw.Connection, n_dims: int) -> None:
-    """Make the table for vectors of `n_dims`, dropping an earlier one."""
-    connection.execute("DROP TABLE IF EXISTS chunk_vector")
+def create_table(connection: apsw.Connection, n_dims: int) -> None:
+    """Make the table anew, empty, for vectors of `n_dims`."""
+    connection.execute("drop table if exists vector")
+    # L2 and not cosine: of unit vectors it gives the same order, in half the time.
     connection.execute(
-        "CREATE VIRTUAL TABLE chunk_vector USING vec0("
-        f"chunk_id INTEGER PRIMARY KEY, project_id INTEGER PARTITION KEY, coarse INT8[{n_dims}], fine FLOAT[{n_dims}])"
+        "create virtual table vector using vec0(chunk_id integer primary key, project_id integer partition key,"
+        f" coarse int8[{int(n_dims)}] distance_metric=l2, +fine blob, chunk_size={_ROWS_PER_BLOCK})"
     )
 
 
-def insert(connection: apsw.Connection, project_id: int, ids: Sequence[int], vectors: FloatMatrix) -> None:
-    """Add vectors [len(ids), n_dims]."""
-    coarse = quantize(vectors)
-    rows = ((i, project_id, c.tobytes(), f.tobytes()) for i, c, f in zip(ids, coarse, vectors, strict=True))
+def as_matrix(rows: object, n_dims: int) -> FloatMatrix:
+    """`rows` as contiguous float32 [n, n_dims]. Raises StoreError for another shape or a value that is not finite."""
+    import numpy as np
+
+    matrix = np.ascontiguousarray(rows, dtype=np.float32)
+    if matrix.size == 0:
+        return matrix.reshape(0, n_dims)
+    if matrix.ndim != 2 or matrix.shape[1] != n_dims:
+        raise StoreError(
+            f"vectors of shape {matrix.shape} do not fit a store of {n_dims} dimensions",
+            hint="run: secondme memory reindex",
+        )
+    if not np.isfinite(matrix).all():
+        raise StoreError("a vector holds a value that is not a number", hint="verify the embedding model")
+    return matrix
+
+
+def quantize(matrix: FloatMatrix) -> Int8Matrix:
+    """int8 [n, n_dims] of unit rows: the same step for all, so that distances stay comparable."""
+    import numpy as np
+
+    reach = min(1.0, _RANGE_SIGMAS / float(np.sqrt(matrix.shape[1])))
+    coarse: Int8Matrix = np.clip(np.rint(matrix * (127.0 / reach)), -127, 127).astype(np.int8)
+    return coarse
+
+
+def insert(connection: apsw.Connection, project_id: int, ids: Sequence[int], matrix: FloatMatrix) -> None:
+    """Store one vector a chunk; `matrix` is [len(ids), n_dims]."""
+    coarse = quantize(matrix)
     connection.executemany(
-        "INSERT INTO chunk_vector (chunk_id, project_id, coarse, fine) VALUES (?, ?, vec_int8(?), ?)", rows
+        "insert into vector(chunk_id, project_id, coarse, fine) values(?, ?, vec_int8(?), ?)",
+        ((i, project_id, c.tobytes(), f.tobytes()) for i, c, f in zip(ids, coarse, matrix, strict=True)),
     )
 
 
 def delete(connection: apsw.Connection, ids: Iterable[int]) -> None:
-    """Remove vectors; sqlite-vec overwrites their place with zeros."""
-    connection.executemany("DELETE FROM chunk_vector WHERE chunk_id = ?", ((i,) for i in ids))
+    """Remove chunks' vectors; sqlite-vec overwrites both copies with zeros."""
+    connection.executemany("delete from vector where chunk_id = ?", ((i,) for i in ids))
 
 
 def search(connection: apsw.Connection, vector: FloatMatrix, k: int, project_id: int | None) -> list[tuple[int, float]]:
-    """(chunk id, cosine), best first: coarse scan of all rows, then float32 over four times `k` of them."""
-    n = min(MAX_K, max(k * OVERSAMPLING, 32))
-    query = quantize(vector).tobytes()
-    sql = "SELECT chunk_id, fine FROM chunk_vector WHERE coarse MATCH vec_int8(?) AND k = ?"
-    rows: list[tuple[Any, ...]]
+    """The `k` nearest chunks with their cosine, best first; at most MAX_CANDIDATES. `vector` is [n_dims]."""
+    import numpy as np
+
+    n_candidates = min(max(1, k) * OVERSAMPLING, MAX_CANDIDATES)
+    query = quantize(vector[None, :])[0].tobytes()
+    sql = "select chunk_id, fine from vector where coarse match vec_int8(?) and k = ?"
+    rows: list[Row]
     if project_id is None:
-        rows = connection.execute(sql, (query, n)).fetchall()
+        rows = connection.execute(sql, (query, n_candidates)).fetchall()
     else:
-        rows = connection.execute(f"{sql} AND project_id = ?", (query, n, project_id)).fetchall()
+        rows = connection.execute(sql + " and project_id = ?", (query, n_candidates, project_id)).fetchall()
     if not rows:
         return []
-    fine = np.frombuffer(b"".join(f for _, f in rows), np.float32).reshape(len(rows), -1)
-    scores = fine @ vector
-    order = np.argsort(-scores, kind="stable")[:k]
-    return [(rows[i][0], float(scores[i])) for i in order]
+    matrix = np.frombuffer(b"".join(row[1] for row in rows), np.float32).reshape(len(rows), -1)
+    lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(vector)
+    cosines = (matrix @ vector) / np.where(lengths > 0, lengths, 1)
+    # Ties in the order of storing, so that the same question gives the same answer.
+    order = sorted(range(len(rows)), key=lambda i: (-cosines[i], rows[i][0]))
+    return [(rows[i][0], float(cosines[i])) for i in order[:k]]
 
 
-def check_shape(vectors: FloatMatrix, n: int, n_dims: int) -> FloatMatrix:
-    """`vectors` as contiguous float32; raises StoreError if they are not [n, n_dims] finite numbers."""
-    matrix: FloatMatrix = np.ascontiguousarray(vectors, dtype=np.float32)
-    if matrix.shape != (n, n_dims) and n:
-        raise StoreError(f"vectors of shape {matrix.shape} do not fit {n} passages of {n_dims} dimensions")
-    if not np.isfinite(matrix).all():
-        raise StoreError("a vector holds values that are no numbers", hint="check the embedding model")
-    return matrix
+def count(connection: apsw.Connection) -> int:
+    return int(connection.execute("select count(*) from vector_rowids").get)
+
+
+def compact(connection: apsw.Connection, n_dims: int) -> bool:
+    """Build the table anew once holes outnumber rows; True if it did. Costs what the deletions before it saved."""
+    n_slots = _ROWS_PER_BLOCK * int(connection.execute("select count(*) from vector_chunks").get)
+    n_rows = count(connection)
+    # The last block of each partition is rarely full.
+    n_partial = _ROWS_PER_BLOCK * int(connection.execute("select count(*) from project").get)
+    if n_slots - n_rows <= max(_HOLES_ALLOWED, n_rows) + n_partial:
+        return False
+    import numpy as np
+
+    rows: list[Row] = connection.execute("select chunk_id, project_id, fine from vector").fetchall()
+    create_table(connection, n_dims)
+    for project_id in {row[1] for row in rows}:
+        mine = [row for row in rows if row[1] == project_id]
+        matrix = np.frombuffer(b"".join(row[2] for row in mine), np.float32).reshape(len(mine), n_dims)
+        insert(connection, project_id, [row[0] for row in mine], matrix)
+    return True

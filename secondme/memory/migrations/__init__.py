@@ -1,31 +1,61 @@
-"""Schema changes in order, append-only: a step that was released is never edited, only followed by another.
+"""The store's schema, as steps that are only ever added to: a released step never changes.
 
-Each step runs in one transaction together with its record, so a crash leaves the schema before or after it.
+Each step runs in a transaction of its own together with its row in `migration`, so a step that fails leaves the
+store as it was.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import apsw
 
 from secondme.errors import SchemaTooNew
-from secondme.memory.migrations import m001_initial
-
-MIGRATIONS: tuple[tuple[str, Callable[[apsw.Connection], None]], ...] = (("m001_initial", m001_initial.apply),)
+from secondme.memory.migrations import m001_documents, m002_conversations
 
 
-def migrate(connection: apsw.Connection) -> None:
-    """Bring the schema up to date. Raises SchemaTooNew if a newer version of the program was here."""
-    connection.execute("CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY, name TEXT, applied_at REAL)")
-    done = [name for (name,) in connection.execute("SELECT name FROM migration ORDER BY number")]
-    known = [name for name, _ in MIGRATIONS]
-    if done != known[: len(done)]:
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A step; its version is its place in the sequence, from 1."""
+
+    name: str
+    apply: Callable[[apsw.Connection], None]
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration("m001_documents", m001_documents.apply),
+    Migration("m002_conversations", m002_conversations.apply),
+)
+
+_LEDGER = """create table if not exists migration(
+    version integer primary key, name text not null, applied_at real not null) strict"""
+
+
+def schema_version(connection: apsw.Connection) -> int:
+    """Version of the schema at hand; 0 for an empty database."""
+    if not connection.table_exists(None, "migration"):
+        return 0
+    return int(connection.execute("select coalesce(max(version), 0) from migration").get)
+
+
+def migrate(connection: apsw.Connection, steps: Sequence[Migration] = MIGRATIONS) -> None:
+    """Bring the schema up to date. Raises SchemaTooNew if it is ahead of this program."""
+    version = schema_version(connection)
+    if version > len(steps):
         raise SchemaTooNew(
-            "a newer version of secondme wrote this store", hint="update secondme; the store is untouched"
+            f"the store has schema version {version}, and this secondme knows {len(steps)}",
+            hint="update secondme; a newer version has used this store",
         )
-    for number, (name, apply) in enumerate(MIGRATIONS[len(done) :], start=len(done) + 1):
-        with connection:
-            apply(connection)
-            connection.execute("INSERT INTO migration VALUES (?, ?, ?)", (number, name, time.time()))
+    for number, step in enumerate(steps[version:], start=version + 1):
+        connection.execute("begin immediate")
+        try:
+            connection.execute(_LEDGER)
+            step.apply(connection)
+            connection.execute("insert into migration values(?, ?, ?)", (number, step.name, time.time()))
+            connection.execute("commit")
+        finally:
+            # A full disk ends the transaction by itself; any other failure leaves it open.
+            if connection.in_transaction:
+                connection.execute("rollback")

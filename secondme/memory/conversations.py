@@ -1,0 +1,99 @@
+"""Conversations, their turns, and the folders the owner dropped.
+
+Every function works on a connection inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import apsw
+
+from secondme.errors import StoreError
+from secondme.memory.rows import pack_citations, pack_path, pack_text, unpack_citations, unpack_path, unpack_text
+from secondme.memory.sources import ensure_project, project_id
+from secondme.types import Citation, Conversation, Role, Turn, WatchedFolder
+
+
+def new(connection: apsw.Connection, project: str, title: str) -> int:
+    now = time.time()
+    values = (ensure_project(connection, project), pack_text(title), now, now)
+    sql = "insert into conversation(project_id, title, created_at, updated_at) values(?, ?, ?, ?) returning id"
+    return int(connection.execute(sql, values).get)
+
+
+def several(connection: apsw.Connection, project: str | None) -> list[Conversation]:
+    """Conversations, the one used last first."""
+    sql = """select c.id, c.title, p.name, c.created_at, c.updated_at,
+                 (select count(*) from turn t where t.conversation_id = c.id)
+             from conversation c join project p on p.id = c.project_id
+             where ?1 is null or p.name = ?1 order by c.updated_at desc, c.id desc"""
+    values = (None if project is None else pack_text(project),)
+    return [
+        Conversation(row[0], unpack_text(row[1]), unpack_text(row[2]), *row[3:])
+        for row in connection.execute(sql, values)
+    ]
+
+
+def rename(connection: apsw.Connection, conversation_id: int, title: str) -> None:
+    connection.execute("update conversation set title = ? where id = ?", (pack_text(title), conversation_id))
+    _require_change(connection)
+
+
+def delete(connection: apsw.Connection, conversation_id: int) -> None:
+    """Its turns go with it."""
+    connection.execute("delete from conversation where id = ?", (conversation_id,))
+
+
+def add_turn(
+    connection: apsw.Connection, conversation_id: int, role: Role, text: str, citations: Sequence[Citation]
+) -> int:
+    now = time.time()
+    connection.execute("update conversation set updated_at = ? where id = ?", (now, conversation_id))
+    _require_change(connection)
+    values = (conversation_id, role, pack_text(text), now, pack_citations(citations))
+    sql = "insert into turn(conversation_id, role, text, created_at, citations) values(?, ?, ?, ?, ?) returning id"
+    return int(connection.execute(sql, values).get)
+
+
+def turns(connection: apsw.Connection, conversation_id: int) -> list[Turn]:
+    """A conversation's turns in order; none if it is gone."""
+    sql = "select id, role, text, created_at, citations from turn where conversation_id = ? order by id"
+    return [
+        Turn(row[0], conversation_id, row[1], unpack_text(row[2]), row[3], unpack_citations(row[4]))
+        for row in connection.execute(sql, (conversation_id,))
+    ]
+
+
+def _require_change(connection: apsw.Connection) -> None:
+    if not connection.changes():
+        raise StoreError("there is no such conversation", hint="it may have been deleted; start a new one")
+
+
+# Folders -------------------------------------------------------------------------------------------------------
+
+
+def add_folder(connection: apsw.Connection, folder: WatchedFolder) -> None:
+    """Remember a folder; one that is known keeps its date."""
+    connection.execute(
+        """insert into folder(project_id, path, watch, added_at) values(?, ?, ?, ?)
+           on conflict(project_id, path) do update set watch = excluded.watch""",
+        (ensure_project(connection, folder.project), pack_path(folder.path), int(folder.watch), folder.added_at),
+    )
+
+
+def folders(connection: apsw.Connection, project: str | None) -> list[WatchedFolder]:
+    sql = """select f.path, p.name, f.watch, f.added_at from folder f join project p on p.id = f.project_id
+             where ?1 is null or p.name = ?1 order by p.id, f.path"""
+    values = (None if project is None else pack_text(project),)
+    return [
+        WatchedFolder(unpack_path(row[0]), unpack_text(row[1]), bool(row[2]), row[3])
+        for row in connection.execute(sql, values)
+    ]
+
+
+def remove_folder(connection: apsw.Connection, path: str, project: str) -> None:
+    connection.execute(
+        "delete from folder where project_id = ? and path = ?", (project_id(connection, project), pack_path(path))
+    )

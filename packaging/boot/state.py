@@ -54,7 +54,7 @@ class State:
 
     def drop_missing(self) -> None:
         """If a required file is gone, no goal is reached any more, and the steps decide anew what is required."""
-        there = [file for file in self.files if os.path.exists(file)]
+        there = [file for file in self.files if Path(file).exists()]
         if there != self.files:
             self.files = there
             self.done = {step: key for step, key in self.done.items() if not step.startswith("all: ")}

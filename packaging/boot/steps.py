@@ -134,7 +134,8 @@ def _install_packages(site: Site, goal: str) -> None:
         for line in site.console.stream([*pip, "--require-hashes", "--no-deps", "-r", wanted], site.environment):
             n_seen += line.startswith(("Collecting ", "Requirement already satisfied", "Ignoring "))
             doing = "unpacking" if line.startswith("Installing collected") else "getting"
-            site.console.progress(f"[{n_seen}/{len(pins)}] {doing} packages")
+            silent = "; the registry does not answer, trying again" if "Retrying (" in line else ""
+            site.console.progress(f"[{n_seen}/{len(pins)}] {doing} packages{silent}")
     except ChildFailed as error:
         raise explain(error, "installing packages") from error
     site.state.mark(f"packages: {goal}", key)

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 from secondme.config import Config
 from secondme.errors import SecondMeError
@@ -64,7 +65,7 @@ def _kernels() -> Iterator[Check]:
             "set SECONDME_ISA=serial and report this machine's processor",
         )
         return
-    status = "ok" if found.extension else "warning"
+    status: Literal["ok", "warning"] = "ok" if found.extension else "warning"
     remedy = "" if found.extension else "reinstall with a C++ compiler at hand; until then search is slower"
     yield Check("kernels", status, f"{found.isa} in use, equal to the reference ({', '.join(found.isas)})", remedy)
 

@@ -62,9 +62,9 @@ def _cases(collection: Collection, limit: int) -> Sequence[Case]:
 
 def _cranfield(path: Path) -> Collection:
     table: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    documents = {d["id"]: f"{d['title']}\n\n{d['text']}" for d in table["docs"]}
+    documents = {str(d["id"]): f"{d['title']}\n\n{d['text']}" for d in table["docs"]}
     cases = [
-        Case(q["text"], frozenset(d for d, grade in table["qrels"].get(q["qid"], {}).items() if int(grade) > 0))
+        Case(q["text"], frozenset(d for d, grade in table["qrels"].get(str(q["qid"]), {}).items() if int(grade) > 0))
         for q in table["queries"]
     ]
     return Collection("cranfield", documents, tuple(c for c in cases if c.relevant))

@@ -1,4 +1,4 @@
-"""Recall for documents: BM25 and vectors side by side, fused by rank, with a gate that can say "nothing about it"."""
+"""Recall for documents: BM25 and vectors side by side, fused by score, with a gate that can say "nothing about it"."""
 
 from __future__ import annotations
 
@@ -9,22 +9,18 @@ import numpy as np
 
 from secondme.memory.store import Store
 from secondme.recall.evidence import coverage, term_weights
-from secondme.recall.fuse import reciprocal_rank_fusion
+from secondme.recall.fuse import zscore_fusion
 from secondme.recall.terms import content_terms, match_expression
 from secondme.runtime.base import Embedder, FloatMatrix
 from secondme.types import Hit, StoredChunk
 
-CANDIDATES = 50
+CANDIDATES = 100
 """Depth of each ranking before fusion."""
 
-COVERAGE_WEIGHT = 0.02
-"""What full coverage of the question's terms adds to a fused score, whose best possible value is 2 / 61."""
-
-SIMILAR = 0.45
-RELATED = 0.22
-COVERED = 0.5
-"""The gate. A text bears on a question if its vector is close (cosine >= SIMILAR), or if it holds at least COVERED of
-the question's idf weight and its vector is not foreign (cosine >= RELATED)."""
+BEARING = 0.75
+"""The gate: cosine to the question plus share of its idf weight that a text must reach to bear on it. On paragraphs of
+one encyclopedia, with the half that held the answers taken away, it let 96% of answerable questions through and stopped
+80% of the others, which asked about the articles that stayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +40,14 @@ def retrieve(question: str, store: Store, embedder: Embedder, *, k: int = 8, pro
     vector = embed_question(question, embedder)
     by_text = store.search_text(match_expression(terms), CANDIDATES, project) if terms else []
     by_vector = store.search_vectors(vector, CANDIDATES, project)
-    fused = reciprocal_rank_fusion([[i for i, _ in by_text], [i for i, _ in by_vector]], (1.0, 1.0))
+    fused = zscore_fusion((by_text, by_vector))
     order = sorted(fused, key=lambda i: -fused[i])[: max(k * 3, 24)]
     ranks = ({i: r for r, (i, _) in enumerate(by_text, 1)}, {i: r for r, (i, _) in enumerate(by_vector, 1)})
     similarity = dict(by_vector)
     hits = [
         Hit(
             chunk=chunk,
-            score=fused[chunk.id] + COVERAGE_WEIGHT * coverage(searchable(chunk), weights),
+            score=fused[chunk.id] + coverage(searchable(chunk), weights),
             text_rank=ranks[0].get(chunk.id),
             vector_rank=ranks[1].get(chunk.id),
             similarity=similarity.get(chunk.id),
@@ -63,12 +59,8 @@ def retrieve(question: str, store: Store, embedder: Embedder, *, k: int = 8, pro
 
 
 def bears(hit: Hit, weights: dict[str, float]) -> bool:
-    """The gate for one hit. A hit that only words found has no cosine at hand and is judged by its words alone."""
-    if hit.similarity is not None and hit.similarity >= SIMILAR:
-        return True
-    if hit.similarity is not None and hit.similarity < RELATED:
-        return False
-    return coverage(searchable(hit.chunk), weights) >= COVERED
+    """The gate for one hit. A hit that only words found is judged by its words alone."""
+    return (hit.similarity or 0.0) + coverage(searchable(hit.chunk), weights) >= BEARING
 
 
 def searchable(chunk: StoredChunk) -> str:

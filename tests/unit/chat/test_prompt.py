@@ -33,14 +33,14 @@ def test_passages_give_way_before_the_question() -> None:
 
 def test_old_turns_give_way_before_passages() -> None:
     history = [Message(role, f"turn {i} " * 40) for i in range(10) for role in ("user", "assistant")]
-    generator = EchoGenerator(n_ctx=4096)
+    generator = EchoGenerator(n_ctx=1200)
     prompt = build_prompt("When was the lamp lit?", HITS, history, generator)
     text = generator.detokenize(prompt.tokens)
     assert prompt.hits == HITS
     assert prompt.n_turns_left_out > 0
     assert "turn 0 " not in text
     assert "turn 9 " in text
-    assert len(prompt.tokens) <= 4096
+    assert len(prompt.tokens) <= 1200
 
 
 def test_what_is_needed_is_never_dropped() -> None:

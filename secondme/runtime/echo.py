@@ -17,7 +17,14 @@ import numpy as np
 
 from secondme.errors import Cancelled, ModelError
 from secondme.runtime.base import DecodedText, DecodeEnd, EndReason, FloatMatrix, ModelInfo, Sampling
-from secondme.runtime.limits import check_embeddable, check_room, closed_error
+from secondme.runtime.limits import (
+    check_embeddable,
+    check_room,
+    check_tokens,
+    closed_error,
+    moved_cache_error,
+    nothing_cached_error,
+)
 from secondme.runtime.state import open_state, seal_state
 from secondme.runtime.stream import NO_TOKEN, TextStream, common_prefix
 from secondme.types import CancelCheck, ContextUsage, Message, PrefillProgress, never_cancelled
@@ -47,6 +54,7 @@ class EchoGenerator:
         self._cache: list[int] = []
         self._lock = threading.Lock()
         self._closed = False
+        self._epoch = 0  # grows when someone else moves the cache, so that an older stream notices
 
     @property
     def info(self) -> ModelInfo:
@@ -78,7 +86,7 @@ class EchoGenerator:
         return tokens
 
     def detokenize(self, tokens: Sequence[int]) -> str:
-        return b"".join(_piece(token) for token in tokens).decode("utf-8", "replace")
+        return b"".join(map(_piece, check_tokens(tokens, _N_VOCAB))).decode("utf-8", "replace")
 
     def chat_tokens(self, messages: Sequence[Message]) -> list[int]:
         tokens: list[int] = []
@@ -89,17 +97,20 @@ class EchoGenerator:
     def prefill(self, tokens: Sequence[int], *, cancelled: CancelCheck = never_cancelled) -> Iterator[PrefillProgress]:
         self._check_open()
         check_room(len(tokens), self._n_ctx)
-        return self._prefill(list(tokens), cancelled)
+        return self._prefill(check_tokens(tokens, _N_VOCAB), cancelled)
 
     def _prefill(self, tokens: list[int], cancelled: CancelCheck) -> Iterator[PrefillProgress]:
         with self._lock:
+            self._check_open()
             del self._cache[common_prefix(self._cache, tokens) :]
+            self._epoch += 1
+            epoch = self._epoch
         yield PrefillProgress(len(self._cache), len(tokens))
         while len(self._cache) < len(tokens):
             if cancelled():
                 raise Cancelled("reading was stopped")
             with self._lock:
-                self._check_open()
+                self._check_epoch(epoch)
                 n_done = len(self._cache)
                 self._cache += tokens[n_done : n_done + _BLOCK]
             yield PrefillProgress(len(self._cache), len(tokens))
@@ -109,28 +120,35 @@ class EchoGenerator:
     ) -> Iterator[DecodedText | DecodeEnd]:
         self._check_open()
         if not self._cache:
-            raise ModelError("there is nothing to continue from", hint="prefill a prompt first")
+            raise nothing_cached_error()
         return self._decode(sampling, cancelled)
 
     def _decode(self, sampling: Sampling, cancelled: CancelCheck) -> Iterator[DecodedText | DecodeEnd]:
         stream = TextStream(sampling.stop)
         n_tokens = 0
+        with self._lock:
+            self._epoch += 1
+            epoch = self._epoch
         while (reason := self._end_reason(n_tokens, sampling, cancelled)) is None:
             with self._lock:
-                self._check_open()
+                self._check_epoch(epoch)
                 token = self._next_token(sampling)
-                if token == _END:
-                    reason = "end"
-                    break
-                self._cache.append(token)
+            if token == _END:
+                reason = "end"
+                break
             n_tokens += 1
-            yield DecodedText(token=token, text=stream.feed(_piece(token)))
+            yield DecodedText(token, stream.feed(_piece(token)))
             if stream.stopped:
                 reason = "stop"
                 break
+            if cancelled():
+                continue  # the head of the loop ends it
+            with self._lock:
+                self._check_epoch(epoch)
+                self._cache.append(token)
         if held := stream.flush():
-            yield DecodedText(token=NO_TOKEN, text=held)
-        yield DecodeEnd(reason=reason, n_tokens=n_tokens)
+            yield DecodedText(NO_TOKEN, held)
+        yield DecodeEnd(reason, n_tokens)
 
     def save_state(self) -> bytes:
         with self._lock:
@@ -141,10 +159,11 @@ class EchoGenerator:
         with self._lock:
             self._check_open()
             tokens, payload = open_state(self._identity(), state)
-            if len(payload) or not all(0 <= token < _N_VOCAB for token in tokens):
+            if len(payload):
                 raise ModelError("the saved cache is damaged", hint="nothing is lost: the text is read again")
             check_room(len(tokens), self._n_ctx)
-            self._cache = tokens
+            self._cache = check_tokens(tokens, _N_VOCAB)
+            self._epoch += 1
 
     def close(self) -> None:
         with self._lock:
@@ -154,6 +173,11 @@ class EchoGenerator:
     def _check_open(self) -> None:
         if self._closed:
             raise closed_error()
+
+    def _check_epoch(self, epoch: int) -> None:
+        self._check_open()
+        if epoch != self._epoch:
+            raise moved_cache_error()
 
     def _identity(self) -> dict[str, str]:
         return {"model": self.info.fingerprint, "build": "echo 1"}

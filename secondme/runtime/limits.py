@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from secondme.errors import ContextOverflow, ModelError
 
 
@@ -21,6 +23,24 @@ def check_embeddable(n_tokens: int, n_ctx: int) -> None:
             f"a text of {n_tokens} tokens is longer than the {n_ctx} that the embedding model reads",
             hint="split it into smaller pieces",
         )
+
+
+def check_tokens(tokens: Sequence[int], n_vocab: int) -> list[int]:
+    """`tokens` as a list. Raises ModelError if one is outside the vocabulary."""
+    ids = list(tokens)
+    if ids and not (min(ids) >= 0 and max(ids) < n_vocab):
+        raise ModelError("a token is not in the model's vocabulary", hint="tokenize the text with this model")
+    return ids
+
+
+def nothing_cached_error() -> ModelError:
+    """What a decode from an empty cache raises."""
+    return ModelError("there is nothing to continue from", hint="prefill a prompt first")
+
+
+def moved_cache_error() -> ModelError:
+    """What a stream raises whose cache another call has moved meanwhile."""
+    return ModelError("the cache was moved by another call", hint="finish one answer before the next")
 
 
 def closed_error() -> ModelError:

@@ -12,7 +12,7 @@ from typing import Any
 from secondme.errors import Cancelled, ModelError
 from secondme.runtime.base import DecodedText, DecodeEnd, EndReason, ModelInfo, Sampling
 from secondme.runtime.gguf_header import read_gguf_header
-from secondme.runtime.limits import check_room, closed_error
+from secondme.runtime.limits import check_room, check_tokens, closed_error, moved_cache_error, nothing_cached_error
 from secondme.runtime.llama_embed import LlamaEmbedder
 from secondme.runtime.llama_lib import AbortFlag, build_identity, library
 from secondme.runtime.llama_model import LlamaModel, LlamaOptions, choose_n_ctx, uses_gpu
@@ -100,7 +100,7 @@ class LlamaGenerator:
     def prefill(self, tokens: Sequence[int], *, cancelled: CancelCheck = never_cancelled) -> Iterator[PrefillProgress]:
         self._check_open()
         check_room(len(tokens), self._n_ctx)
-        return self._prefill(self._model.checked_tokens(tokens), cancelled)
+        return self._prefill(check_tokens(tokens, self._model.n_vocab), cancelled)
 
     def _prefill(self, tokens: list[int], cancelled: CancelCheck) -> Iterator[PrefillProgress]:
         with self._lock:
@@ -127,7 +127,7 @@ class LlamaGenerator:
     ) -> Iterator[DecodedText | DecodeEnd]:
         self._check_open()
         if not self._cache:
-            raise ModelError("there is nothing to continue from", hint="prefill a prompt first")
+            raise nothing_cached_error()
         return self._decode(sampling, cancelled)
 
     def _decode(self, sampling: Sampling, cancelled: CancelCheck) -> Iterator[DecodedText | DecodeEnd]:
@@ -186,7 +186,7 @@ class LlamaGenerator:
     def load_state(self, state: bytes) -> None:
         tokens, payload = open_state(self._identity(), state)
         check_room(len(tokens), self._n_ctx)
-        self._model.checked_tokens(tokens)
+        check_tokens(tokens, self._model.n_vocab)
         buffer = (ctypes.c_uint8 * len(payload)).from_buffer_copy(payload)
         with self._lock:
             self._check_open()
@@ -295,7 +295,7 @@ class LlamaGenerator:
     def _check_epoch(self, epoch: int) -> None:
         self._check_open()
         if epoch != self._epoch:
-            raise ModelError("the cache was moved by another call", hint="finish one answer before the next")
+            raise moved_cache_error()
 
     def _check_open(self) -> None:
         if self._closed:

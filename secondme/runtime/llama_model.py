@@ -15,7 +15,7 @@ import psutil
 from secondme.errors import ModelError, OutOfMemory
 from secondme.runtime.base import ModelInfo
 from secondme.runtime.gguf_header import GgufHeader
-from secondme.runtime.limits import closed_error
+from secondme.runtime.limits import check_tokens, closed_error
 from secondme.runtime.llama_lib import forget_errors, last_error, library
 
 DEFAULT_N_CTX = 8192
@@ -128,7 +128,7 @@ class LlamaModel:
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         """The text of `tokens`, control tokens by name."""
-        ids = (ctypes.c_int32 * len(tokens))(*self.checked_tokens(tokens))
+        ids = (ctypes.c_int32 * len(tokens))(*check_tokens(tokens, self.n_vocab))
         size = 16 * len(tokens) + 64
         with self._vocab_lock:
             self._check_open()
@@ -178,13 +178,6 @@ class LlamaModel:
             self._check_open()
             token: int = ask(self.vocab)
         return token if token >= 0 else None
-
-    def checked_tokens(self, tokens: Sequence[int]) -> list[int]:
-        """`tokens` as a list. Raises ModelError if one is outside the vocabulary."""
-        ids = list(tokens)
-        if ids and not (min(ids) >= 0 and max(ids) < self.n_vocab):
-            raise ModelError("a token is not in the model's vocabulary", hint="tokenize the text with this model")
-        return ids
 
     def new_context(self, params: Any) -> Any:
         """A llama_context, to be freed by the caller before the model. Raises OutOfMemory."""

@@ -1,0 +1,170 @@
+"""One body for every embedder: what the protocol promises, on the hashed one and on the real MiniLM."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from secondme.errors import Cancelled, ContextOverflow, ModelError
+from secondme.runtime.base import Embedder, FloatMatrix
+from secondme.runtime.echo import HashEmbedder
+from secondme.runtime.llama import LlamaEmbedder
+
+TEXTS = [
+    "",
+    " \n",
+    "hello",
+    "The cat sat on the mat.",
+    "日本語 한국어 हिन्दी",
+    "def f(x): return x",
+    "🙂👩‍👩‍👧",
+    "a\x00b",
+    "x" * 90,
+]
+CLOSE = ("The cat sat on the mat", "A cat sits on a mat", "Quarterly revenue grew by a tenth")
+
+
+@pytest.fixture(scope="module", params=["hash", "minilm"])
+def make(request: pytest.FixtureRequest) -> Callable[[], Embedder]:
+    if request.param == "hash":
+        return HashEmbedder
+    path: Path = request.getfixturevalue("minilm_path")
+    return lambda: LlamaEmbedder(path)
+
+
+@pytest.fixture(scope="module")
+def embedder(make: Callable[[], Embedder]) -> Iterator[Embedder]:
+    opened = make()
+    yield opened
+    opened.close()
+
+
+def longest(embedder: Embedder) -> str:
+    """A text of exactly `n_ctx` tokens."""
+    text = "one " * embedder.n_ctx
+    while embedder.count_tokens(text) > embedder.n_ctx:
+        text = text[4:]
+    assert embedder.count_tokens(text) == embedder.n_ctx
+    return text
+
+
+def test_vectors_have_length_one(embedder: Embedder) -> None:
+    vectors = embedder.embed(TEXTS)
+    assert vectors.shape == (len(TEXTS), embedder.n_dims)
+    assert vectors.dtype == np.dtype(np.float32)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_no_texts_give_no_vectors(embedder: Embedder) -> None:
+    assert embedder.embed([]).shape == (0, embedder.n_dims)
+
+
+def test_related_texts_are_closer(embedder: Embedder) -> None:
+    a, b, c = embedder.embed(CLOSE)
+    assert a @ b > a @ c + 0.2
+
+
+def test_a_vector_does_not_depend_on_its_neighbours(embedder: Embedder) -> None:
+    texts = [*TEXTS, *CLOSE] * 6
+    together = embedder.embed(texts)
+    alone = np.concatenate([embedder.embed([text]) for text in texts[:12]])
+    assert ((together[:12] * alone).sum(axis=1) > 0.9999).all()
+    np.testing.assert_allclose(together[:12], together[-12:], atol=2e-3)
+
+
+def test_the_longest_text_is_read_whole(embedder: Embedder) -> None:
+    text = longest(embedder)
+    whole, changed = embedder.embed([text, text[:-4] + "six "])
+    assert embedder.count_tokens(text[:-4] + "six ") == embedder.n_ctx
+    assert np.abs(whole - changed).max() > 1e-4
+
+
+def test_a_longer_text_is_refused(embedder: Embedder) -> None:
+    with pytest.raises(ContextOverflow) as caught:
+        embedder.embed(["short", longest(embedder) + " one"])
+    assert str(embedder.n_ctx + 1) in caught.value.message
+
+
+def test_a_huge_word_is_counted_in_no_time(embedder: Embedder) -> None:
+    started = time.monotonic()
+    for text in ("x" * 1_000_000, "é" * 1_000_000, "東" * 100_000, "\u0301" * 100_000):
+        n_tokens = embedder.count_tokens(text)
+        if n_tokens > embedder.n_ctx:
+            with pytest.raises(ContextOverflow):
+                embedder.embed([text])
+        else:
+            assert embedder.embed([text]).shape == (1, embedder.n_dims)
+    assert time.monotonic() - started < 30  # far above what it takes, far below a hang
+
+
+def test_cancelled_between_batches(embedder: Embedder) -> None:
+    polls = iter([False, True])
+    with pytest.raises(Cancelled):
+        embedder.embed([longest(embedder)] * 8, cancelled=lambda: next(polls))
+
+
+def test_threads_share_one_embedder(embedder: Embedder) -> None:
+    expected = embedder.embed(TEXTS)
+    found: list[FloatMatrix] = []
+    threads = [threading.Thread(target=lambda: found.append(embedder.embed(TEXTS))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for vectors in found:
+        np.testing.assert_allclose(vectors, expected, atol=1e-4)
+    assert len(found) == 4
+
+
+def test_fingerprint_is_stable(embedder: Embedder, make: Callable[[], Embedder]) -> None:
+    other = make()
+    assert other.fingerprint == embedder.fingerprint != ""
+    other.close()
+
+
+def test_close_is_final_and_may_be_repeated(make: Callable[[], Embedder]) -> None:
+    embedder = make()
+    embedder.close()
+    embedder.close()
+    with pytest.raises(ModelError):
+        embedder.embed(["hello"])
+
+
+@dataclass(frozen=True)
+class Reference:
+    texts: list[str]
+    ids: list[list[int]]
+    vectors: FloatMatrix
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    table = json.loads(Path(__file__).with_name("reference").joinpath("minilm.json").read_text())
+    packed = base64.b64decode(table["vectors_i16_times_32767"])
+    vectors = np.frombuffer(packed, "<i2").reshape(len(table["texts"]), -1).astype(np.float32)
+    return Reference(table["texts"], table["ids"], vectors / np.float32(32767))
+
+
+def test_minilm_gives_the_reference_vectors(reference: Reference, minilm_path: Path) -> None:
+    """Measured: lowest 0.999997 with float16 weights. Any slip in tokens or pooling costs far more than the margin."""
+    embedder = LlamaEmbedder(minilm_path)
+    cosines = (embedder.embed(reference.texts) * reference.vectors).sum(axis=1)
+    embedder.close()
+    assert len(cosines) >= 20
+    wrong = {text[:40]: float(cosine) for text, cosine in zip(reference.texts, cosines, strict=True) if cosine < 0.9995}
+    assert not wrong
+
+
+def test_minilm_counts_tokens_as_the_reference(reference: Reference, minilm_path: Path) -> None:
+    embedder = LlamaEmbedder(minilm_path)
+    assert embedder.n_ctx == 256
+    assert [embedder.count_tokens(text) for text in reference.texts] == [len(ids) for ids in reference.ids]
+    embedder.close()

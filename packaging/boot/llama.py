@@ -25,6 +25,7 @@ from pathlib import Path
 from boot import machine
 from boot.console import ChildFailed, Console, SetupFailed
 from boot.lockfile import Pin
+from secondme.errors import DownloadFailed
 from secondme.paths import cache_dir
 
 PROJECT = "llama-cpp-python"
@@ -187,9 +188,13 @@ class Builder:
 
         self.console.say("downloading the source of the model runtime")
         pin = WheelPin(PROJECT, self.wheel.version, self.wheel.sha256, suffix=".tar.gz")
-        for event in fetch_wheel(pin, archive):
-            total = f" of {event.total_bytes / 1e6:.0f}" if event.total_bytes else ""
-            self.console.progress(f"{event.n_bytes / 1e6:.0f}{total} MB of the runtime's source")
+        try:
+            for event in fetch_wheel(pin, archive):
+                total = f" of {event.total_bytes / 1e6:.0f}" if event.total_bytes else ""
+                self.console.progress(f"{event.n_bytes / 1e6:.0f}{total} MB of the runtime's source")
+        except DownloadFailed as error:  # its hint is about models
+            hint = "connect to the network, then run the same command again; what arrived is kept"
+            raise SetupFailed(error.message, hint=hint) from error
         return archive
 
     def _keep(self, wheel: Path, flags: tuple[str, ...]) -> None:

@@ -175,10 +175,11 @@ def _connect(path: Path, key: bytes) -> apsw.Connection:
             _unlock(connection, key)
             # One process owns the store. Without others to share it, the index of the log stays in memory, too.
             connection.pragma("locking_mode", "exclusive")
+            # Before the other settings: some of them read the first page as well, and would call a wrong key damage.
+            _read_first_page(connection)
             connection.pragma("temp_store", "memory")
             connection.pragma("mmap_size", 0)
             connection.pragma("cache_size", -CACHE_KIB)
-            _read_first_page(connection)
             connection.pragma("journal_mode", "wal")
             # FULL: an acknowledged row survives a power cut. NORMAL loses the last ones.
             connection.pragma("synchronous", "full")

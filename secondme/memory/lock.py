@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,6 +13,9 @@ from typing import Self
 from secondme.errors import StoreError, StoreLocked
 
 FILE = "store.lock"
+
+# What the system says when somebody else holds the lock; anything else means that it cannot lock here.
+_HELD = frozenset({errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK, errno.EDEADLK})
 
 
 class StoreLock:
@@ -33,19 +38,27 @@ class StoreLock:
             ) from None
         try:
             _lock(fd)
-        except OSError:
+        except OSError as error:
             holder = _holder(fd)
             os.close(fd)
+            if error.errno not in _HELD:
+                raise StoreError(
+                    f"the data folder's file system cannot lock files ({error.strerror})",
+                    hint="move the data folder to a local disk",
+                ) from None
             raise StoreLocked(
                 f"another secondme uses the store{holder}", hint="close it, or wait until it has finished"
             ) from None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
         self._fd = fd
+        # The number is a courtesy to others; a full disk must not keep the owner from reading.
+        with suppress(OSError):
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
 
     def release(self) -> None:
         if self._fd is not None:
-            os.ftruncate(self._fd, 0)
+            with suppress(OSError):
+                os.ftruncate(self._fd, 0)
             os.close(self._fd)
             self._fd = None
 

@@ -111,7 +111,7 @@ def _stamp(stamp: FileStamp) -> tuple[int, int, int]:
 def _insert_chunk(connection: apsw.Connection, project: int, source_id: int, chunk: Chunk) -> int:
     connection.execute(
         """insert into chunk(project_id, source_id, ordinal, byte_start, byte_end, line_start, line_end, page,
-               headings, text) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+               headings, heading_words, text) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (
             project,
             source_id,
@@ -122,6 +122,7 @@ def _insert_chunk(connection: apsw.Connection, project: int, source_id: int, chu
             chunk.line_end,
             chunk.page,
             pack_headings(chunk.heading_path),
+            pack_text(" ".join(chunk.heading_path)),
             pack_text(chunk.text),
         ),
     )

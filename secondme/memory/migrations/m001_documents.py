@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import apsw
 
+# `heading_words` beside the JSON of `headings`: FTS5 reads the view when it rebuilds or verifies itself, and from
+# there a table-valued function such as json_each does not resolve.
 # AUTOINCREMENT: an id is never given twice, so a citation of a forgotten chunk cannot point to another one.
 _SCHEMA = """
 create table setting(name text primary key, value any not null) strict, without rowid;
@@ -41,6 +43,7 @@ create table chunk(
     line_end integer not null,
     page integer,
     headings text not null,
+    heading_words any not null,
     text any not null,
     unique(source_id, ordinal)) strict;
 
@@ -53,7 +56,7 @@ create table folder(
     unique(project_id, path)) strict;
 
 create view chunk_words(id, text, title, headings) as
-    select c.id, c.text, s.title, (select group_concat(value, ' ') from json_each(c.headings))
+    select c.id, c.text, s.title, c.heading_words
     from chunk c join source s on s.id = c.source_id;
 
 create virtual table word using fts5(

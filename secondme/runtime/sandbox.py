@@ -8,11 +8,14 @@ and methods that chat templates use are left. The budget is counted in steps, so
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from string import Formatter
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError, nodes
+from jinja2.ext import Extension
+from jinja2.parser import Parser
 from jinja2.runtime import Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -20,13 +23,14 @@ _BUDGET = 400_000
 _STEP_COST = 20
 _MAX_TEXT = 4_000_000
 _MAX_INT_BITS = 256
+_MAX_INDENT = 16
 _MAX_NODES = 10_000
 _MAX_SOURCE = 64 * 1024
 
 _FILTERS = (
-    "abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "int", "items", "join",
-    "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse", "round",
-    "safe", "select", "selectattr", "sort", "string", "sum", "title", "trim", "unique", "upper",
+    "abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "indent", "int", "items",
+    "join", "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse",
+    "round", "safe", "select", "selectattr", "sort", "string", "sum", "title", "trim", "unique", "upper",
 )  # fmt: skip
 _METHODS = {
     str: {
@@ -48,6 +52,16 @@ class TemplateRefusal(TemplateError):
     """The template called raise_exception."""
 
 
+class _GenerationTag(Extension):
+    """`{% generation %}` marks the answer for training; for chatting it is only its body."""
+
+    tags = {"generation"}  # noqa: RUF012  # so it is declared in Jinja
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
 class ChatSandbox(ImmutableSandboxedEnvironment):
     """Renders one template at a time; `spend` raises TemplateAbuse when the budget is gone."""
 
@@ -60,7 +74,7 @@ class ChatSandbox(ImmutableSandboxedEnvironment):
             lstrip_blocks=True,
             optimized=False,
             finalize=self._finalize,
-            extensions=["jinja2.ext.loopcontrols"],
+            extensions=["jinja2.ext.loopcontrols", _GenerationTag],
         )
         self._left = _BUDGET
         self.filters = {name: self._bounded_filter(name, self.filters[name]) for name in _FILTERS}
@@ -97,6 +111,26 @@ class ChatSandbox(ImmutableSandboxedEnvironment):
             return attr in allowed
         return super().is_safe_attribute(obj, attr, value)
 
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """`str.format` with plain fields only: Jinja makes it safe to read, but not safe in size."""
+        pattern = getattr(value, "__self__", None)
+        if not isinstance(pattern, str) or getattr(value, "__name__", "") != "format":
+            return None
+
+        def plain_format(*args: Any, **kwargs: Any) -> str:
+            for _, field, spec, conversion in Formatter().parse(pattern):
+                if spec or conversion or (field and not field.replace("_", "").isalnum()):
+                    raise TemplateAbuse("it formats with more than plain fields")
+            texts = [self._finalize(arg) for arg in args]
+            named = {name: self._finalize(arg) for name, arg in kwargs.items()}
+            self.spend(pattern.count("{") * max(map(len, [*texts, *named.values()]), default=0))
+            return pattern.format(*texts, **named)
+
+        return plain_format
+
+    def unsafe_undefined(self, obj: Any, attribute: str) -> NoReturn:
+        raise TemplateAbuse("it reaches for Python's internals")
+
     def call(self, context: Any, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         owner = getattr(obj, "__self__", None)
         if isinstance(owner, str):
@@ -124,19 +158,31 @@ class ChatSandbox(ImmutableSandboxedEnvironment):
         passes = getattr(function, "jinja_pass_arg", None)  # some filters get the environment or context first
 
         def bounded(*args: Any, **kwargs: Any) -> Any:
-            values = args[1:] if passes is not None else args
+            first = 0 if passes is None else 1
+            if name == "join" and len(args) > first and isinstance(args[first], Iterator):
+                args = (*args[:first], list(args[first]), *args[first + 1 :])  # looked at twice
+            values = args[first:]
             self.spend(_STEP_COST + 4 * sum(map(_length, values)))
-            if name == "replace" and len(values) >= 3:
-                self._check_growth("replace", str(values[0]), (str(values[1]), str(values[2])))
-            elif name == "join" and len(values) >= 2 and isinstance(values[1], str):
-                self._check_growth("join", values[1], values[:1])
-            elif name in ("string", "join", "e", "escape"):
-                _check_nodes(values)
+            self._check_filter(name, values, kwargs)
             return self._charged(function(*args, **kwargs))
 
         if passes is not None:
             bounded.jinja_pass_arg = passes  # type: ignore[attr-defined]  # how Jinja marks such filters
         return bounded
+
+    def _check_filter(self, name: str, values: tuple[Any, ...], named: dict[str, Any]) -> None:
+        if name == "replace":
+            texts = [*map(str, values), str(named.get("old", "")), str(named.get("new", ""))]
+            self.spend(len(texts[0]) + (1 + len(texts[0])) * max(map(len, texts[2:])))
+        elif name == "join":
+            _check_nodes(values)
+            self.spend(_length(values[0]) * max(_length(values[1]) if len(values) > 1 else 0, _length(named.get("d"))))
+        elif name == "indent":
+            width = named.get("width", values[1] if len(values) > 1 else 4)
+            if not isinstance(width, int) or width > _MAX_INDENT:
+                raise TemplateAbuse("it indents without end")
+        elif name in ("string", "e", "escape"):
+            _check_nodes(values)
 
     def _charged(self, value: Any) -> Any:
         self.spend(_length(value))
@@ -166,7 +212,7 @@ class ChatSandbox(ImmutableSandboxedEnvironment):
     def _tojson(self, value: Any, indent: int | None = None, **_: Any) -> str:
         """Plain JSON, as chat templates expect it; Jinja's own escapes it for HTML."""
         _check_nodes((value,))
-        if indent is not None and not 0 <= indent <= 8:
+        if indent is not None and not 0 <= indent <= _MAX_INDENT:
             raise TemplateAbuse("it indents without end")
         return str(self._charged(json.dumps(value, ensure_ascii=False, indent=indent)))
 

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -111,16 +112,10 @@ def _within(call: Callable[[], T]) -> T | None:
     result: list[T] = []
 
     def run() -> None:
-        from keyring.errors import KeyringError
-
-        # Backends let their bus library's errors through as well, which share no class.
-        try:
+        # Backends let the errors of their bus libraries through, which share no class, and this thread has no caller
+        # to hand them to: whatever fails, the keyring cannot be used.
+        with suppress(Exception):
             result.append(call())
-        except (KeyringError, OSError, RuntimeError, ValueError):
-            return
-        except Exception as error:
-            if type(error).__module__.split(".")[0] not in ("secretstorage", "jeepney", "dbus", "gi"):
-                raise
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

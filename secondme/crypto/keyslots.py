@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import hashlib
 import hmac
 import json
 import os
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +86,10 @@ def _slot(store_id: str, slot_id: str, kdf: Kdf | None, key: bytes, master: byte
 
 
 def stretch(passphrase: str, kdf: Kdf) -> bytes:
-    """The 32-byte key of a passphrase, normalised to NFC (RFC 8265). Raises NoKey for an empty one."""
+    """The 32-byte key of a passphrase, normalised to NFC (RFC 8265).
+
+    Raises NoKey for an empty one, StoreError if the memory for it is not free.
+    """
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
     text = unicodedata.normalize("NFC", passphrase)
@@ -93,7 +98,13 @@ def stretch(passphrase: str, kdf: Kdf) -> bytes:
     derivation = Argon2id(
         salt=kdf.salt, length=KEY_BYTES, iterations=kdf.iterations, lanes=kdf.lanes, memory_cost=kdf.memory_kib
     )
-    return derivation.derive(text.encode("utf-8", "surrogatepass"))
+    try:
+        return derivation.derive(text.encode("utf-8", "surrogatepass"))
+    except MemoryError:
+        raise StoreError(
+            f"checking a passphrase takes {kdf.memory_kib // 1024} MiB of memory, which is not free",
+            hint="close other programs and try again",
+        ) from None
 
 
 def open_slot(slots: KeySlots, slot: Slot, key: bytes) -> bytes | None:
@@ -144,8 +155,9 @@ def save(folder: Path, slots: KeySlots) -> None:
             finally:
                 os.close(directory)
     except OSError as error:
-        new.unlink(missing_ok=True)
-        kind = StoreFull if error.errno == 28 else StoreError
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else StoreError
         raise kind(f"the key file cannot be written ({error.strerror})", hint="check the disk and the folder") from None
 
 
@@ -159,7 +171,8 @@ def parse(data: bytes) -> KeySlots:
         raise _damaged()
     try:
         document = json.loads(data)
-        if document["format"] == FORMAT and isinstance(document["version"], int) and document["version"] > VERSION:
+        _require(type(document["version"]) is int)
+        if document["format"] == FORMAT and document["version"] > VERSION:
             raise SchemaTooNew("a newer version of secondme wrote the key file", hint="update secondme")
         _require(document.keys() == {"format", "version", "store_id", "slots", "keys", "mac"})
         _require(document["format"] == FORMAT and document["version"] == VERSION)

@@ -38,7 +38,7 @@ def unlock(folder: Path, *, ask: Ask | None = None, passphrase: str | None = Non
 
 
 def _first_time(folder: Path, ask: Ask | None, passphrase: str | None) -> tuple[keyslots.KeySlots, bytes]:
-    if (folder / STORE_FILE).exists():
+    if any((folder / name).exists() for name in (STORE_FILE, STORE_FILE + "-wal")):
         raise StoreError(
             "there is a store, but its key file is gone, and without it nothing can open the store",
             hint=f"put keyslots.json back into {folder}, or move store.db away to begin anew",
@@ -47,7 +47,12 @@ def _first_time(folder: Path, ask: Ask | None, passphrase: str | None) -> tuple[
         entry, key = keyslots.new_entry()
         if keychain.store(entry, key):
             slots, master = keyslots.create(keyring_key=(entry, key))
-            keyslots.save(folder, slots)
+            try:
+                keyslots.save(folder, slots)
+            except BaseException:
+                # Nothing will ever ask for this entry.
+                keychain.remove(entry)
+                raise
             return slots, master
         if ask is None:
             raise _no_key()
@@ -71,7 +76,10 @@ def _master(slots: keyslots.KeySlots, ask: Ask | None, passphrase: str | None) -
                 hint="unlock the keyring (log in to the desktop) and try again",
             )
         if ask is None:
-            raise _no_key()
+            raise NoKey(
+                "a passphrase protects the store, and none was given",
+                hint="pass it with --key-fd N, or run secondme in a terminal",
+            )
         passphrase = ask("existing")
     for slot in of_passphrase:
         if slot.kdf is not None:

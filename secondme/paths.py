@@ -54,6 +54,11 @@ def models_dir() -> Path:
     return Path(value).expanduser().absolute() if value else cache_dir() / "models"
 
 
+def absolute(path: Path) -> Path:
+    """`path` from the root on, without `~`, `.` and `..`; links in it stay, so that it reads as the owner wrote it."""
+    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100  Path.absolute() keeps `..`
+
+
 def private_dir(path: Path) -> Path:
     """Create `path` readable by its owner alone, and return it."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)

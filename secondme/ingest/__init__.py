@@ -1,0 +1,1 @@
+"""From files on the disk to chunks with embeddings in the store."""

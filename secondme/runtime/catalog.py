@@ -15,6 +15,7 @@ from secondme.errors import ModelError, ModelNotFound
 from secondme.paths import config_file
 from secondme.runtime import installed
 from secondme.runtime.manifest import Format, Kind, Manifest, read_manifest, read_manifests
+from secondme.runtime.pull_lock import PullLock
 from secondme.types import CancelCheck, Check, never_cancelled
 
 GGUF_MAGIC = b"GGUF"
@@ -52,7 +53,7 @@ def find(name: str) -> Manifest:
         for folder in _manifest_folders():
             if (folder / f"{name}.toml").is_file():
                 return read_manifest(folder / f"{name}.toml")
-    near = difflib.get_close_matches(name.lower(), _names(), n=3, cutoff=0.5)
+    near = _near(name.lower()) if name else []
     hint = f"did you mean {' or '.join(near)}?" if near else "secondme models list shows what there is"
     raise ModelNotFound(f"there is no model named {name}", hint=hint)
 
@@ -88,13 +89,27 @@ def looks_like_path(name_or_path: str) -> bool:
 
 
 def remove(manifest: Manifest) -> int:
-    """Remove an installed model and what an unfinished pull left; its pins stay. Returns the bytes freed."""
-    n_bytes = 0
-    for folder in (installed.folder_of(manifest), staging_of(manifest)):
-        if folder.is_dir():
-            n_bytes += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-            shutil.rmtree(folder)
-    return n_bytes
+    """Remove an installed model and what an unfinished pull left; its pins stay. Returns the bytes freed.
+
+    Raises ModelError while another process pulls it.
+    """
+    lock = PullLock(lock_path(manifest))
+    try:
+        if not lock.try_acquire():
+            raise ModelError(f"{manifest.name} is being pulled by another process", hint="wait, or stop that one")
+        n_bytes = 0
+        for folder in (installed.folder_of(manifest), staging_of(manifest)):
+            if folder.is_dir():
+                n_bytes += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+                shutil.rmtree(folder)
+        return n_bytes
+    finally:
+        lock.release()
+
+
+def lock_path(manifest: Manifest) -> Path:
+    """The file whose lock a pull holds."""
+    return installed.folder_of(manifest).with_name(f".pull-{manifest.name}.lock")
 
 
 def staging_of(manifest: Manifest) -> Path:
@@ -161,5 +176,15 @@ def _bundled_folder() -> Path:
     return packaged if packaged.is_dir() else package.parent / "models"
 
 
-def _names() -> list[str]:
-    return sorted({path.stem for folder in _manifest_folders() for path in folder.glob("*.toml")})
+def _near(name: str) -> list[str]:
+    """Up to three names that begin much like `name`, or are like it as a whole."""
+
+    def likeness(other: str) -> float:
+        matcher = difflib.SequenceMatcher(None, name, other)
+        whole = matcher.ratio()
+        matcher.set_seq2(other[: len(name)])
+        return max(whole, matcher.ratio())
+
+    names = {path.stem for folder in _manifest_folders() for path in folder.glob("*.toml")}
+    ranked = sorted(((likeness(other), other) for other in names), reverse=True)
+    return [other for score, other in ranked[:3] if score > 0.6]

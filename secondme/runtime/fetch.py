@@ -6,6 +6,7 @@ hashed while it streams, and is renamed into place only when size and sha256 are
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import os
@@ -16,6 +17,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +115,8 @@ def copy(
             f"{source} cannot be copied: {error.strerror}", hint="check its path and rights"
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
     return digest
 
 
@@ -171,13 +174,15 @@ def failure(error: Exception) -> str:
 def _persist(request: Download, part: PartialFile, cancelled: CancelCheck) -> Generator[FetchProgress, None, None]:
     """Transfer until all is there; tries again after failures that may pass."""
     n_fruitless = 0
+    furthest = part.n_bytes
     while not part.is_complete:
-        before = part.n_bytes
         try:
             yield from _transfer(request, part, cancelled)
             return
         except _Transient as error:
-            n_fruitless = 0 if part.n_bytes > before else n_fruitless + 1
+            # Measured against the furthest ever: a server that starts over each time brings nothing new.
+            n_fruitless = 0 if part.n_bytes > furthest else n_fruitless + 1
+            furthest = max(furthest, part.n_bytes)
             if n_fruitless > len(BACKOFF_S) - 1:
                 raise DownloadFailed(
                     f"the download of {part.name} broke off: {error}", hint="run it again; it goes on where it stopped"
@@ -210,6 +215,8 @@ def _transfer(request: Download, part: PartialFile, cancelled: CancelCheck) -> G
 def _open_at(request: Download, part: PartialFile) -> Any:
     """The response from the part's end on. A refused range means that the part is of no use."""
     headers = {"Accept-Encoding": "identity"}
+    if not part.is_identified:
+        part.restart()
     if part.n_bytes:
         headers["Range"] = f"bytes={part.n_bytes}-"
         if part.etag:
@@ -219,6 +226,10 @@ def _open_at(request: Download, part: PartialFile) -> Any:
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416:
+            whole = error.headers.get("Content-Range", "").rpartition("/")[2]
+            if request.size_bytes is not None and whole.isdecimal() and int(whole) != request.size_bytes:
+                part.discard()
+                raise mismatch(part.name) from error
             part.restart()
             raise _Transient("the server refused to continue") from error
         if error.code in _TRANSIENT_STATUS:
@@ -283,10 +294,14 @@ def _wait(seconds: float, cancelled: CancelCheck) -> None:
 
 
 def _tls(cafile: str | None) -> ssl.SSLContext:
-    bundle = cafile or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    return _tls_with(cafile or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE"))
+
+
+@lru_cache(maxsize=4)  # reading a CA bundle takes as long as a small file
+def _tls_with(bundle: str | None) -> ssl.SSLContext:
     try:
         if bundle and Path(bundle).is_dir():
             return ssl.create_default_context(capath=bundle)
-        return ssl.create_default_context(cafile=bundle or None)
+        return ssl.create_default_context(cafile=bundle)
     except (OSError, ssl.SSLError) as error:
         raise DownloadFailed(f"the CA bundle {bundle} cannot be read", hint="correct pip's cert setting") from error

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from secondme.runtime.manifest import Manifest
 
 OVERHEAD_BYTES = 400 << 20
-"""The program, its encoder, and the runtime's compute buffers, rounded up from what was measured with small models."""
+"""The program itself (budget 250 MB), its encoder (50 MB) and the runtime's compute buffers (100 MB), an estimate."""
 SPARE_FRACTION = 0.1
 """Share of the available memory that is left to everything else."""
 MIN_CONTEXT = 2048

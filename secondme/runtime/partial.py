@@ -60,14 +60,18 @@ class PartialFile:
         """Whether nothing is missing, as after a crash between the last byte and the rename."""
         return self.n_bytes > 0 and self.n_bytes == self._size_bytes
 
+    @property
+    def is_identified(self) -> bool:
+        """Whether it can be told that the rest is of the same file: by a strong etag now, or by its sha256 at the end."""
+        return self._sha256 is not None or self.etag is not None
+
     def resume(self, cancelled: CancelCheck) -> Generator[FetchProgress, None, None]:
         """Take up what is there, hashing it again; what cannot be told to be of the same file goes."""
         note = self._read_note()
-        pinned = self._sha256
-        if note is None or note.get("sha256") != pinned or not (pinned or note.get("etag")):
+        self.etag = note.get("etag") if note else None
+        if note is None or note.get("sha256") != self._sha256 or not self.is_identified:
             self.restart()
             return
-        self.etag = note.get("etag")
         with self._path.open("rb") as file:
             while block := file.read(BLOCK_BYTES):
                 if cancelled():

@@ -19,7 +19,7 @@ from secondme.config import Config
 from secondme.errors import DownloadFailed, ModelChecksumMismatch, ModelError
 from secondme.paths import models_dir
 from secondme.runtime import hub, installed
-from secondme.runtime.catalog import GGUF_MAGIC, find, needed_models, staging_of
+from secondme.runtime.catalog import GGUF_MAGIC, find, lock_path, needed_models, staging_of
 from secondme.runtime.fetch import copy, hash_file
 from secondme.runtime.manifest import HubSource, LocalSource, Manifest, Source, WheelSource
 from secondme.runtime.partial import BLOCK_BYTES, DISK_FULL, FetchProgress, disk_full, mismatch, sync_folder
@@ -63,7 +63,7 @@ def pull(name: str, *, from_file: Path | None = None, cancelled: CancelCheck = n
     """
     manifest = find(name)
     try:
-        lock = PullLock(models_dir() / f".pull-{manifest.name}.lock")
+        lock = PullLock(lock_path(manifest))
     except OSError as error:
         raise DownloadFailed(f"{models_dir()} cannot be written: {error.strerror}", hint="check its rights") from error
     try:

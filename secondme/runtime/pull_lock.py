@@ -28,13 +28,19 @@ class PullLock:
 
     def acquire(self, cancelled: CancelCheck) -> Generator[str, None, None]:
         """Wait for the lock; yields the holder's process id (or "") while waiting. Raises Cancelled."""
-        while not self._try():
+        while not self.try_acquire():
             if cancelled():
                 raise Cancelled("stopped")
             yield os.pread(self._fd, 20, 0).decode("ascii", "replace").strip() if os.name == "posix" else ""
             time.sleep(_POLL_S)
+
+    def try_acquire(self) -> bool:
+        """Take the lock if nobody holds it."""
+        if not self._try():
+            return False
         os.ftruncate(self._fd, 0)
         os.write(self._fd, str(os.getpid()).encode())
+        return True
 
     def release(self) -> None:
         os.close(self._fd)

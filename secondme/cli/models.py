@@ -180,16 +180,18 @@ class _PullLine:
             self._line.show(_progress_text(event))
         elif not self._is_live and (is_new or now - self._said_at > SPARSE_S):
             self._said_at = now
-            say(_progress_text(event))
+            say(_progress_text(event, with_share=not is_new))
 
     def clear(self) -> None:
         self._line.clear()
 
 
-def _progress_text(event: PullProgress) -> str:
+def _progress_text(event: PullProgress, *, with_share: bool = True) -> str:
     text = f"{event.name}: {event.step}"
     if event.step == "waiting":
         return f"{text} for another pull{f' (process {event.detail})' if event.detail else ''}"
+    if event.total_bytes and not with_share:
+        return f"{text} {_size(event.total_bytes)}"
     if event.total_bytes:
         share = min(1.0, event.n_bytes / event.total_bytes)
         return f"{text} {share:4.0%} of {_size(event.total_bytes)}"

@@ -28,6 +28,7 @@ from secondme.runtime.partial import (
     FetchProgress,
     PartialFile,
     disk_full,
+    hash_file,
     mismatch,
     sync_folder,
 )
@@ -118,19 +119,6 @@ def copy(
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
     return digest
-
-
-def hash_file(path: Path, *, cancelled: CancelCheck = never_cancelled) -> Generator[FetchProgress, None, str]:
-    """Return a file's sha256 (hex). Raises OSError and Cancelled."""
-    hasher = hashlib.sha256()
-    with path.open("rb") as file:
-        total = os.fstat(file.fileno()).st_size
-        while block := file.read(BLOCK_BYTES):
-            if cancelled():
-                raise Cancelled("stopped")
-            hasher.update(block)
-            yield FetchProgress(file.tell(), total)
-    return hasher.hexdigest()
 
 
 def is_there(

@@ -29,9 +29,10 @@ FOLDER_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model")
 
 @dataclass(frozen=True, slots=True)
 class HubFile:
-    """A file to fetch, with what manifest, pin and hub say about it."""
+    """A file to fetch, with what manifest, pin and hub say about it. `name` is what it is called on this machine."""
 
     path: str
+    name: str
     size_bytes: int | None
     sha256: str | None
 
@@ -54,9 +55,9 @@ def fetch_from_hub(
     n_before = 0
     digests: dict[str, str] = {}
     for file in files:
-        steps = _bring(source, file, folder / file.path, cancelled)
-        digests[file.path] = yield from _counted(steps, n_before, total)
-        n_before += (folder / file.path).stat().st_size
+        steps = _bring(source, file, folder / file.name, cancelled)
+        digests[file.name] = yield from _counted(steps, n_before, total)
+        n_before += (folder / file.name).stat().st_size
     return digests
 
 
@@ -67,7 +68,7 @@ def _listed_files(manifest: Manifest, source: HubSource) -> Iterator[HubFile]:
     if source.file is not None:
         url = huggingface_hub.hf_hub_url(source.repo, source.file, revision=source.revision, endpoint=_endpoint())
         found = huggingface_hub.get_hf_file_metadata(url, token=_token())
-        yield _demanded(manifest, HubFile(source.file, found.size, _sha256(found.etag)))
+        yield _demanded(manifest, HubFile(source.file, manifest.main_file, found.size, _sha256(found.etag)))
         return
     api = huggingface_hub.HfApi(endpoint=_endpoint(), token=_token())
     listing = api.model_info(source.repo, revision=source.revision, files_metadata=True).siblings or []
@@ -77,29 +78,29 @@ def _listed_files(manifest: Manifest, source: HubSource) -> Iterator[HubFile]:
             raise DownloadFailed(f"{source.repo} does not hold {file.path}", hint="its manifest needs another revision")
     for name, sibling in sorted(names.items()):
         lfs: Any = sibling.lfs
-        yield _demanded(manifest, HubFile(name, sibling.size, _sha256(lfs.sha256 if lfs else None)))
+        yield _demanded(manifest, HubFile(name, name, sibling.size, _sha256(lfs.sha256 if lfs else None)))
 
 
 def _demanded(manifest: Manifest, offered: HubFile) -> HubFile:
     """Join what is offered and what is demanded; a difference is known before gigabytes are spent."""
-    path = offered.path
-    digest = expected_digest(manifest, path if manifest.format == "mlx" else manifest.main_file)
-    size = next((file.size_bytes for file in manifest.files if file.path == path), None)
+    digest = expected_digest(manifest, offered.name)
+    size = next((file.size_bytes for file in manifest.files if file.path == offered.name), None)
     if digest and offered.sha256 and digest != offered.sha256:
-        raise mismatch(path)
+        raise mismatch(offered.name)
     if size is not None and offered.size_bytes not in (None, size):
-        raise mismatch(path)
-    return HubFile(path, size if size is not None else offered.size_bytes, digest or offered.sha256)
+        raise mismatch(offered.name)
+    size = size if size is not None else offered.size_bytes
+    return HubFile(offered.path, offered.name, size, digest or offered.sha256)
 
 
 def _known_files(manifest: Manifest, source: HubSource) -> list[HubFile]:
     """Without the network: what the manifest itself lists, to be looked for in the hub's own cache."""
-    if source.file is not None:
-        name = manifest.main_file
-        return [HubFile(source.file, manifest.files[0].size_bytes, expected_digest(manifest, name))]
     if not manifest.files:
         raise _offline(source)
-    return [HubFile(file.path, file.size_bytes, expected_digest(manifest, file.path)) for file in manifest.files]
+    return [
+        HubFile(source.file or file.path, file.path, file.size_bytes, expected_digest(manifest, file.path))
+        for file in manifest.files
+    ]
 
 
 def _bring(source: HubSource, file: HubFile, dest: Path, cancelled: CancelCheck) -> Generator[FetchProgress, None, str]:

@@ -18,9 +18,8 @@ from typing import Any
 
 from secondme.errors import ModelChecksumMismatch
 from secondme.paths import models_dir
-from secondme.runtime.fetch import hash_file
 from secondme.runtime.manifest import Manifest
-from secondme.runtime.partial import FetchProgress, sync_folder
+from secondme.runtime.partial import FetchProgress, hash_file, sync_folder
 from secondme.types import CancelCheck, never_cancelled
 
 

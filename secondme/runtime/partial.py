@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from secondme.errors import Cancelled, DownloadFailed, ModelChecksumMismatch
-from secondme.types import CancelCheck
+from secondme.types import CancelCheck, never_cancelled
 
 BLOCK_BYTES = 1 << 20
 SPARE_BYTES = 16 << 20
@@ -62,7 +62,7 @@ class PartialFile:
 
     @property
     def is_identified(self) -> bool:
-        """Whether it can be told that the rest is of the same file: by a strong etag now, or by its sha256 at the end."""
+        """Whether it can be told that the rest is of the same file: by a strong etag now, or a sha256 at the end."""
         return self._sha256 is not None or self.etag is not None
 
     def resume(self, cancelled: CancelCheck) -> Generator[FetchProgress, None, None]:
@@ -137,6 +137,19 @@ class PartialFile:
         except (OSError, ValueError):
             return None
         return note if isinstance(note, dict) else None
+
+
+def hash_file(path: Path, *, cancelled: CancelCheck = never_cancelled) -> Generator[FetchProgress, None, str]:
+    """Return a file's sha256 (hex). Raises OSError and Cancelled."""
+    hasher = hashlib.sha256()
+    with path.open("rb") as file:
+        total = os.fstat(file.fileno()).st_size
+        while block := file.read(BLOCK_BYTES):
+            if cancelled():
+                raise Cancelled("stopped")
+            hasher.update(block)
+            yield FetchProgress(file.tell(), total)
+    return hasher.hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ folder is complete or absent, and what an interrupted pull has is where the next
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -20,9 +21,17 @@ from secondme.errors import DownloadFailed, ModelChecksumMismatch, ModelError
 from secondme.paths import models_dir
 from secondme.runtime import hub, installed
 from secondme.runtime.catalog import GGUF_MAGIC, find, lock_path, needed_models, staging_of
-from secondme.runtime.fetch import copy, hash_file
+from secondme.runtime.fetch import copy
 from secondme.runtime.manifest import HubSource, LocalSource, Manifest, Source, WheelSource
-from secondme.runtime.partial import BLOCK_BYTES, DISK_FULL, FetchProgress, disk_full, mismatch, sync_folder
+from secondme.runtime.partial import (
+    BLOCK_BYTES,
+    DISK_FULL,
+    FetchProgress,
+    disk_full,
+    hash_file,
+    mismatch,
+    sync_folder,
+)
 from secondme.runtime.pull_lock import PullLock
 from secondme.runtime.registry import WheelPin, fetch_wheel
 from secondme.types import CancelCheck, never_cancelled
@@ -82,6 +91,9 @@ def pull(name: str, *, from_file: Path | None = None, cancelled: CancelCheck = n
         shutil.rmtree(staging_of(manifest), ignore_errors=True)
         raise disk_full(installed.path_of(manifest), manifest.size_bytes) from error
     finally:
+        for empty in (staging_of(manifest) / "files", staging_of(manifest)):
+            with contextlib.suppress(OSError):
+                empty.rmdir()
         lock.release()
 
 
@@ -147,11 +159,7 @@ def _bring(
         return {main: digest}
     if isinstance(source, HubSource):
         steps = hub.fetch_from_hub(manifest, source, files, cancelled=cancelled)
-        digests = yield from _told(manifest, "downloading", steps)
-        if source.file not in (None, main):
-            (files / source.file).rename(files / main)
-            return {main: digests[source.file]}
-        return digests
+        return (yield from _told(manifest, "downloading", steps))
     return (yield from _from_local(manifest, source.path, files, cancelled))
 
 

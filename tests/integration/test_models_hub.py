@@ -47,6 +47,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
         monkeypatch.setenv("HF_ENDPOINT", loopback.url)
         loopback.add_repo("me/tiny-GGUF", REVISION, {"tiny.gguf": GGUF})
         loopback.add_repo("me/tiny-mlx", REVISION, FOLDER)
+        loopback.add_repo("me/nested-GGUF", REVISION, {"q8/other-name.gguf": GGUF})
         yield loopback
 
 
@@ -107,6 +108,15 @@ def test_one_file_comes_with_progress_and_is_verified(hub: Loopback) -> None:
     assert [request.method for request in hub.requests] == ["HEAD", "GET"]
     assert sorted(path.name for path in (models_dir() / "tiny").iterdir()) == ["tiny.gguf"]
     assert not staging_of(find_manifest("tiny")).exists()
+
+
+def test_a_nested_file_gets_its_own_name(hub: Loopback) -> None:
+    write_manifest("gguf", pins={"tiny.gguf": GGUF})
+    path = config_file().parent / "models" / "tiny.toml"
+    text = path.read_text().replace("me/tiny-GGUF", "me/nested-GGUF")
+    path.write_text(text.replace('file = "tiny.gguf"', 'file = "q8/other-name.gguf"'))
+    pulled()
+    assert [path.name for path in (models_dir() / "tiny").rglob("*")] == ["tiny.gguf"]
 
 
 def test_a_broken_connection_is_continued(hub: Loopback) -> None:

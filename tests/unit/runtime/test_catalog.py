@@ -10,7 +10,7 @@ import pytest
 from secondme.config import Config
 from secondme.errors import ModelChecksumMismatch, ModelError, ModelNotFound
 from secondme.paths import config_file, models_dir
-from secondme.runtime import catalog, fetch, installed
+from secondme.runtime import catalog, installed, partial
 from secondme.runtime.catalog import all_manifests, check_models, find, remove, resolve
 from secondme.runtime.pull import PullDone, pull
 
@@ -66,7 +66,7 @@ def mine(tmp_path: Path) -> Path:
 def counted_hashing(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Count the files that are hashed in full."""
     hashed: list[Path] = []
-    original = fetch.hash_file
+    original = partial.hash_file
 
     def counting(path: Path, **options: Callable[[], bool]) -> object:
         hashed.append(path)

@@ -23,7 +23,7 @@ NO_PASSAGES = "You are a helpful assistant that remembers this conversation. Ans
 PASSAGE_TOKENS = 1100
 """Upper bound for passages: on a CPU every hundred tokens of prompt cost about half a second before the answer."""
 
-ANSWER_TOKENS = 384
+ANSWER_TOKENS = 320
 """Kept free for the answer."""
 
 

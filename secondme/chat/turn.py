@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,11 @@ from secondme.types import (
 NOTHING_FOUND = "Memory holds nothing about this."
 
 N_PASSAGES = 6
+
+SAMPLING = Sampling(max_tokens=ANSWER_TOKENS, repeat_penalty=1.1)
+"""Greedy, so that the same question gets the same answer; the penalty counts the answer's own tokens only."""
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 Stopped = Literal["end", "length", "cancelled", "nothing"]
 
@@ -133,13 +139,17 @@ def _generate(
         yield from generator.prefill(prompt.tokens, cancelled=cancelled)
         clock.prefill_s = clock.since(mark)
         mark = time.perf_counter()
-        for event in generator.decode(Sampling(max_tokens=ANSWER_TOKENS), cancelled=cancelled):
+        repeats = RepetitionGuard()
+        for event in generator.decode(SAMPLING, cancelled=cancelled):
             if isinstance(event, DecodeEnd):
                 stopped = _stopped(event)
                 break
             clock.n_tokens += 1
             clock.first_token_s = clock.first_token_s or clock.since(clock.started)
             yield from _show(marker.feed(event.text), shown)
+            if repeats.repeated(event.text):
+                stopped = "end"
+                break
         clock.decode_s = clock.since(mark)
         yield from _show(marker.finish(), shown)
     except Cancelled:
@@ -155,6 +165,25 @@ def _generate(
     )
     citations = cite_all(prompt.hits, found.weights, marker.marked)
     yield Answer("".join(shown).strip(), citations, True, stopped, generator.usage, timings)
+
+
+class RepetitionGuard:
+    """Notices an answer that goes in circles, as small models do: a whole sentence or line said before."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+        self._open = ""
+
+    def repeated(self, piece: str) -> bool:
+        """Take the next piece; True if it completed a sentence of three words or more for a second time."""
+        *closed, self._open = _SENTENCE_END.split(self._open + piece)
+        for sentence in closed:
+            key = " ".join(sentence.lower().split())
+            if key.count(" ") >= 2:
+                if key in self._said:
+                    return True
+                self._said.add(key)
+        return False
 
 
 def _show(text: str, shown: list[str]) -> Iterator[TokenText]:

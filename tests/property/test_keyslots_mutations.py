@@ -1,0 +1,141 @@
+"""A key file that was changed in any way is refused, or means exactly what it meant."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+from secondme.crypto import keyslots
+from secondme.crypto.keyslots import Kdf, KeySlots, Slot
+from secondme.crypto.unlock import Keys, unlock
+from secondme.errors import CorruptRecord, NoKey, SchemaTooNew, WrongPassphrase
+
+PASSPHRASE = "one"
+REFUSALS = (CorruptRecord, SchemaTooNew, WrongPassphrase, NoKey)
+
+
+def cheap_slots() -> tuple[KeySlots, bytes]:
+    """A key file of the least work, so that many can be tried."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Kdf.__init__, "__defaults__", (keyslots.MIN_MEMORY_KIB, 1, 1))
+        return keyslots.create(passphrase=PASSPHRASE)
+
+
+SLOTS, MASTER = cheap_slots()
+DATA = keyslots.serialize(SLOTS)
+KEYS = Keys(keyslots.open_key(SLOTS, MASTER, "db"))
+CURRENT: list[bytes] = []
+
+
+@pytest.fixture(autouse=True, scope="module")
+def in_memory() -> Iterator[None]:
+    """Thousands of files: none is written, and Argon2 runs once. Any other salt or work factor gives another key."""
+    assert SLOTS.slots[0].kdf is not None
+    right = SLOTS.slots[0].kdf
+    key = keyslots.stretch(PASSPHRASE, right)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keyslots, "stretch", lambda passphrase, kdf: key if kdf == right else bytes(32))
+        patch.setattr(keyslots, "load", lambda folder: keyslots.parse(CURRENT[-1]))
+        yield
+
+
+def opened(data: bytes) -> Keys | None:
+    """The keys of a folder with this key file; None if it was refused as it should be."""
+    CURRENT[:] = [data]
+    try:
+        return unlock(Path("nowhere"), passphrase=PASSPHRASE)
+    except REFUSALS:
+        return None
+
+
+def refused(data: bytes) -> bool:
+    """Whether the file is refused; if not, it must mean what it meant."""
+    found = opened(data)
+    if found is not None:
+        assert found == KEYS
+        assert keyslots.parse(data) == SLOTS
+    return found is None
+
+
+def test_the_file_itself_opens() -> None:
+    assert opened(DATA) == KEYS
+
+
+def test_any_flipped_bit() -> None:
+    n_refused = 0
+    for i in range(len(DATA) * 8):
+        changed = bytearray(DATA)
+        changed[i // 8] ^= 1 << (i % 8)
+        n_refused += refused(bytes(changed))
+    # Only white space and the unused last bits of base64 can change without a change of meaning.
+    assert n_refused > 0.75 * 8 * len(DATA)
+
+
+@settings(max_examples=150, deadline=None)
+@given(start=st.integers(0, len(DATA)), n_cut=st.integers(0, 200), insert=st.binary(max_size=8))
+def test_any_piece_cut_out_or_put_in(start: int, n_cut: int, insert: bytes) -> None:
+    refused(DATA[:start] + insert + DATA[start + n_cut :])
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(max_size=20),
+    st.lists(st.integers(), max_size=2),
+    st.sampled_from(["", "AAAA", "00" * 8, "00" * 16, "keyring", "passphrase", "argon2id", keyslots.FORMAT]),
+    st.dictionaries(st.text(max_size=4), st.integers(), max_size=2),
+)
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The way to every value inside a JSON document."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [at] * bool(at) + [p for key, item in inner for p in places(item, (*at, key))]
+
+
+PLACES = places(json.loads(DATA))
+
+
+@settings(max_examples=200, deadline=None)
+@given(at=st.sampled_from(PLACES), value=VALUES, drop=st.booleans())
+def test_any_value_changed_or_dropped(at: tuple[Any, ...], value: Any, drop: bool) -> None:
+    document = json.loads(DATA)
+    owner = document
+    for key in at[:-1]:
+        owner = owner[key]
+    if drop:
+        del owner[at[-1]]
+    else:
+        owner[at[-1]] = value
+    refused(json.dumps(document).encode())
+
+
+@settings(max_examples=60, deadline=None)
+@given(a=st.sampled_from(PLACES), b=st.sampled_from(PLACES))
+def test_any_two_values_exchanged_with_another_files(a: tuple[Any, ...], b: tuple[Any, ...]) -> None:
+    """Parts of two files of the same owner, with the same passphrase, do not mix."""
+    document, other = json.loads(DATA), json.loads(OTHER)
+    for at in (a, b):
+        target, source = document, other
+        for key in at[:-1]:
+            target, source = target[key], source[key]
+        target[at[-1]] = copy.deepcopy(source[at[-1]])
+    refused(json.dumps(document).encode())
+
+
+OTHER = keyslots.serialize(cheap_slots()[0])
+
+
+def test_a_slot_added_by_somebody_else_is_noticed() -> None:
+    theirs = Slot("0" * 16, None, bytes(60))
+    added = KeySlots(SLOTS.store_id, (*SLOTS.slots, theirs), SLOTS.keys, SLOTS.mac)
+    assert refused(keyslots.serialize(added))

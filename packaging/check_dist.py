@@ -118,11 +118,15 @@ def try_with_tools(distribution: Path, folder: Path) -> None:
     python = ["--python", sys.executable]
     started = time.monotonic()
     moved = {"PIPX_HOME": place / "pipx", "PIPX_BIN_DIR": place / "pipx-bin", "PIPX_MAN_DIR": place / "man"}
-    _run([tools / "bin/pipx", "install", *python, f"--pip-args=--find-links={_wheels()}", distribution], moved)
+    _run(
+        [tools / "bin/pipx", "install", *python, f"--pip-args=--find-links={_wheels()}", distribution],
+        moved,
+        quiet=True,
+    )
     _try_program(place / "pipx-bin" / "secondme", f"pipx, {distribution.name}", started)
     started = time.monotonic()
     moved = {"UV_TOOL_DIR": place / "uv", "UV_TOOL_BIN_DIR": place / "uv-bin"}
-    _run([tools / "bin/uv", "tool", "install", *python, "--find-links", _wheels(), distribution], moved)
+    _run([tools / "bin/uv", "tool", "install", *python, "--find-links", _wheels(), distribution], moved, quiet=True)
     _try_program(place / "uv-bin" / "secondme", f"uv tool, {distribution.name}", started)
 
 

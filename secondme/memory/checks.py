@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import apsw
 
@@ -17,76 +17,72 @@ _REINDEX = "run: secondme memory reindex"
 
 
 def check_store(connection: apsw.Connection, *, read_data: bool) -> Iterator[Check]:
-    """Yield one Check a property. With `read_data` every page, record and vector is read; else only what is quick."""
-    version = schema_version(connection)
-    yield Check("store", "ok", f"chacha20, schema version {version}, SQLite {apsw.sqlite_lib_version()}")
+    """Yield one Check a property; damage is a failed line and raises nothing.
+
+    With `read_data` every page, record and vector is read; else only what is quick.
+    """
     pragma = "integrity_check" if read_data else "quick_check"
-    yield _guarded("store pages", connection, f"pragma {pragma}(5)", _RESTORE)
-    yield _guarded("store links", connection, "pragma foreign_key_check", _RESTORE)
-    yield _counts(connection)
+    verifications: list[tuple[str, Callable[[apsw.Connection], tuple[bool, str]], str]] = [
+        ("store", _version, _RESTORE),
+        ("store pages", lambda c: _faults(c, f"pragma {pragma}(5)"), _RESTORE),
+        ("store links", lambda c: _faults(c, "pragma foreign_key_check"), _RESTORE),
+        ("store records", _records, _RESTORE),
+    ]
     if read_data:
-        yield _words(connection)
-        yield _vectors(connection)
+        verifications += [("word index", _words, _REINDEX), ("vectors", _vectors, _REINDEX)]
+    for name, verify, remedy in verifications:
+        try:
+            with store_errors(connection):
+                sound, detail = verify(connection)
+        except CorruptRecord as error:
+            sound, detail = False, error.message
+        yield Check(name, "ok", detail) if sound else Check(name, "failed", detail, remedy)
 
 
-def _guarded(name: str, connection: apsw.Connection, sql: str, remedy: str) -> Check:
+def _version(connection: apsw.Connection) -> tuple[bool, str]:
+    return True, f"chacha20, schema version {schema_version(connection)}, SQLite {apsw.sqlite_lib_version()}"
+
+
+def _faults(connection: apsw.Connection, sql: str) -> tuple[bool, str]:
     """Run a pragma that reports problems as rows; only their number is shown, as a row may quote content."""
-    try:
-        with store_errors(connection):
-            problems = [row for row in connection.execute(sql) if row != ("ok",)]
-    except CorruptRecord as error:
-        return Check(name, "failed", error.message, remedy)
-    if problems:
-        return Check(name, "failed", f"{len(problems)} problems found", remedy)
-    return Check(name, "ok", "all sound")
+    problems = [row for row in connection.execute(sql) if row != ("ok",)]
+    return not problems, f"{len(problems)} problems found" if problems else "all sound"
 
 
-def _counts(connection: apsw.Connection) -> Check:
+def _records(connection: apsw.Connection) -> tuple[bool, str]:
     """Each source has the chunks it says, and each chunk its vector."""
-    try:
-        with store_errors(connection):
-            wrong = connection.execute(
-                """select count(*) from source s
-                   where n_chunks != (select count(*) from chunk c where c.source_id = s.id)"""
-            ).get
-            n_chunks = connection.execute("select count(*) from chunk").get
-            n_vectors = vectors.count(connection) if settings.embedder(connection) else 0
-    except CorruptRecord as error:
-        return Check("store records", "failed", error.message, _RESTORE)
+    wrong = connection.execute(
+        """select count(*) from source s
+           where n_chunks != (select count(*) from chunk c where c.source_id = s.id)"""
+    ).get
+    n_chunks = connection.execute("select count(*) from chunk").get
+    n_vectors = vectors.count(connection) if settings.embedder(connection) else 0
     if wrong:
-        return Check("store records", "failed", f"{wrong} files do not have all their chunks", _RESTORE)
+        return False, f"{wrong} files do not have all their chunks"
     if n_chunks != n_vectors:
-        return Check("store records", "failed", f"{n_chunks} chunks and {n_vectors} vectors", _REINDEX)
-    return Check("store records", "ok", f"{n_chunks} chunks, each with its vector")
+        return False, f"{n_chunks} chunks and {n_vectors} vectors"
+    return True, f"{n_chunks} chunks, each with its vector"
 
 
-def _words(connection: apsw.Connection) -> Check:
-    try:
-        with store_errors(connection):
-            connection.execute("insert into word(word, rank) values('integrity-check', 1)")
-    except CorruptRecord:
-        return Check("word index", "failed", "it does not match the stored text", _REINDEX)
-    return Check("word index", "ok", "matches the stored text")
+def _words(connection: apsw.Connection) -> tuple[bool, str]:
+    """FTS5 compares its index with the stored text, and raises if they differ."""
+    connection.execute("insert into word(word, rank) values('integrity-check', 1)")
+    return True, "matches the stored text"
 
 
-def _vectors(connection: apsw.Connection) -> Check:
+def _vectors(connection: apsw.Connection) -> tuple[bool, str]:
     """Read every vector, and compare the copy that is searched with the one that is exact."""
     known = settings.embedder(connection)
     if known is None:
-        return Check("vectors", "ok", "none yet")
+        return True, "none yet"
     import numpy as np
 
     bad = 0
     n = 0
-    try:
-        with store_errors(connection):
-            for coarse, fine in connection.execute("select coarse, fine from vector"):
-                n += 1
-                row = np.frombuffer(fine, np.float32)[None, :]
-                whole = row.shape[1] == known[1] and np.isfinite(row).all()
-                bad += not (whole and vectors.quantize(row)[0].tobytes() == coarse)
-    except CorruptRecord as error:
-        return Check("vectors", "failed", error.message, _REINDEX)
-    if bad:
-        return Check("vectors", "failed", f"{bad} of {n} are damaged", _REINDEX)
-    return Check("vectors", "ok", f"{n} of {known[1]} dimensions")
+    with vectors.blocks_read():
+        for coarse, fine in connection.execute("select coarse, fine from vector"):
+            n += 1
+            row = np.frombuffer(fine, np.float32)[None, :]
+            whole = row.shape[1] == known[1] and np.isfinite(row).all()
+            bad += not (whole and vectors.quantize(row)[0].tobytes() == coarse)
+    return not bad, f"{bad} of {n} are damaged" if bad else f"{n} of {known[1]} dimensions"

@@ -172,6 +172,9 @@ def _connect(path: Path, key: bytes) -> apsw.Connection:
         raise translate(error) from None
     try:
         with store_errors(connection):
+            # SQLite opens a file that it may not write all the same, and fails later with the words of a broken disk.
+            if connection.readonly("main"):
+                raise read_only()
             _unlock(connection, key)
             # One process owns the store. Without others to share it, the index of the log stays in memory, too.
             connection.pragma("locking_mode", "exclusive")

@@ -7,12 +7,14 @@ conversations does without.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import apsw
 
 from secondme.errors import StoreError
+from secondme.memory.failures import damaged, result_name
 from secondme.memory.rows import Row
 
 if TYPE_CHECKING:
@@ -76,15 +78,28 @@ def quantize(matrix: FloatMatrix) -> Int8Matrix:
 def insert(connection: apsw.Connection, project_id: int, ids: Sequence[int], matrix: FloatMatrix) -> None:
     """Store one vector a chunk; `matrix` is [len(ids), n_dims]."""
     coarse = quantize(matrix)
-    connection.executemany(
-        "insert into vector(chunk_id, project_id, coarse, fine) values(?, ?, vec_int8(?), ?)",
-        ((i, project_id, c.tobytes(), f.tobytes()) for i, c, f in zip(ids, coarse, matrix, strict=True)),
-    )
+    rows = ((i, project_id, c.tobytes(), f.tobytes()) for i, c, f in zip(ids, coarse, matrix, strict=True))
+    with blocks_read():
+        connection.executemany(
+            "insert into vector(chunk_id, project_id, coarse, fine) values(?, ?, vec_int8(?), ?)", rows
+        )
 
 
 def delete(connection: apsw.Connection, ids: Iterable[int]) -> None:
     """Remove chunks' vectors; sqlite-vec overwrites both copies with zeros."""
-    connection.executemany("delete from vector where chunk_id = ?", ((i,) for i in ids))
+    with blocks_read():
+        connection.executemany("delete from vector where chunk_id = ?", ((i,) for i in ids))
+
+
+@contextmanager
+def blocks_read() -> Iterator[None]:
+    """sqlite-vec hides a damaged page behind a plain error; with statements as fixed as these it has no other cause."""
+    try:
+        yield
+    except apsw.SQLError as error:
+        if result_name(error) == "SQLITE_ERROR":
+            raise damaged("vectors") from None
+        raise
 
 
 def search(connection: apsw.Connection, vector: FloatMatrix, k: int, project_id: int | None) -> list[tuple[int, float]]:
@@ -94,11 +109,11 @@ def search(connection: apsw.Connection, vector: FloatMatrix, k: int, project_id:
     n_candidates = min(max(1, k) * OVERSAMPLING, MAX_CANDIDATES)
     query = quantize(vector[None, :])[0].tobytes()
     sql = "select chunk_id, fine from vector where coarse match vec_int8(?) and k = ?"
-    rows: list[Row]
-    if project_id is None:
-        rows = connection.execute(sql, (query, n_candidates)).fetchall()
-    else:
-        rows = connection.execute(sql + " and project_id = ?", (query, n_candidates, project_id)).fetchall()
+    values: tuple[bytes | int, ...] = (query, n_candidates)
+    if project_id is not None:
+        sql, values = sql + " and project_id = ?", (*values, project_id)
+    with blocks_read():
+        rows: list[Row] = connection.execute(sql, values).fetchall()
     if not rows:
         return []
     matrix = np.frombuffer(b"".join(row[1] for row in rows), np.float32).reshape(len(rows), -1)
@@ -123,7 +138,8 @@ def compact(connection: apsw.Connection, n_dims: int) -> bool:
         return False
     import numpy as np
 
-    rows: list[Row] = connection.execute("select chunk_id, project_id, fine from vector").fetchall()
+    with blocks_read():
+        rows: list[Row] = connection.execute("select chunk_id, project_id, fine from vector").fetchall()
     create_table(connection, n_dims)
     for project_id in {row[1] for row in rows}:
         mine = [row for row in rows if row[1] == project_id]

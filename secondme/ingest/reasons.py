@@ -76,9 +76,14 @@ HINTS = {
 }
 
 
+def template(reason: str) -> str:
+    """The constant a reason was made from."""
+    return _NUMBER.sub("{}", reason)
+
+
 def hint(reason: str) -> str:
     """What to do about a skip; empty where nothing can be done."""
-    return HINTS.get(reason) or HINTS.get(_NUMBER.sub("{}", reason), "")
+    return HINTS.get(reason) or HINTS.get(template(reason), "")
 
 
 def unsupported(reason: str) -> UnsupportedFormat:

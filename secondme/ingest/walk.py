@@ -86,6 +86,8 @@ def walk(folder: Path, rules: Rules = ()) -> Iterator[Entry]:
         try:
             with os.scandir(path) as listing:
                 entries = sorted(listing, key=lambda e: e.name)
+        except FileNotFoundError:
+            continue  # deleted meanwhile
         except OSError:
             yield Blind(path)
             continue

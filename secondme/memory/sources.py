@@ -138,14 +138,18 @@ def _index_words(connection: apsw.Connection, source_id: int) -> None:
     )
 
 
-def remove_chunks(connection: apsw.Connection, source_id: int) -> None:
-    """Take a source's chunks out of all three indexes. The words go first: FTS5 asks for what was indexed."""
+def _forget_words(connection: apsw.Connection, source_id: int) -> None:
     connection.execute(
         """insert into word(word, rowid, text, title, headings)
            select 'delete', w.id, w.text, w.title, w.headings from chunk c join chunk_words w on w.id = c.id
            where c.source_id = ?""",
         (source_id,),
     )
+
+
+def remove_chunks(connection: apsw.Connection, source_id: int) -> None:
+    """Take a source's chunks out of all three indexes. The words go first: FTS5 asks for what was indexed."""
+    _forget_words(connection, source_id)
     ids = [row[0] for row in connection.execute("select id from chunk where source_id = ?", (source_id,))]
     known = settings.embedder(connection)
     if ids and known:
@@ -167,8 +171,11 @@ def touch(connection: apsw.Connection, source_id: int, stamp: FileStamp) -> None
     _require_change(connection)
 
 
-def move(connection: apsw.Connection, source_id: int, new_path: str, stamp: FileStamp) -> None:
-    """Give a source another path; a source that was there before is removed, as the file's move replaced it."""
+def move(connection: apsw.Connection, source_id: int, new_path: str, stamp: FileStamp, title: str | None) -> None:
+    """Give a source another path, and a new title if there is one.
+
+    A source that was at the path before is removed, as the file's move replaced it.
+    """
     replaced = connection.execute(
         """select id from source
            where project_id = (select project_id from source where id = ?) and path = ? and id != ?""",
@@ -177,6 +184,11 @@ def move(connection: apsw.Connection, source_id: int, new_path: str, stamp: File
     if replaced is not None:
         remove(connection, [replaced])
     connection.execute("update source set path = ? where id = ?", (pack_path(new_path), source_id))
+    if title is not None:
+        # The words of the title are in the index of every chunk.
+        _forget_words(connection, source_id)
+        connection.execute("update source set title = ? where id = ?", (pack_text(title), source_id))
+        _index_words(connection, source_id)
     touch(connection, source_id, stamp)
 
 

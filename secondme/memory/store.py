@@ -76,10 +76,13 @@ class Store:
         with self._database.writing() as connection:
             sources.touch(connection, source_id, stamp)
 
-    def move_source(self, source_id: int, new_path: str, stamp: FileStamp) -> None:
-        """The file has another path now; what was there before is forgotten. Raises StoreError if it is gone."""
+    def move_source(self, source_id: int, new_path: str, stamp: FileStamp, *, title: str | None = None) -> None:
+        """The file has another path now, and maybe a title; what was there before is forgotten.
+
+        Raises StoreError if the source is gone.
+        """
         with self._database.writing(deletes=True) as connection:
-            sources.move(connection, source_id, new_path, stamp)
+            sources.move(connection, source_id, new_path, stamp, title)
 
     def remove_source(self, source_id: int) -> None:
         """Forget a file: its chunks, words and vectors are overwritten, in the write-ahead log as well."""

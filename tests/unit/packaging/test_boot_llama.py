@@ -110,54 +110,43 @@ def imported(builder: llama.Builder) -> str:
 
 
 def test_built_once_kept_and_installed_again_without_a_compiler(environment: Callable[..., Place]) -> None:
-    first = environment()
+    """On a machine with a GPU whose build fails, so that the fallback is kept as well."""
+    first = environment(gpu="NVIDIA H200, 9.0")
     build_dir = bring_source(first.builder)
+    assert llama.CUDA_FLAG in first.builder.wheel.flags
     first.builder.install()
     assert imported(first.builder) == "42"
+    assert "notice: the build for the GPU failed; building for the CPU instead" in first.shown()
     assert not build_dir.exists()
-    assert {"flags", "gpu", "cpu", "platform"} <= set(
-        json.loads((first.builder.wheel.folder / "build.json").read_text())
-    )
+    facts = json.loads((first.builder.wheel.folder / "build.json").read_text("utf-8"))
+    assert set(facts) == {"flags", "gpu", "cpu", "platform"}
+    assert llama.CUDA_FLAG not in facts["flags"]
 
-    second = environment(path="/nowhere")
+    second = environment(gpu="NVIDIA H200, 9.0", path="/nowhere")
     second.builder.install()
     assert imported(second.builder) == "42"
     assert "was built for this machine before" in second.shown()
     assert "pip wheel" not in second.shown()
 
 
-def test_a_kept_wheel_that_does_not_load_is_built_again(environment: Callable[..., Place]) -> None:
-    place = environment()
-    bring_source(place.builder)
-    place.builder.wheel.folder.mkdir(parents=True)
-    (place.builder.wheel.folder / "llama_cpp_python-0.3.36-py3-none-any.whl").write_bytes(b"cut off")
-    place.builder.install()
-    assert imported(place.builder) == "42"
-    assert "does not load; building it again" in place.shown()
-
-
-def test_what_was_compiled_before_a_failure_is_not_compiled_again(environment: Callable[..., Place]) -> None:
+def test_a_kept_wheel_that_does_not_load_is_built_again_and_a_failed_build_goes_on(
+    environment: Callable[..., Place],
+) -> None:
     place = environment()
     folder = bring_source(place.builder, {"d.c": "int d(void) { return broken; }\n"})
+    place.builder.wheel.folder.mkdir(parents=True)
+    (place.builder.wheel.folder / "llama_cpp_python-0.3.36-py3-none-any.whl").write_bytes(b"cut off")
     with pytest.raises(ChildFailed) as caught:
         place.builder.install()
+    assert "does not load; building it again" in place.shown()
     assert any("error:" in line for line in caught.value.tail)
     assert place.builder.wheel.cached() is None
+
     (folder / "source" / "d.c").write_text("int d(void) { return 42; }\n", "utf-8")
     seen = len(place.shown())
     place.builder.install()
     assert imported(place.builder) == "42"
     assert "/2]" in place.shown()[seen:]  # the mended file and the link, not all five steps
-
-
-def test_a_failing_gpu_build_falls_back_with_a_notice_and_is_kept(environment: Callable[..., Place]) -> None:
-    place = environment(gpu="NVIDIA H200, 9.0")
-    bring_source(place.builder)
-    assert llama.CUDA_FLAG in place.builder.wheel.flags
-    place.builder.install()
-    assert imported(place.builder) == "42"
-    assert "notice: the build for the GPU failed; building for the CPU instead" in place.shown()
-    assert llama.CUDA_FLAG not in json.loads((place.builder.wheel.folder / "build.json").read_text())["flags"]
 
 
 def test_a_source_that_is_not_as_expected_is_refused(environment: Callable[..., Place]) -> None:

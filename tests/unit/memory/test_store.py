@@ -148,6 +148,22 @@ def test_moving_keeps_passages_and_takes_the_place_of_what_was_there(store: Stor
     assert texts_found(store, "apple") == ["apple"]
 
 
+def test_moving_with_a_title_finds_the_new_one_alone(store: Store) -> None:
+    store.set_embedder("test", N_DIMS)
+    moved = store.put_source(source_of("/a.txt", title="apple"), chunks_of(["one", "two"]), unit_vectors(2))
+    store.move_source(moved, "/b.txt", FileStamp(4, 5, 6), title="quince")
+    assert texts_found(store, "apple") == [] and sorted(texts_found(store, "quince")) == ["one", "two"]
+    assert [(s.path, s.title) for s in store.sources()] == [("/b.txt", "quince")]
+    assert {c.status for c in store.check(read_data=True)} == {"ok"}
+
+
+def test_a_source_that_is_gone_cannot_be_touched_or_moved(store: Store) -> None:
+    with pytest.raises(StoreError):
+        store.touch_source(7, FileStamp(1, 2, 3))
+    with pytest.raises(StoreError):
+        store.move_source(7, "/b.txt", FileStamp(1, 2, 3), title="quince")
+
+
 def test_removing_takes_everything_and_again_does_nothing(store: Store) -> None:
     source_id = put(store, "/a.txt", ["apple", "pear"])
     put(store, "/b.txt", ["apple too"])

@@ -1,0 +1,92 @@
+"""Writes tests/golden/store-1, the store of the first version: python -m tests.golden.make_store FOLDER
+
+Run once for each released format and never again for an old one: later versions must open what is there. The
+passphrase is "golden", and nothing in it is anybody's.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondme.crypto import keyslots
+from secondme.crypto.unlock import unlock
+from secondme.memory.store import Store
+from secondme.types import Chunk, Citation, FileStamp, SourceFile, Trust, WatchedFolder
+
+PASSPHRASE = "golden"
+N_DIMS = 16
+EMBEDDER = ("golden-embedder", N_DIMS)
+
+SOURCES = (
+    SourceFile(
+        "/golden/caf\u00e9 \udcff\n.md",
+        "default",
+        "text/markdown",
+        "A caf\u00e9",
+        b"\x01" * 32,
+        FileStamp(57, 2, 2**64 - 1),
+    ),
+    SourceFile("/golden/b.pdf", "work", "application/pdf", "", b"\x02" * 32, FileStamp(2**40, 3, 4), Trust.IMPORTED),
+)
+CHUNKS = (
+    (
+        Chunk(0, "# One\n\nThe quince tree was planted in 1931.\n", 0, 44, 1, 3, None, ("One",)),
+        Chunk(1, "## Zw\u00f6lf\nPainted \u2192 walls\n", 44, 73, 4, 5, None, ("One", "Zw\u00f6lf")),
+    ),
+    (Chunk(0, "A page about walls.", 0, 19, 1, 1, 12, ()),),
+)
+SKIPPED = SourceFile("/golden/c.bin", "default", "", "", b"\x03" * 32, FileStamp(5, 6, 7))
+REASON = "not text"
+FOLDER = WatchedFolder("/golden", "default", True, 1_700_000_000.5)
+TURNS = (("user", "When was the tree planted?"), ("assistant", "In 1931 [1]."))
+CITATION = Citation(
+    n=1,
+    chunk_id=1,
+    path=SOURCES[0].path,
+    title=SOURCES[0].title,
+    project="default",
+    page=None,
+    line_start=1,
+    line_end=3,
+    byte_start=0,
+    byte_end=44,
+    heading_path=("One",),
+    text=CHUNKS[0][0].text,
+    quote="The quince tree was planted in 1931.",
+    quote_start=7,
+    quote_end=43,
+    quote_line=3,
+    score=0.1 + 0.2,
+    marked=True,
+)
+
+
+def vectors() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Unit vectors of the chunks of each source: exact in float32, so the same on every machine."""
+    rows = np.eye(N_DIMS, dtype=np.float32)
+    return rows[:2], rows[2:3]
+
+
+def make(folder: Path) -> None:
+    """Write the key file and the store into an empty folder."""
+    folder.mkdir(parents=True)
+    slots, _ = keyslots.create(passphrase=PASSPHRASE)
+    keyslots.save(folder, slots)
+    store = Store.open(folder / "store.db", unlock(folder, passphrase=PASSPHRASE).db)
+    store.set_embedder(*EMBEDDER)
+    for source, chunks, matrix in zip(SOURCES, CHUNKS, vectors(), strict=True):
+        store.put_source(source, chunks, matrix)
+    store.put_skip(SKIPPED, REASON)
+    store.add_folder(FOLDER)
+    conversation = store.new_conversation("default", "The tree")
+    store.add_turn(conversation, "user", TURNS[0][1], ())
+    store.add_turn(conversation, "assistant", TURNS[1][1], (CITATION,))
+    store.close()
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))

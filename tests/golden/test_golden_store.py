@@ -1,0 +1,84 @@
+"""The store of each released format opens and reads exactly what was written into it.
+
+`make_store.py` writes one. A store that no longer opens here is a store that no owner can open either.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from secondme.crypto.unlock import unlock
+from secondme.errors import WrongPassphrase
+from secondme.memory.store import Store
+from tests.golden import make_store
+from tests.golden.make_store import CHUNKS, CITATION, EMBEDDER, FOLDER, PASSPHRASE, REASON, SKIPPED, SOURCES, TURNS
+
+HERE = Path(__file__).parent
+FORMATS = sorted(p.name for p in HERE.glob("store-*"))
+
+
+def test_there_is_a_store_of_every_format() -> None:
+    assert FORMATS == ["store-1"]
+    assert sum(p.stat().st_size for p in HERE.glob("store-*/*")) < 300_000
+
+
+@pytest.fixture(scope="module", params=[*FORMATS, "made now"])
+def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    folder = tmp_path_factory.mktemp("golden") / "memory"
+    if request.param in FORMATS:
+        shutil.copytree(HERE / request.param, folder)
+    else:
+        make_store.make(folder)
+    store = Store.open(folder / "store.db", unlock(folder, passphrase=PASSPHRASE).db)
+    yield store
+    store.close()
+
+
+def test_it_holds_what_was_written(opened: Store) -> None:
+    assert opened.embedder() == EMBEDDER
+    for source, chunks in zip(SOURCES, CHUNKS, strict=True):
+        stored = opened.source(source.project, source.path)
+        assert stored is not None
+        assert (stored.media_type, stored.title, stored.content_hash) == (
+            source.media_type,
+            source.title,
+            source.content_hash,
+        )
+        assert (stored.stamp, stored.trust, stored.n_chunks) == (source.stamp, source.trust, len(chunks))
+        assert tuple(c.chunk for c in opened.source_chunks(stored.id)) == chunks
+    skipped = opened.source("default", SKIPPED.path)
+    assert skipped is not None and (skipped.skip_reason, skipped.stamp) == (REASON, SKIPPED.stamp)
+    assert opened.folders() == [FOLDER]
+    assert {c.status for c in opened.check(read_data=True)} == {"ok"}
+
+
+def test_its_conversation_is_as_it_was(opened: Store) -> None:
+    (conversation,) = opened.conversations()
+    assert (conversation.title, conversation.project, conversation.n_turns) == ("The tree", "default", 2)
+    turns = opened.turns(conversation.id)
+    assert [(t.role, t.text) for t in turns] == list(TURNS)
+    assert [t.citations for t in turns] == [(), (CITATION,)]
+    cited = opened.chunk(CITATION.chunk_id)
+    assert cited is not None and cited.chunk.text == CITATION.text
+
+
+def test_it_is_searched_by_words_and_vectors(opened: Store) -> None:
+    found = opened.search_text("wall", 5, None)
+    assert {c.path for c in opened.chunks([i for i, _ in found])} == {SOURCES[0].path, SOURCES[1].path}
+    assert opened.search_text("zwolf", 5, "default")
+    for source, matrix in zip(SOURCES, make_store.vectors(), strict=True):
+        nearest, cosine = opened.search_vectors(matrix[0], 1, None)[0]
+        chunk = opened.chunk(nearest)
+        assert chunk is not None and (chunk.path, chunk.chunk.ordinal) == (source.path, 0)
+        assert cosine == pytest.approx(1.0)
+
+
+def test_another_passphrase_does_not_open_it(tmp_path: Path) -> None:
+    for name in FORMATS:
+        shutil.copytree(HERE / name, tmp_path / name)
+        with pytest.raises(WrongPassphrase):
+            unlock(tmp_path / name, passphrase="silver")

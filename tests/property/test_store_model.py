@@ -32,6 +32,7 @@ class Expected:
     texts: list[str]
     marks: list[str]
     skipped: bool = False
+    title: str = ""
 
 
 @dataclass
@@ -84,6 +85,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert source is not None
         self.store.move_source(source.id, new_path, FileStamp(1, 2, 3), title=title)
         moved = self.model.files.pop(place)
+        moved.title = moved.title if title is None else title
         self.model.forget(Place(place.project, new_path))
         self.model.files[Place(place.project, new_path)] = moved
 
@@ -127,6 +129,8 @@ class StoreMachine(RuleBasedStateMachine):
                 found = self.store.chunks([i for i, _ in self.store.search_text(word, 100, project)])
                 expected = [t for e in here for t in e.texts if word in t]
                 assert sorted(c.chunk.text for c in found) == sorted(expected)
+            n_titled = len(self.store.search_text("title : pear", 100, project))
+            assert n_titled == sum(len(e.texts) for e in here if e.title == "pear")
             n_found = len(self.store.search_vectors(unit_vectors(1)[0], 100, project))
             assert n_found == sum(len(e.texts) for e in here)
         for mark in [m for e in self.model.files.values() for m in e.marks][-4:]:
@@ -154,6 +158,7 @@ TestStore = StoreMachine.TestCase
 TestStore.settings = settings(
     max_examples=12,
     stateful_step_count=14,
+    report_multiple_bugs=False,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -13,6 +13,9 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from secondme.ingest import reasons
 
 # ISO 32000-1, 7.6.3.3: the padding of passwords.
 _PAD = bytes.fromhex("28BF4E5E4E758A4164004E56FFFA01082E2E00B6D0683E802F0CA9FE6453697A")
@@ -227,7 +230,7 @@ def encrypted_office() -> bytes:
     return b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(1016) + names + bytes(512)
 
 
-def zip_bomb(n_bytes: int = 300_000_000) -> bytes:
+def zip_bomb(n_bytes: int = 80_000_000) -> bytes:
     """A DOCX whose only part expands to `n_bytes` of spaces."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("word/document.xml", "w") as part:
@@ -235,3 +238,98 @@ def zip_bomb(n_bytes: int = 300_000_000) -> bytes:
         for _ in range(n_bytes // len(block)):
             part.write(block)
     return out.getvalue()
+
+
+# A folder of everything ----------------------------------------------------------------------------------------
+
+_PROSE = (
+    "The harbour office keeps a book of tides. Every morning the keeper writes down the height of the water and the "
+    "wind, and every evening he reads the page again. "
+)
+
+
+def write_corpus(folder: Path) -> dict[str, str]:
+    """Write one document of every format that is read; return a sentence that each holds, by relative path."""
+    files: dict[str, tuple[bytes, str]] = {}
+
+    def put(name: str, content: bytes | str, fact: str) -> None:
+        files[name] = (content.encode() if isinstance(content, str) else content, fact)
+
+    fact = "The lighthouse at Sandvik has seventeen steps."
+    put("notes/plain.txt", f"{_PROSE}\n\n{fact}\n", fact)
+    fact = "The ferry to Ransø leaves at a quarter past nine."
+    put("notes/guide.md", f"# Guide\n\n{_PROSE}\n\n## Ferries\n\n{fact}\n", fact)
+    fact = "Nets are dyed with oak bark."
+    put("notes/nets.rst", f"Nets\n====\n\n{_PROSE}\n\nDyeing\n------\n\n{fact}\n", fact)
+    fact = "The pilot station was closed in 1968."
+    page = "<html><head><title>Pilots</title><script>var x;</script></head><body><nav>Home</nav>"
+    page += f"<h1>Pilots</h1><p>{fact}</p></body></html>"
+    put("web/pilots.html", page, fact)
+    fact = "Herring was salted in barrels of beech."
+    put(
+        "office/salting.docx",
+        docx([("Heading 1", "Salting"), ("Normal", _PROSE), ("Normal", fact)], title="Salt"),
+        fact,
+    )
+    fact = "The breakwater is four hundred metres long."
+    pages = [Page([_PROSE[:80], _PROSE[80:160]]), Page(["Breakwater", "", fact])]
+    put("office/breakwater.pdf", pdf(pages, title="Works", outline=[("Breakwater", 1)]), fact)
+    fact = "The storm of 1902 sank eleven boats."
+    put("books/storms.epub", epub([("Calm", _PROSE), ("Storms", fact)], title="Storms"), fact)
+    fact = "Return the height of the tide in centimetres."
+    put(
+        "code/tide.py",
+        f'import math\n\n\ndef tide(hour: int) -> float:\n    """{fact}"""\n    return math.sin(hour)\n',
+        fact,
+    )
+    put(
+        "code/tide.c",
+        f"#include <math.h>\n\n/* {fact} */\ndouble tide(int hour)\n{{\n    return sin(hour);\n}}\n",
+        fact,
+    )
+    fact = "Plot the heights of one day."
+    put("code/plot.ipynb", notebook([("markdown", f"# Plot\n{fact}"), ("code", "plot(x)")]), fact)
+    fact = "buoy,green,starboard"
+    put("tables/marks.csv", f"kind,colour,side\n{fact}\n", fact)
+    fact = '"mooring": "north quay"'
+    put("tables/berths.json", "{" + fact + "}", fact)
+    fact = "Zażółć gęślą jaźń, said the captain."
+    put("notes/wide.txt", b"\xff\xfe" + f"{_PROSE}{fact}".encode("utf-16-le"), fact)
+    fact = "Le café du port est fermé le lundi."
+    put("notes/latin.txt", f"{_PROSE}{fact}".encode("latin-1"), fact)
+    fact = "Notes without an extension are text as well."
+    put("notes/README", f"{_PROSE}{fact}", fact)
+    return {name: _write(folder / name, content, fact) for name, (content, fact) in files.items()}
+
+
+def _write(path: Path, content: bytes, fact: str) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return fact
+
+
+def write_bad(folder: Path) -> dict[str, str]:
+    """Write files that cannot be taken in; return the reason expected for each, by relative path."""
+    whole = pdf([Page(["Words"])])
+    files: dict[str, tuple[bytes, str]] = {
+        "empty.txt": (b"", reasons.EMPTY),
+        "blank.md": (b" \n\t\n", reasons.NO_TEXT),
+        "binary.txt": (bytes(range(256)) * 40, reasons.BINARY),
+        "photo.jpg": (b"\xff\xd8\xff\xe0" + bytes(100), reasons.MEDIA["image"]),
+        "renamed.txt": (b"\x89PNG\r\n\x1a\n" + bytes(100), reasons.MEDIA["image"]),
+        "program": (b"\x7fELF" + bytes(100), reasons.MEDIA["program"]),
+        "weights.gguf": (b"GGUF" + bytes(100), reasons.MEDIA["model"]),
+        "locked.pdf": (pdf([Page(["Words"])], password="open sesame"), reasons.NEEDS_PASSWORD),
+        "scan.pdf": (pdf([Page([])], image=True), reasons.SCANNED),
+        "cut.pdf": (whole[: len(whole) // 2], reasons.DAMAGED),
+        "named.pdf": (b"not a portable document", reasons.DAMAGED),
+        "locked.docx": (encrypted_office(), reasons.NEEDS_PASSWORD),
+        "old.doc": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(2000), reasons.OLD_OFFICE),
+        "cut.docx": (docx([("Normal", "Words")])[:2000], reasons.DAMAGED),
+        "bomb.docx": (zip_bomb(), reasons.TOO_DEEP),
+        "letter.rtf": (b"{\\rtf1 words}", reasons.RICH_TEXT),
+        "id_test": (b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n", reasons.PRIVATE_KEY),
+        "cut.ipynb": (b'{"cells": [', reasons.DAMAGED),
+        "deep.html": (b"<div>" * 5000 + b"words", reasons.TOO_DEEP),
+    }
+    return {name: _write(folder / name, content, reason) for name, (content, reason) in files.items()}

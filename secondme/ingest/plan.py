@@ -93,7 +93,7 @@ def _scan(path: Path, plan: Plan, known: list[StoredSource], roots: list[Path]) 
     if rules is None:
         return
     try:
-        status = path.lstat() if roots else path.stat()
+        status = path.lstat() if roots and path not in roots else path.stat()
     except (FileNotFoundError, NotADirectoryError):
         yield from _missing(path, plan, known, roots)
         return

@@ -26,6 +26,9 @@ _MAX_LATIN_SHARE = 0.17
 """Above this share of accented letters, text is not western European in a one-byte encoding."""
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x08\x1b"))
 _UTF8_TAIL = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+# The Latin code pages differ in a few letters each: without many of them the most common one is the best guess.
+_LATIN = {"cp1250", "cp1254", "cp1257", "iso8859_2", "iso8859_9"}
+_ENOUGH_BYTES = 50
 _LEGACY = (
     "cp1252 cp1250 cp1251 cp1253 cp1254 cp1255 cp1256 cp1257 koi8_r koi8_u iso8859_2 iso8859_5 iso8859_7 iso8859_9 "
     "cp866 shift_jis cp932 euc_jp iso2022_jp gb18030 big5 cp949 euc_kr tis_620"
@@ -108,7 +111,9 @@ def _guess(data: bytes) -> str:
     from charset_normalizer import from_bytes  # 30 ms to import, and rarely needed
 
     best = from_bytes(sample, cp_isolation=_LEGACY).best()
-    return best.encoding if best is not None else "cp1252"
+    if best is None or (best.encoding in _LATIN and n_high < _ENOUGH_BYTES):
+        return "cp1252"
+    return best.encoding
 
 
 def _around_first_high(data: bytes) -> bytes:

@@ -49,9 +49,10 @@ class ParseProcess:
     def parse(self, kind: str, path: Path, data: bytes, *, cancelled: CancelCheck = never_cancelled) -> Document:
         """As `parse_kind`, and ParseFailed for a crash, too much memory or too much time; Cancelled within 0.1 s."""
         child = self._started()
+        name = os.fsencode(path.name).decode("latin-1")
+        head = {"kind": kind, "name": name, "size_bytes": len(data), "limit_s": self._limit_s}
         try:
-            self._send(child, kind, path, data)
-            reply = self._reply(child, cancelled)
+            reply = self._exchange(child, json.dumps(head).encode() + b"\n" + data, cancelled)
         except BaseException:
             self.close()
             raise
@@ -65,7 +66,10 @@ class ParseProcess:
         child, self._child = self._child, None
         if child is not None:
             child.kill()
-            child.communicate()
+            for pipe in (child.stdin, child.stdout):
+                if pipe is not None:
+                    pipe.close()
+            child.wait()
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None:
@@ -81,22 +85,15 @@ class ParseProcess:
                 )
             except OSError:
                 raise reasons.failed(reasons.CRASHED) from None
+            assert self._child.stdin is not None
+            os.set_blocking(self._child.stdin.fileno(), False)
         return self._child
 
-    def _send(self, child: subprocess.Popen[bytes], kind: str, path: Path, data: bytes) -> None:
-        name = os.fsencode(path.name).decode("latin-1")
-        head = {"kind": kind, "name": name, "size_bytes": len(data), "limit_s": self._limit_s}
-        assert child.stdin is not None
-        try:
-            child.stdin.write(json.dumps(head).encode() + b"\n")
-            child.stdin.write(data)
-            child.stdin.flush()
-        except BrokenPipeError:
-            raise reasons.failed(reasons.CRASHED) from None
-
-    def _reply(self, child: subprocess.Popen[bytes], cancelled: CancelCheck) -> dict[str, Any]:
-        assert child.stdout is not None
-        pipe = child.stdout.fileno()
+    def _exchange(self, child: subprocess.Popen[bytes], request: bytes, cancelled: CancelCheck) -> dict[str, Any]:
+        """Send a request and wait for its reply, never longer than the limit: the child may do neither."""
+        assert child.stdin is not None and child.stdout is not None
+        into, out = child.stdin.fileno(), child.stdout.fileno()
+        unsent = memoryview(request)
         received = bytearray()
         deadline = time.monotonic() + self._limit_s + 1
         while not received.endswith(b"\n"):
@@ -104,12 +101,14 @@ class ParseProcess:
                 raise Cancelled("stopped while a file was read")
             if time.monotonic() > deadline:
                 raise reasons.failed(reasons.TOO_SLOW)
-            if not select.select([pipe], [], [], _POLL_S)[0]:
-                continue
-            block = os.read(pipe, 1 << 20)
-            received += block
-            if not block or len(received) > _MAX_REPLY_BYTES:
-                raise reasons.failed(self._cause_of_death(child))
+            readable, writable, _ = select.select([out], [into] if unsent else [], [], _POLL_S)
+            if writable:
+                unsent = unsent[_write(into, unsent) :]
+            if readable:
+                block = os.read(out, 1 << 20)
+                received += block
+                if not block or len(received) > _MAX_REPLY_BYTES:
+                    raise reasons.failed(self._cause_of_death(child))
         try:
             reply: dict[str, Any] = json.loads(received)
         except ValueError:
@@ -123,6 +122,15 @@ class ParseProcess:
             return reasons.TOO_SLOW if child.wait(timeout=5) == -signal.SIGALRM else reasons.CRASHED
         except subprocess.TimeoutExpired:
             return reasons.CRASHED
+
+
+def _write(pipe: int, block: memoryview) -> int:
+    try:
+        return os.write(pipe, block[: 1 << 20])
+    except BlockingIOError:
+        return 0
+    except BrokenPipeError:
+        return len(block)  # the end of its output tells how it died
 
 
 def _unpacked(packed: dict[str, Any]) -> Document:

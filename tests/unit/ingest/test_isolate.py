@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from secondme.errors import Cancelled, ParseFailed, UnsupportedFormat
+from secondme.ingest import reasons
+from secondme.ingest.parse import isolate, parse
+from secondme.ingest.parse.isolate import ParseProcess
+from tests.make_corpus import Page, docx, pdf
+
+# What stands in for a parser that hangs, crashes or misbehaves: a child with the same pipes.
+BOOT = "import sys, os, time, signal; "
+READ = "sys.stdin.buffer.read(400_000); "
+
+
+def run_instead(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    monkeypatch.setattr(isolate, "_BOOT", BOOT + code)
+
+
+def test_the_result_is_that_of_parsing_here() -> None:
+    with ParseProcess() as process:
+        for kind, name, data in (
+            ("pdf", "ü.pdf", pdf([Page(["Über uns"])], title="T", outline=[("Über", 0)])),
+            ("docx", "a\udcff\n.docx", docx([("Heading 1", "A"), ("Normal", "日本 👩")])),
+            ("html", "a.html", b"<h1>x</h1><p>y"),
+        ):
+            assert process.parse(kind, Path(name), data) == parse(Path(name), data)
+
+
+def test_reasons_come_back() -> None:
+    with ParseProcess() as process:
+        with pytest.raises(ParseFailed, match="password") as caught:
+            process.parse("pdf", Path("a.pdf"), pdf([Page(["x"])], password="x"))
+        assert caught.value.hint == reasons.HINTS[reasons.NEEDS_PASSWORD]
+        with pytest.raises(UnsupportedFormat, match="no text"):
+            process.parse("html", Path("a.html"), b"<p>")
+
+
+def test_one_process_serves_many_files_and_ends_when_closed() -> None:
+    process = ParseProcess()
+    process.parse("html", Path("a"), b"<p>x")
+    pid = process.pid
+    assert pid is not None
+    process.parse("html", Path("a"), b"<p>x")
+    assert process.pid == pid
+    process.close()
+    assert not psutil.pid_exists(pid)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", reasons.CRASHED),
+        ("os._exit(0)", reasons.CRASHED),
+        ("print('not json')", reasons.CRASHED),
+        (READ + "os.kill(os.getpid(), signal.SIGSEGV)", reasons.CRASHED),
+        (READ + "signal.alarm(1); time.sleep(30)", reasons.TOO_SLOW),
+        ("time.sleep(30)", reasons.TOO_SLOW),
+    ],
+)
+def test_a_parser_that_fails_costs_its_file_alone(monkeypatch: pytest.MonkeyPatch, code: str, reason: str) -> None:
+    with ParseProcess(limit_s=1) as process:
+        with monkeypatch.context() as patch:
+            run_instead(patch, code)
+            with pytest.raises(ParseFailed) as caught:
+                process.parse("html", Path("a"), b"<p>x" * 100_000)
+            assert caught.value.message == reason
+        assert process.parse("html", Path("a"), b"<p>x").text == "x\n"
+
+
+def test_cancelling_ends_the_parser() -> None:
+    asked = threading.Event()
+    threading.Timer(0.3, asked.set).start()
+    started = time.monotonic()
+    with ParseProcess() as process, pytest.MonkeyPatch.context() as patch:
+        run_instead(patch, "time.sleep(30)")
+        with pytest.raises(Cancelled):
+            process.parse("html", Path("a"), b"x", cancelled=asked.is_set)
+        assert process.pid is None
+    assert time.monotonic() - started < 3
+
+
+def test_memory_is_bounded() -> None:
+    """The worker's own limit is lowered for a moment, rather than filling this machine's memory."""
+    code = (
+        "import resource; from secondme.ingest.parse import worker; worker.MEMORY_LIMIT_BYTES = 400 << 20; "
+        "import secondme.ingest.parse.html as h; h.parse_html = lambda p, d: bytearray(1 << 30); worker.main()"
+    )
+    with ParseProcess() as process, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(isolate, "_BOOT", "import sys; sys.path.insert(0, sys.argv[1]); " + code)
+        with pytest.raises(ParseFailed) as caught:
+            process.parse("html", Path("a"), b"<p>x")
+        assert caught.value.message == reasons.CRASHED
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_child_leaves_no_core_file_and_ends_with_its_parent() -> None:
+    with ParseProcess() as process:
+        process.parse("html", Path("a"), b"<p>x")
+        assert process.pid is not None
+        limits = Path(f"/proc/{process.pid}/limits").read_text()
+        assert next(line for line in limits.splitlines() if "core file" in line).split()[4] == "0"
+        child = os.fork()
+        if child == 0:  # pragma: no cover  the forked parent dies without a word to its own child
+            other = ParseProcess()
+            other.parse("html", Path("a"), b"<p>x")
+            os.write(1, b"")
+            Path("pid").write_text(str(other.pid))
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(child, 0)
+    orphan = int(Path("pid").read_text())
+    deadline = time.monotonic() + 5
+    while psutil.pid_exists(orphan) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)

@@ -250,12 +250,12 @@ class HashEmbedder:
 
     def _add_features(self, row: FloatMatrix, text: str) -> None:
         words = re.findall(r"\w+", text)
-        for word in words:
+        for word in dict.fromkeys(words):
             self._add(row, word, 1.0)
             padded = f"<{word}>"
             grams = [padded[i : i + 3] for i in range(len(padded) - 2)]
             for gram in grams:
-                self._add(row, "#" + gram, 0.7 / math.sqrt(len(grams)))
+                self._add(row, "#" + gram, 1 / math.sqrt(len(grams)))
         if not words:
             self._add(row, text.strip(), 1.0)
         norm = float(np.linalg.norm(row))

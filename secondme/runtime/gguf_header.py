@@ -22,6 +22,9 @@ _STRING, _ARRAY = 8, 9
 _MAX_COUNT = 1 << 24  # entries, tensors or array elements; the largest vocabularies have under a million
 _MAX_STRING = 1 << 26
 _MAX_TENSOR_DIMS = 4
+_MAX_LAYERS = 512  # LLAMA_MAX_LAYERS
+_MAX_POOLING = 4
+_TOKENS_KEY = "tokenizer.ggml.tokens"
 _KEPT_ARRAY = 4096  # longer arrays (vocabularies, merges) are walked over, not kept
 _U64 = struct.Struct("<Q")
 _HINT = "fetch the file again, or choose another model"
@@ -93,16 +96,35 @@ class _Reader:
         metadata: dict[str, GgufValue] = {}
         for _ in range(n_entries):
             key = self._string()
+            if key == _TOKENS_KEY:
+                self._check_vocabulary()
+                continue
             value = self._value(self._scalar("I"))
             if value is not None:
                 metadata[key] = value
         self._check_tensors(n_tensors, metadata)
-        return GgufHeader(self._path, self._size, n_tensors, metadata)
+        header = GgufHeader(self._path, self._size, n_tensors, metadata)
+        self._check_plausible(header)
+        return header
+
+    def _check_plausible(self, header: GgufHeader) -> None:
+        """Values for which llama.cpp ends the whole process instead of refusing the file; found by damaging each."""
+        name, metadata = header.architecture, header.metadata
+        if name and not 1 <= header.number("block_count", 1) <= _MAX_LAYERS:
+            raise self._damaged("its number of layers is impossible")
+        if not 0 <= header.number("pooling_type") <= _MAX_POOLING:
+            raise self._damaged("its pooling type is unknown")
+        for key in ("layer_norm_epsilon", "layer_norm_rms_epsilon"):
+            epsilon = metadata.get(f"{name}.attention.{key}", 0.0)
+            if not (isinstance(epsilon, float) and 0 <= epsilon < 1):
+                raise self._damaged("its layer norm is impossible")
 
     def _check_tensors(self, n_tensors: int, metadata: dict[str, GgufValue]) -> None:
         alignment = metadata.get("general.alignment", 32)
         if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
             raise self._damaged("its alignment is impossible")
+        if n_tensors == 0:
+            raise self._damaged("it holds no weights")
         ends = [0]
         for _ in range(n_tensors):
             self._string()
@@ -118,8 +140,6 @@ class _Reader:
         if start + max(ends) > self._size:
             missing = start + max(ends) - self._size
             raise self._damaged(f"it is cut off, {missing} bytes are missing")
-        if n_tensors == 0:
-            raise self._damaged("it holds no weights")
 
     def _value(self, kind: int) -> GgufValue | None:
         if kind == _STRING:
@@ -142,6 +162,21 @@ class _Reader:
             self._skip(count * struct.calcsize("<" + letter))
             return None
         return tuple(int(self._scalar(letter)) for _ in range(count))
+
+    def _check_vocabulary(self) -> None:
+        """llama.cpp ends the whole process when two tokens have the same text."""
+        kind, element_kind, count = self._scalar("I"), self._scalar("I"), self._count()
+        if (kind, element_kind) != (_ARRAY, _STRING):
+            raise self._damaged("its vocabulary is not a list of texts")
+        start = self._at
+        self._skip_strings(count)
+        raw, at, seen = self._view[start : self._at], 0, set[bytes]()
+        for _ in range(count):
+            end = at + 8 + _U64.unpack_from(raw, at)[0]
+            seen.add(raw[at + 8 : end])
+            at = end
+        if len(seen) != count:
+            raise self._damaged("its vocabulary holds a token twice")
 
     def _skip_strings(self, count: int) -> None:
         # The one hot loop: vocabulary and merges of a large model are nearly a million strings.

@@ -40,6 +40,7 @@ class LlamaEmbedder:
             self._n_ctx = self._longest_text()
             self._n_batch = max(_BATCH_TOKENS, self._n_ctx)
             self._ctx = self._model.new_context(self._context_params())
+            self._batch = lib.llama_batch_init(self._n_batch, 0, 1)
             self._pooling = lib.llama_pooling_type(self._ctx)
             if self._pooling not in (
                 lib.LLAMA_POOLING_TYPE_MEAN,
@@ -54,7 +55,6 @@ class LlamaEmbedder:
             self.close()
             raise
         self._n_dims: int = lib.llama_model_n_embd_out(self._model.handle)
-        self._batch = lib.llama_batch_init(self._n_batch, 0, 1)
 
     def _longest_text(self) -> int:
         made_for = self._model.header.metadata.get(MAX_TOKENS_KEY)

@@ -34,7 +34,7 @@ class LlamaOptions:
     n_ctx: context length; 0 means what the model was trained for, at most DEFAULT_N_CTX, within memory.
     threads: 0 means as many as cores are free.
     gpu_layers: layers kept on the GPU if the build has one; -1 means all.
-    n_batch: tokens evaluated in one block, between two progress events.
+    n_batch: tokens evaluated in one block, between two progress events; 0 means what suits the device.
     name: shown to the owner; empty means the file's name.
     fingerprint: the file's sha256 (hex) where it is known already; otherwise it is computed when first asked for.
     """
@@ -42,7 +42,7 @@ class LlamaOptions:
     n_ctx: int = 0
     threads: int = 0
     gpu_layers: int = -1
-    n_batch: int = 512
+    n_batch: int = 0
     name: str = ""
     fingerprint: str = ""
 

@@ -33,25 +33,25 @@ class TextStream:
         self._held = ""
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
-    def feed(self, piece: bytes, *, final: bool = False) -> str:
-        """Text that became final with `piece`; `final` flushes what was held back. Nothing comes after a stop."""
+    def feed(self, piece: bytes) -> str:
+        """Text that became final with `piece`. Nothing comes after a stop."""
         if self.stopped:
             return ""
-        text = self._held + self._utf8.decode(piece, final)
-        self._held = ""
+        text = self._held + self._utf8.decode(piece)
         if not self._stop:
             return text
         cut = min((at for at in (text.find(stop) for stop in self._stop) if at >= 0), default=-1)
         if cut >= 0:
-            self.stopped = True
+            self.stopped, self._held = True, ""
             return text[:cut]
-        keep = 0 if final else max(_overlap(text, stop) for stop in self._stop)
+        keep = max(_overlap(text, stop) for stop in self._stop)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
     def flush(self) -> str:
-        """What is still held back, at the end of a decode."""
-        return self.feed(b"", final=True)
+        """What is still held back, at the end of a decode; a character that was cut off is left out."""
+        held, self._held = self._held, ""
+        return held
 
 
 def _overlap(text: str, stop: str) -> int:

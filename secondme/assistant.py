@@ -213,12 +213,14 @@ class Assistant:
     def recall(self, words: str, *, k: int = 8, project: str | None = None) -> list[Citation]:
         """The passages that bear most on some words, as citations; empty when memory holds nothing about them."""
         from secondme.chat.cite import citation
+        from secondme.recall.excerpt import Asked, excerpts
         from secondme.recall.retrieve import retrieve
 
         self._check_embedder()
         found = retrieve(words, self.store, self.embedder, k=k, project=project)
-        hits = found.hits if found.found else ()
-        return [citation(n, hit, found.weights, marked=True) for n, hit in enumerate(hits, start=1)]
+        asked = Asked(found.weights, found.question_vector)
+        passages = excerpts(found.hits if found.found else (), asked, self.embedder, n_embedded=3)
+        return [citation(n, passage, marked=True) for n, passage in enumerate(passages, start=1)]
 
     # Conversations ---------------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ import math
 import re
 from collections.abc import Sequence
 
-from secondme.recall.evidence import best_sentence, coverage
+from secondme.recall.evidence import coverage
+from secondme.recall.excerpt import Excerpt
 from secondme.recall.terms import QUESTION_WORDS, stem, words
 from secondme.types import Citation, Hit
 
@@ -100,10 +101,10 @@ def _weights(sentence: str, df: dict[str, int], n: int) -> dict[str, float]:
     return {stem(w): (2.0 if w.isdigit() else 1.0) * math.log1p((n + 1) / (df.get(stem(w), 0) + 0.5)) for w in content}
 
 
-def citation(n: int, hit: Hit, weights: dict[str, float], *, marked: bool) -> Citation:
+def citation(n: int, excerpt: Excerpt, *, marked: bool) -> Citation:
     """Resolve `[n]` to its file, place, stored text and the sentence of it that bears on the question."""
+    hit, quote = excerpt.hit, excerpt.quote
     chunk = hit.chunk.chunk
-    quote = best_sentence(chunk.text, weights)
     start = chunk.byte_start + len(chunk.text[: quote.start].encode("utf-8", "surrogatepass"))
     return Citation(
         n=n,

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from secondme.chat.cite import CitationMarker, citation
-from secondme.chat.prompt import ANSWER_TOKENS, Prompt, build_prompt
+from secondme.chat.prompt import ANSWER_TOKENS, Prompt, build_prompt, require_fit
 from secondme.errors import Cancelled
 from secondme.memory.store import Store
-from secondme.recall.retrieve import Recall, retrieve
+from secondme.recall.excerpt import Asked, Excerpt, excerpts
+from secondme.recall.retrieve import retrieve
+from secondme.recall.sentences import Sentence, split_sentences
 from secondme.runtime.base import DecodeEnd, Embedder, Generator, Sampling
 from secondme.types import (
     Answer,
@@ -34,6 +36,8 @@ from secondme.types import (
 NOTHING_FOUND = "Memory holds nothing about this."
 
 N_PASSAGES = 6
+N_EMBEDDED = 3
+"""Passages whose sentences are weighed by meaning too; what the model reads first."""
 
 SAMPLING = Sampling(max_tokens=ANSWER_TOKENS, repeat_penalty=1.1)
 """Greedy, so that the same question gets the same answer; the penalty counts the answer's own tokens only."""
@@ -87,18 +91,21 @@ def answer(question: Question, engines: Engines, *, cancelled: CancelCheck = nev
     Raises ContextOverflow if the question alone does not fit; nothing is cut silently, a Notice says what was left out.
     """
     clock = _Clock()
+    attached = (_attached(question),) if question.attached else ()
+    require_fit(question.text, attached, engines.generator)
     found = retrieve(_with_context(question), engines.store, engines.embedder, k=N_PASSAGES, project=question.project)
+    asked = Asked(found.weights, found.question_vector)
+    hits = found.hits if found.found else ()
+    passages = attached + excerpts(hits, asked, engines.embedder, n_embedded=N_EMBEDDED)
     clock.recall_s = clock.since(clock.started)
-    attached = (_attached_hit(question),) if question.attached else ()
-    hits = attached + (found.hits if found.found else ())
-    yield Recalled(hits)
-    prompt = build_prompt(question.text, hits, question.history, engines.generator, n_needed=len(attached))
-    if not hits:
+    yield Recalled(tuple(p.hit for p in passages))
+    if not passages:
         yield TokenText(NOTHING_FOUND)
         yield _nothing(engines.generator, clock)
         return
+    prompt = build_prompt(question.text, passages, question.history, engines.generator, n_needed=len(attached))
     yield from _notices(prompt)
-    yield from _generate(prompt, found, engines.generator, clock, cancelled)
+    yield from _generate(prompt, passages, engines.generator, clock, cancelled)
 
 
 def _with_context(question: Question) -> str:
@@ -107,12 +114,13 @@ def _with_context(question: Question) -> str:
     return f"{previous}\n{question.text}" if previous and len(question.text.split()) <= 4 else question.text
 
 
-def _attached_hit(question: Question) -> Hit:
+def _attached(question: Question) -> Excerpt:
     """Text that came with the question, as a passage. It is not stored, so its id is 0."""
     text = question.attached
     chunk = Chunk(0, text, 0, len(text.encode("utf-8", "surrogatepass")), 1, text.count("\n") + 1, None, ())
     stored = StoredChunk(0, 0, "-", question.project or "", "standard input", "text/plain", Trust.OWNER, chunk)
-    return Hit(stored, 1.0, None, None, None)
+    first = (split_sentences(text) or [Sentence(text, 0, len(text))])[0]
+    return Excerpt(Hit(stored, 1.0, None, None, None), first, text)
 
 
 def _nothing(generator: Generator, clock: _Clock) -> Answer:
@@ -123,15 +131,15 @@ def _nothing(generator: Generator, clock: _Clock) -> Answer:
 def _notices(prompt: Prompt) -> Iterator[Notice]:
     if prompt.n_turns_left_out:
         yield Notice(f"{prompt.n_turns_left_out} earlier turns did not fit into the context and were not read")
-    if not prompt.hits:
+    if not prompt.passages:
         yield Notice("no passage fits into the context beside the question, so the answer rests on none")
 
 
 def _generate(
-    prompt: Prompt, found: Recall, generator: Generator, clock: _Clock, cancelled: CancelCheck
+    prompt: Prompt, passages: Sequence[Excerpt], generator: Generator, clock: _Clock, cancelled: CancelCheck
 ) -> Iterator[AnswerEvent]:
     n_cached = _common_prefix(generator.cached_tokens, prompt.tokens)
-    marker = CitationMarker(prompt.hits)
+    marker = CitationMarker([p.hit for p in passages])
     shown: list[str] = []
     stopped: Stopped = "cancelled"
     mark = time.perf_counter()
@@ -163,7 +171,7 @@ def _generate(
         n_cached,
         clock.n_tokens,
     )
-    citations = cite_all(prompt.hits, found.weights, marker.marked)
+    citations = cite_all(passages, marker.marked)
     yield Answer("".join(shown).strip(), citations, True, stopped, generator.usage, timings)
 
 
@@ -198,10 +206,10 @@ def _stopped(event: DecodeEnd) -> Stopped:
     return "length" if event.reason in ("length", "context") else "end"
 
 
-def cite_all(hits: Sequence[Hit], weights: dict[str, float], marked: Sequence[int]) -> tuple[Citation, ...]:
-    """Every passage that was read: first those marked in the answer, in its order, then the others by rank."""
-    rest = [n for n in range(1, len(hits) + 1) if n not in marked]
-    return tuple(citation(n, hits[n - 1], weights, marked=n in marked) for n in (*marked, *rest))
+def cite_all(passages: Sequence[Excerpt], marked: Sequence[int]) -> tuple[Citation, ...]:
+    """Every passage that was found: first those marked in the answer, in its order, then the others by rank."""
+    rest = [n for n in range(1, len(passages) + 1) if n not in marked]
+    return tuple(citation(n, passages[n - 1], marked=n in marked) for n in (*marked, *rest))
 
 
 def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

@@ -1,11 +1,10 @@
-"""Weighs how much of a question a text speaks of, and finds the sentence of it that says most."""
+"""Weighs how much of a question a text speaks of."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 
-from secondme.recall.sentences import Sentence, split_sentences
 from secondme.recall.terms import stem, stems
 
 
@@ -29,16 +28,3 @@ def coverage(text: str, weights: Mapping[str, float]) -> float:
         return 0.0
     present = set(stems(text))
     return sum(weight for term, weight in weights.items() if term in present) / total
-
-
-def best_sentence(text: str, weights: Mapping[str, float], similarities: Sequence[float] | None = None) -> Sentence:
-    """The sentence of `text` that bears most on the question; the first one when none does.
-
-    `similarities`, one a sentence as `split_sentences` gives them, are cosines to the question and are added to the
-    share of the question's weight that stands in the sentence.
-    """
-    sentences = split_sentences(text) or [Sentence(text, 0, len(text))]
-    scores = [coverage(s.text, weights) for s in sentences]
-    if similarities is not None:
-        scores = [a + b for a, b in zip(scores, similarities, strict=True)]
-    return sentences[max(range(len(sentences)), key=lambda i: (scores[i], -i))]

@@ -70,15 +70,16 @@ def searchable(chunk: StoredChunk) -> str:
 
 def embed_question(question: str, embedder: Embedder) -> FloatMatrix:
     """Unit vector [n_dims] of a question of any length: the mean over windows that fit the embedder."""
-    pieces = _windows(question, embedder)
+    pieces = windows(question, embedder)
     mean: FloatMatrix = embedder.embed(pieces).mean(axis=0)
     length = float(np.linalg.norm(mean))
     return mean / length if length else mean
 
 
-def _windows(text: str, embedder: Embedder) -> Sequence[str]:
+def windows(text: str, embedder: Embedder) -> Sequence[str]:
+    """`text` in pieces that fit the embedder, cut at spaces."""
     if embedder.count_tokens(text) <= embedder.n_ctx:
         return [text]
     half = len(text) // 2
     cut = text.rfind(" ", 1, half) + 1 or half
-    return [*_windows(text[:cut], embedder), *_windows(text[cut:], embedder)]
+    return [*windows(text[:cut], embedder), *windows(text[cut:], embedder)]

@@ -20,7 +20,7 @@ FloatMatrix = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a loaded model is. `fingerprint` is the sha256 of its weights file (hex)."""
+    """What a loaded model is. `fingerprint` is the sha256 of its weights file (hex); `n_params` 0 means unknown."""
 
     name: str
     fingerprint: str
@@ -29,6 +29,7 @@ class ModelInfo:
     n_ctx_train: int
     n_vocab: int
     kv_bytes_per_token: int
+    n_params: int
     device: str
 
 

@@ -66,6 +66,7 @@ class EchoGenerator:
             n_ctx_train=self._n_ctx,
             n_vocab=_N_VOCAB,
             kv_bytes_per_token=4,
+            n_params=0,
             device="cpu",
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import itertools
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ DEFAULT_N_CTX = 8192
 _LEAST_N_CTX = 512
 _N_CTX_STEP = 256  # llama.cpp pads to this
 _WORK_BYTES = 192 * 1024 * 1024  # graph, logits and scratch buffers, generously
+_LONG_RUN = re.compile(r"\S{1000}|\s{1000}")  # a thread's stack may have 512 kB
 _HASH_BLOCK = 1 << 20
 
 
@@ -62,6 +65,7 @@ class _LazyInfo(ModelInfo):
             "n_ctx_train": model.n_ctx_train,
             "n_vocab": model.n_vocab,
             "kv_bytes_per_token": model.header.kv_bytes_per_token,
+            "n_params": model.n_params,
             "device": "gpu" if model.on_gpu else "cpu",
         }
         for field, value in values.items():
@@ -94,6 +98,8 @@ class LlamaModel:
         self.vocab = lib.llama_model_get_vocab(self.handle)
         self.n_vocab: int = lib.llama_vocab_n_tokens(self.vocab)
         self.n_ctx_train: int = lib.llama_model_n_ctx_train(self.handle)
+        self.n_params: int = lib.llama_model_n_params(self.handle)
+        self._splits_by_regex = lib.llama_vocab_type(self.vocab) == lib.LLAMA_VOCAB_TYPE_BPE
         self._pieces: dict[int, bytes] = {}
 
     def info(self, n_ctx: int) -> ModelInfo:
@@ -116,15 +122,18 @@ class LlamaModel:
 
     def tokenize(self, text: str, *, special: bool, add_special: bool = False) -> list[int]:
         """Token ids of `text`; control tokens in it only with `special`, begin and end tokens with `add_special`."""
-        raw = text.encode("utf-8", "replace")
-        with self._vocab_lock:
-            self._check_open()
-            # More tokens than bytes are possible only by a few added spaces.
-            buffer = (ctypes.c_int32 * (len(raw) + 16))()
-            n = library().llama_tokenize(self.vocab, raw, len(raw), buffer, len(buffer), add_special, special)
-        if n < 0:
-            raise ModelError("the text cannot be turned into tokens", hint="shorten it")
-        return buffer[:n]
+        lib, tokens = library(), list[int]()
+        for piece in split_runs(text) if self._splits_by_regex else (text,):
+            raw = piece.encode("utf-8", "replace")
+            with self._vocab_lock:
+                self._check_open()
+                # More tokens than bytes are possible only by a few added spaces.
+                buffer = (ctypes.c_int32 * (len(raw) + 16))()
+                n = lib.llama_tokenize(self.vocab, raw, len(raw), buffer, len(buffer), add_special, special)
+            if n < 0:
+                raise ModelError("the text cannot be turned into tokens", hint="shorten it")
+            tokens += buffer[:n]
+        return tokens
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         """The text of `tokens`, control tokens by name."""
@@ -199,6 +208,17 @@ class LlamaModel:
     def _check_open(self) -> None:
         if not self.handle:
             raise closed_error()
+
+
+def split_runs(text: str) -> list[str]:
+    """`text` cut so that no run of spaces or of other characters is longer than llama.cpp survives.
+
+    It splits text for byte-pair vocabularies by std::regex, which recurses once a character: with several of them
+    (DeepSeek, Falcon, GPT-4o) 30,000 letters in a row overflow a stack of 8 MB and end the process.
+    """
+    borders = [0, *(match.end() for match in _LONG_RUN.finditer(text))]
+    pieces = [text[start:end] for start, end in itertools.pairwise([*borders, len(text)])]
+    return [piece for piece in pieces if piece] or [""]
 
 
 def uses_gpu(options: LlamaOptions) -> bool:

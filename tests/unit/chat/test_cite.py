@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondme.chat.cite import CitationMarker, citation
+from secondme.recall.excerpt import Asked, excerpts
 from secondme.recall.terms import stem
+from secondme.runtime.echo import HashEmbedder
 from secondme.types import Chunk, Hit, StoredChunk, Trust
 
 
@@ -68,7 +70,11 @@ def test_pieces_do_not_matter_and_nothing_else_changes(text: str, size: int) -> 
 
 def test_a_citation_resolves_to_bytes_and_lines() -> None:
     text = "Größe zählt.\nDie Lampe brennt seit 1886.\nEnde."
-    found = citation(3, hit(text, start=100, line=40, page=7), {stem("lampe"): 1.0}, marked=True)
+    embedder = HashEmbedder()
+    asked = Asked({stem("lampe"): 1.0}, embedder.embed(["Lampe"])[0])
+    (excerpt,) = excerpts([hit(text, start=100, line=40, page=7)], asked, embedder, n_embedded=1)
+    assert excerpt.text == text
+    found = citation(3, excerpt, marked=True)
     data = b"x" * 100 + text.encode()
     assert found.quote == "Die Lampe brennt seit 1886."
     assert data[found.quote_start : found.quote_end].decode() == found.quote

@@ -43,7 +43,7 @@ def test_events_come_in_order_and_join_to_the_answer(engines: Engines) -> None:
 
 
 def test_nothing_found_is_said_without_asking_the_model(engines: Engines) -> None:
-    seen, final = last(answer(Question("Who won the chess tournament in Reykjavik?", "default"), engines))
+    _, final = last(answer(Question("Who won the chess tournament in Reykjavik?", "default"), engines))
     assert (final.text, final.found, final.citations) == (NOTHING_FOUND, False, ())
     assert final.timings.n_answer_tokens == 0
     assert engines.generator.cached_tokens == ()

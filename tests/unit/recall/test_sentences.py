@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondme.recall.evidence import best_sentence, coverage, term_weights
+from secondme.recall.evidence import coverage, term_weights
 from secondme.recall.sentences import split_sentences
 
 
@@ -30,12 +30,6 @@ def test_offsets_point_at_the_sentence(text: str) -> None:
     for sentence in split_sentences(text):
         assert text[sentence.start : sentence.end] == sentence.text
         assert sentence.text.strip() == sentence.text != ""
-
-
-def test_the_sentence_that_answers_is_quoted() -> None:
-    text = "The lighthouse stands on a rock. Its lamp was lit in 1886. Ships pass it every night."
-    weights = term_weights(["lamp", "lit"], {"lamp": 1, "lit": 1}, 10)
-    assert best_sentence(text, weights).text == "Its lamp was lit in 1886."
 
 
 def test_coverage_is_the_share_of_weight() -> None:

@@ -50,6 +50,7 @@ class LlamaEmbedder:
                 raise ModelError(
                     f"{self._model.name} is not an embedding model", hint="choose one: secondme models list"
                 )
+            self._begin, self._end = self._model.affixes()
             self._wordpiece = self._own_tokenizer()
         except ModelError:
             self.close()
@@ -72,8 +73,6 @@ class LlamaEmbedder:
 
     def _own_tokenizer(self) -> WordPiece | None:
         lib, metadata = library(), self._model.header.metadata
-        bos, sep = self._model.special_token("bos"), self._model.special_token("sep")
-        self._begin, self._end = [[] if token is None else [token] for token in (bos, sep)]
         if lib.llama_vocab_type(self._model.vocab) != lib.LLAMA_VOCAB_TYPE_WPM:
             return None
         lowercase = bool(metadata.get("tokenizer.ggml.normalizer.lowercase", True))
@@ -128,9 +127,9 @@ class LlamaEmbedder:
             self._model.close()
 
     def _tokens(self, text: str) -> list[int]:
-        if self._wordpiece is None:
-            return self._model.tokenize(text, special=False, add_special=True)
-        return [*self._begin, *self._wordpiece.tokenize(text), *self._end]
+        own = self._wordpiece
+        tokens = own.tokenize(text) if own is not None else self._model.tokenize(text, special=False)
+        return [*self._begin, *tokens, *self._end]
 
     def _groups(self, token_lists: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         """Indices of texts that share a batch: similar lengths together, longest first."""

@@ -120,20 +120,30 @@ class LlamaModel:
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
-    def tokenize(self, text: str, *, special: bool, add_special: bool = False) -> list[int]:
-        """Token ids of `text`; control tokens in it only with `special`, begin and end tokens with `add_special`."""
-        lib, tokens = library(), list[int]()
-        for piece in split_runs(text) if self._splits_by_regex else (text,):
-            raw = piece.encode("utf-8", "replace")
-            with self._vocab_lock:
-                self._check_open()
-                # More tokens than bytes are possible only by a few added spaces.
-                buffer = (ctypes.c_int32 * (len(raw) + 16))()
-                n = lib.llama_tokenize(self.vocab, raw, len(raw), buffer, len(buffer), add_special, special)
-            if n < 0:
-                raise ModelError("the text cannot be turned into tokens", hint="shorten it")
-            tokens += buffer[:n]
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """Token ids of `text` and no others; names of control tokens in it become tokens only with `special`."""
+        tokens: list[int] = []
+        for piece in split_runs(text) if self._splits_by_regex else [text]:
+            tokens += self._tokenize(piece, add_special=False, special=special)
         return tokens
+
+    def affixes(self) -> tuple[list[int], list[int]]:
+        """The tokens that the model wants before and after every text."""
+        both = self._tokenize("", add_special=True, special=False)
+        bos = self.special_token("bos")
+        n_before = 1 if both and both[0] == bos else 0
+        return both[:n_before], both[n_before:]
+
+    def _tokenize(self, text: str, *, add_special: bool, special: bool) -> list[int]:
+        raw = text.encode("utf-8", "replace")
+        with self._vocab_lock:
+            self._check_open()
+            # More tokens than bytes are possible only by a few added ones.
+            buffer = (ctypes.c_int32 * (len(raw) + 16))()
+            n = library().llama_tokenize(self.vocab, raw, len(raw), buffer, len(buffer), add_special, special)
+        if n < 0:
+            raise ModelError("the text cannot be turned into tokens", hint="shorten it")
+        return buffer[:n]
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         """The text of `tokens`, control tokens by name."""
@@ -179,10 +189,10 @@ class LlamaModel:
             self._check_open()
             return (library().llama_vocab_get_text(self.vocab, token) or b"").decode("utf-8", "replace")
 
-    def special_token(self, role: Literal["bos", "eos", "sep"]) -> int | None:
+    def special_token(self, role: Literal["bos", "eos"]) -> int | None:
         """The id of a token with a role, or None if the vocabulary has none."""
         lib = library()
-        ask = {"bos": lib.llama_vocab_bos, "eos": lib.llama_vocab_eos, "sep": lib.llama_vocab_sep}[role]
+        ask = lib.llama_vocab_bos if role == "bos" else lib.llama_vocab_eos
         with self._vocab_lock:
             self._check_open()
             token: int = ask(self.vocab)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ from secondme.runtime import llama_model
 from secondme.runtime.base import DecodedText, Sampling
 from secondme.runtime.gguf_header import read_gguf_header
 from secondme.runtime.llama import LlamaEmbedder, LlamaGenerator, LlamaOptions
-from secondme.runtime.llama_model import DEFAULT_N_CTX, choose_n_ctx
+from secondme.runtime.llama_model import DEFAULT_N_CTX, choose_n_ctx, split_runs
 from secondme.types import Message
 
 SENTENCE = "The lighthouse keeper wrote down the wind and the tide. "
@@ -72,6 +73,17 @@ def test_a_character_of_several_tokens_comes_out_whole(generator: LlamaGenerator
     list(generator.prefill(generator.tokenize("🍕" * 14)))
     texts = [e.text for e in generator.decode(Sampling(max_tokens=12)) if isinstance(e, DecodedText)]
     assert set(texts) == {"", "🍕"}
+
+
+def test_endless_runs_are_cut_before_they_reach_the_regex(generator: LlamaGenerator) -> None:
+    for text in ("a" * 60_000, " " * 60_000, "é\u0301" * 30_000, "x " * 5_000 + "." * 2_500, "b" * 1_000, ""):
+        pieces = split_runs(text)
+        assert "".join(pieces) == text
+        assert max(map(len, re.findall(r"\S+|\s+", max(pieces, key=len))), default=0) <= 1_000
+        assert generator.detokenize(generator.tokenize(text)) == text
+    assert split_runs("ordinary words, a few thousand of them " * 100) == [
+        "ordinary words, a few thousand of them " * 100
+    ]
 
 
 def test_repeat_penalty_counts_the_prompt(generator: LlamaGenerator) -> None:

@@ -10,18 +10,32 @@ import ctypes
 import functools
 import os
 import sys
+import threading
 from collections import deque
 from typing import Any
 
 from secondme.errors import BackendUnavailable
 
 _ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR
+_LOCK = threading.Lock()
+_LIBRARY: list[Any] = []
+_CALLBACKS: list[Any] = []  # C holds pointers to them
 _ERRORS: deque[str] = deque(maxlen=8)
 
 
-@functools.cache
 def library() -> Any:
     """`llama_cpp.llama_cpp`, ready for use. Raises BackendUnavailable."""
+    return _LIBRARY[0] if _LIBRARY else _load_library()
+
+
+def _load_library() -> Any:
+    with _LOCK:  # two models may be loaded at once, and C must not keep a callback that Python forgot
+        if not _LIBRARY:
+            _LIBRARY.append(_ready_library())
+        return _LIBRARY[0]
+
+
+def _ready_library() -> Any:
     # A build with OpenMP would let its threads spin at barriers: a text of 102 tokens took 1,094 ms that way beside
     # two busy processes on two cores, and 44 ms with threads that sleep. It is read when libgomp is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -33,14 +47,14 @@ def library() -> Any:
         raise BackendUnavailable(
             "llama.cpp cannot be loaded", hint="install it again: pip install --force-reinstall llama-cpp-python"
         ) from error
-    lib.llama_log_set(_log_callback(lib), None)
+    _CALLBACKS.append(_log_callback(lib))
+    lib.llama_log_set(_CALLBACKS[0], None)
     lib.llama_backend_init()
     return lib
 
 
-@functools.cache
 def _log_callback(lib: Any) -> Any:
-    """Keeps the last errors for messages and drops the rest; cached, because C holds a pointer to it."""
+    """Keeps the last errors for messages and drops the rest."""
 
     def log(level: int, text: bytes, _: ctypes.c_void_p) -> None:
         if level == _ERROR_LEVEL:

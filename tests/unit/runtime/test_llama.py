@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from secondme.errors import Cancelled, ModelError, OutOfMemory
-from secondme.runtime import llama_model
+from secondme.errors import BackendUnavailable, Cancelled, ModelError, OutOfMemory
+from secondme.runtime import llama_lib, llama_model
 from secondme.runtime.base import DecodedText, Sampling
 from secondme.runtime.gguf_header import read_gguf_header
 from secondme.runtime.llama import LlamaEmbedder, LlamaGenerator, LlamaOptions
@@ -167,6 +167,14 @@ def test_what_does_not_fit_into_memory_is_refused(
 def test_more_context_than_the_model_was_trained_for_is_refused(smollm2_path: Path) -> None:
     with pytest.raises(ModelError, match="trained for"):
         LlamaGenerator(smollm2_path, options=LlamaOptions(n_ctx=8193))
+
+
+def test_a_missing_runtime_is_an_error_with_a_remedy(smollm2_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llama_lib, "_LIBRARY", [])
+    monkeypatch.setitem(sys.modules, "llama_cpp.llama_cpp", None)
+    with pytest.raises(BackendUnavailable) as caught:
+        LlamaGenerator(smollm2_path)
+    assert "llama-cpp-python" in str(caught.value.hint)
 
 
 def test_loading_is_quiet_and_tells_openmp_to_sleep(smollm2_path: Path) -> None:

@@ -73,6 +73,21 @@ def pdf(
     return _file(objects, catalog, info, password)
 
 
+def recursive_pdf() -> bytes:
+    """A page with a form that shows itself ten times over."""
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R/Resources<</XObject<</X 5 0 R>>>>>>"
+    form = b"/Type/XObject/Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</X 5 0 R>>>>"
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Count 1/Kids[3 0 R]>>",
+        page,
+        _stream(b"/X Do"),
+        _stream(b"/X Do " * 10, form),
+        b"<<>>",
+    ]
+    return _file(objects, 1, len(objects), "")
+
+
 def _content(lines: Sequence[str]) -> bytes:
     shown = [b"(%s) Tj T*" % _escaped(line) for line in lines]
     return b"BT /F1 11 Tf 72 740 Td 14 TL\n" + b"\n".join(shown) + b"\nET"

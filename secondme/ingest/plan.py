@@ -119,8 +119,10 @@ def _scan(path: Path, plan: Plan, known: list[StoredSource], roots: list[Path]) 
 
 def _missing(path: Path, plan: Plan, known: list[StoredSource], roots: list[Path]) -> Iterator[LeftOut]:
     """Nothing is at `path`. What memory holds of it goes only if the folder around it can be seen to lack it."""
-    if any(path != r and path.is_relative_to(r) and _is_visible(r) for r in roots):
-        plan.known.update((s.path, s) for s in known)
+    above = [r for r in roots if path != r and path.is_relative_to(r)]
+    if above:
+        if all(_is_visible(r) for r in above):
+            plan.known.update((s.path, s) for s in known)
     elif any(s.path == str(path) for s in known) and _is_visible(path.parent):
         plan.known.update((s.path, s) for s in known if s.path == str(path))
     else:

@@ -12,6 +12,7 @@ import os
 import stat
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -80,7 +81,8 @@ class FolderWatcher:
     """
 
     def __init__(self, folders: Sequence[Path], rhythm: Rhythm | None = None) -> None:
-        # Its warnings hold paths, and would be printed over the terminal app.
+        # What it has to say holds paths, and would be printed over the terminal app.
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")
         logging.getLogger("watchdog").addHandler(logging.NullHandler())
         logging.getLogger("watchdog").propagate = False
         self.rhythm = rhythm or Rhythm()

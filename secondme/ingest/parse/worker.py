@@ -21,7 +21,7 @@ from secondme.ingest import reasons
 from secondme.ingest.parse import parse_kind
 from secondme.types import Document
 
-MEMORY_LIMIT_BYTES = 3 * 2**30
+MEMORY_LIMIT_BYTES = 2 * 2**30
 
 
 def main() -> None:

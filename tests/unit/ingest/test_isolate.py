@@ -14,7 +14,7 @@ from secondme.errors import Cancelled, ParseFailed, UnsupportedFormat
 from secondme.ingest import reasons
 from secondme.ingest.parse import isolate, parse
 from secondme.ingest.parse.isolate import ParseProcess
-from tests.make_corpus import Page, docx, pdf
+from tests.make_corpus import Page, docx, pdf, recursive_pdf
 
 # What stands in for a parser that hangs, crashes or misbehaves: a child with the same pipes.
 BOOT = "import sys, os, time, signal; "
@@ -126,3 +126,10 @@ def test_the_child_leaves_no_core_file_and_ends_with_its_parent() -> None:
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+def test_a_page_that_draws_itself_is_stopped() -> None:
+    """Each form shows itself ten times; in this process PDFium would be busy for minutes, then crash."""
+    with ParseProcess(limit_s=1) as process, pytest.raises(ParseFailed) as caught:
+        process.parse("pdf", Path("a.pdf"), recursive_pdf())
+    assert caught.value.message in (reasons.TOO_SLOW, reasons.CRASHED)

@@ -39,7 +39,7 @@ def _ready_library() -> Any:
     # A build with OpenMP would let its threads spin at barriers: a text of 102 tokens took 1,094 ms that way beside
     # two busy processes on two cores, and 44 ms with threads that sleep. It is read when libgomp is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # When an assertion fails, ggml would start a debugger and print its memory.
+    # When an assertion fails, ggml would start a debugger and print what it finds.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     try:
         import llama_cpp.llama_cpp as lib

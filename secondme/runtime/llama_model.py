@@ -224,7 +224,7 @@ def split_runs(text: str) -> list[str]:
     """`text` cut so that no run of spaces or of other characters is longer than llama.cpp survives.
 
     It splits text for byte-pair vocabularies by std::regex, which recurses once a character: with several of them
-    (DeepSeek, Falcon, GPT-4o) 30,000 letters in a row overflow a stack of 8 MB and end the process.
+    (DeepSeek, Falcon, GPT-NeoX) 30,000 letters in a row overflow a stack of 8 MB and end the process.
     """
     borders = [0, *(match.end() for match in _LONG_RUN.finditer(text))]
     pieces = [text[start:end] for start, end in itertools.pairwise([*borders, len(text)])]

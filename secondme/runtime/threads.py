@@ -1,8 +1,8 @@
 """How many threads a model may use, and how many it should use right now.
 
 llama.cpp's threads meet at a barrier after every operation and spin while they wait. With one thread per core and
-another busy program beside them, each barrier waits for the scheduler: on two cores with two busy neighbours a token
-took 524 ms with two threads and 43 ms with one. So the number follows what is free, several times a second.
+another busy program beside them, each barrier waits for the scheduler: on two cores shared with other work a token took
+524 ms with two threads and 43 ms with one. So the number follows what is free, several times a second.
 """
 
 from __future__ import annotations

@@ -97,25 +97,27 @@ def _sections(document: Document) -> list[_Section]:
         heading_at[start] = (heading.level, tuple(name for _, name in stack))
     starts = sorted({0, *heads, *pages} - {len(text)})
     sections: list[_Section] = []
-    level, path = 0, tuple[str, ...]()
+    level, path, new_page = 0, tuple[str, ...](), False
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
-        is_heading = start in heading_at
         level, path = heading_at.get(start, (level, path))
-        bare = is_heading and "\n" not in text[start:end].strip()
-        section = _Section(start, end, level, path, start in pages, bare)
-        _append(sections, section, blank=content_start(text, start, end) == end, text=text)
+        new_page = new_page or start in pages
+        bare = start in heading_at and "\n" not in text[start:end].strip()
+        section = _Section(start, end, level, path, new_page, bare)
+        # White space alone is no section: it goes to the one before it, or else to the one after it.
+        if not sections or _is_blank(text, sections[-1]):
+            section.start = 0
+            sections = [section]
+        elif _is_blank(text, section):
+            sections[-1].end = end
+            continue
+        else:
+            sections.append(section)
+        new_page = False
     return sections
 
 
-def _append(sections: list[_Section], section: _Section, *, blank: bool, text: str) -> None:
-    """White space alone is no section: it goes to the one before it, or else to the one after it."""
-    if sections and blank:
-        sections[-1].end = section.end
-    elif sections and content_start(text, sections[-1].start, sections[-1].end) == sections[-1].end:
-        section.start = sections.pop().start
-        sections.append(section)
-    else:
-        sections.append(section)
+def _is_blank(text: str, section: _Section) -> bool:
+    return content_start(text, section.start, section.end) == section.end
 
 
 class _Cutter:

@@ -55,7 +55,7 @@ _NUMBER = re.compile(r"\d+")
 HINTS = {
     TOO_LARGE: "raise max_file_mb in the settings, or split it",
     TOO_MUCH_TEXT: "split it into smaller files",
-    BINARY: "rename it if its extension is wrong",
+    BINARY: "add it as text, PDF or DOCX",
     NEEDS_PASSWORD: "save a copy without a password and add that",
     SCANNED: "run OCR over it, for example ocrmypdf, and add the result",
     DAMAGED: "open it in its own program, save it again and add that",

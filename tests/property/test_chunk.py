@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from secondme.ingest.breaks import squeezed
@@ -14,8 +14,11 @@ EMBEDDER = HashEmbedder()
 count = EMBEDDER.count_tokens
 
 WORDS = st.sampled_from(
-    ["harbour", "tide", "a", "Ω", "e\u0301", "日本語の文章です。", "👩\u200d🚀", "\u0000", "x" * 300, "1,2;3", "end.", "end. ", "\n", "\n\n",
-     "\r\n", "\t", " " * 40, "    indented\n", "# H\n", "\u2028", "\x1c", "fn(){a;b}", "\uffff", "\U0010ffff"]
+    [
+        "harbour", "tide", "a", "Ω", "e\u0301", "日本語の文章です。", "👩\u200d🚀", "\u0000", "x" * 300, "1,2;3",
+        "end.", "end. ", "\n", "\n\n", "\r\n", "\t", " " * 40, "    indented\n", "# H\n", "\u2028", "\x1c", "fn(){a;b}",
+        "\uffff", "\U0010ffff",
+    ]
 )  # fmt: skip
 TEXTS = (
     st.lists(WORDS, max_size=120).map(" ".join) | st.lists(WORDS, max_size=200).map("".join) | st.text(max_size=3000)
@@ -37,6 +40,7 @@ def documents(draw: st.DrawFn) -> Document:
 
 
 @given(documents(), st.integers(4, 256))
+@settings(deadline=None)
 @example(Document("", "text/plain", ""), 200)
 @example(Document(" " * 5000, "text/plain", ""), 20)
 @example(Document(" " * 5000 + "x" + "\n" * 5000, "text/plain", ""), 20)
@@ -56,6 +60,7 @@ def test_chunks_tile_the_text(document: Document, max_tokens: int) -> None:
 
 
 @given(documents(), st.integers(4, 256))
+@settings(deadline=None)
 def test_chunks_fit_and_none_is_blank(document: Document, max_tokens: int) -> None:
     chunks = chunk_document(document, count, max_tokens)
     blank = not document.text.strip()
@@ -65,6 +70,7 @@ def test_chunks_fit_and_none_is_blank(document: Document, max_tokens: int) -> No
 
 
 @given(documents())
+@settings(deadline=None)
 def test_pages_and_headings_are_those_of_the_first_visible_character(document: Document) -> None:
     for chunk in chunk_document(document, count):
         first = chunk.byte_start + len(chunk.text[: len(chunk.text) - len(chunk.text.lstrip())].encode())
@@ -81,6 +87,7 @@ def test_pages_and_headings_are_those_of_the_first_visible_character(document: D
 
 
 @given(documents(), st.text(max_size=400), st.integers(3, 256))
+@settings(deadline=None)
 def test_what_is_embedded_fits(document: Document, title: str, n_ctx: int) -> None:
     for chunk in chunk_document(document, count, max(3, n_ctx * 4 // 5)):
         assert count(embedding_text(title, chunk, count, n_ctx)) <= n_ctx

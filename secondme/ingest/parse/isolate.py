@@ -24,6 +24,7 @@ from secondme.types import CancelCheck, Document, Heading, PageStart, never_canc
 TIME_LIMIT_S = 120
 """For one file. A PDF of 5,000 pages takes about 20 s."""
 _POLL_S = 0.1
+_GRACE_S = 1.0
 _MAX_REPLY_BYTES = 1 << 30
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from secondme.ingest.parse.worker import main; main()"
 
@@ -31,7 +32,7 @@ _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from secondme.ingest.parse
 class ParseProcess:
     """A child process for parsing, started when first needed and again after a crash. Not thread-safe."""
 
-    def __init__(self, limit_s: int = TIME_LIMIT_S) -> None:
+    def __init__(self, limit_s: float = TIME_LIMIT_S) -> None:
         self._limit_s = limit_s
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -95,7 +96,7 @@ class ParseProcess:
         into, out = child.stdin.fileno(), child.stdout.fileno()
         unsent = memoryview(request)
         received = bytearray()
-        deadline = time.monotonic() + self._limit_s + 1
+        deadline = time.monotonic() + self._limit_s + _GRACE_S
         while not received.endswith(b"\n"):
             if cancelled():
                 raise Cancelled("stopped while a file was read")

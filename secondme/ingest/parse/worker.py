@@ -37,9 +37,9 @@ def main() -> None:
         data = sys.stdin.buffer.read(request["size_bytes"])
         if len(data) < request["size_bytes"]:
             return
-        signal.alarm(request["limit_s"])
+        signal.setitimer(signal.ITIMER_REAL, request["limit_s"])
         reply = _parsed(request["kind"], Path(os.fsdecode(request["name"].encode("latin-1"))), data)
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         _write(replies, reply)
 
 

@@ -35,9 +35,9 @@ def dropped_paths(text: str) -> tuple[Path, ...]:
 
 def typed_paths(text: str) -> tuple[Path, ...]:
     """Return the paths an owner typed, `~` and relative ones included. Raises UsageError for one that is missing."""
-    whole = Path(text.strip()).expanduser()
+    whole = _typed(text.strip())
     if text.strip() and _exists(whole):
-        return (whole.absolute(),)
+        return (whole,)
     try:
         words = shlex.split(text)
     except ValueError as error:

@@ -68,9 +68,7 @@ class Prompt(TextArea):
         if not self.text.startswith("/") and (paths := await asyncio.to_thread(dropped_paths, text)):
             self.post_message(self.Dropped(paths))
             return
-        result = self._replace_via_keyboard(clean_text(text), *self.selection)
-        if result is not None:
-            self.move_cursor(result.end_location)
+        self._type(clean_text(text))
         self.focus()
 
     def taken(self, text: str) -> None:
@@ -81,7 +79,11 @@ class Prompt(TextArea):
         self.clear()
 
     def action_newline(self) -> None:
-        self._replace_via_keyboard("\n", *self.selection)
+        self._type("\n")
+
+    def _type(self, text: str) -> None:
+        result = self.replace(text, *self.selection, maintain_selection_offset=False)
+        self.move_cursor(result.end_location)
 
     def action_page(self, direction: int) -> None:
         self.post_message(self.Paged(direction))

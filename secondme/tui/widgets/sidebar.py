@@ -42,7 +42,7 @@ class ConversationList(OptionList):
         """Replace the list and put the cursor on the current conversation."""
         self.conversations = tuple(sorted(conversations, key=lambda c: c.updated_at, reverse=True))
         self.clear_options()
-        self.add_options([Option(_entry(c, c.id == current)) for c in self.conversations])
+        self.add_options([Option(entry(c, c.id == current)) for c in self.conversations])
         at = [n for n, c in enumerate(self.conversations) if c.id == current]
         self.highlighted = at[0] if at else None
 
@@ -72,7 +72,7 @@ class Sidebar(Vertical):
         yield ConversationList()
 
 
-def _entry(conversation: Conversation, current: bool) -> Content:
+def entry(conversation: Conversation, current: bool) -> Content:
     title = show.one_line(conversation.title, 80) or "untitled"
     when = Content.styled(f"{show.age(conversation.updated_at)}  ", "dim")
     return Content.assemble(when, (title, "bold") if current else title)

@@ -6,7 +6,6 @@ passage n holds most of what the sentence says. A sentence that nothing supports
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 
@@ -32,7 +31,6 @@ class CitationMarker:
 
     def __init__(self, hits: Sequence[Hit]) -> None:
         self._texts = [hit.chunk.chunk.text for hit in hits]
-        self._df = _document_frequencies(self._texts)
         self._held = ""
         self._sentence = ""
         self.marked: list[int] = []
@@ -79,26 +77,18 @@ class CitationMarker:
 
     def _supporting(self, sentence: str) -> int | None:
         """The passage, from 1, that holds most of the sentence's weight; None below SUPPORTED."""
-        weights = _weights(sentence, self._df, len(self._texts))
+        weights = _weights(sentence)
         if not weights:
             return None
         shares = [coverage(text, weights) for text in self._texts]
-        best = max(range(len(shares)), key=lambda i: (shares[i], -i))
-        return best + 1 if shares[best] >= SUPPORTED else None
+        best = max(range(len(shares)), key=lambda i: (shares[i], -i), default=None)
+        return best + 1 if best is not None and shares[best] >= SUPPORTED else None
 
 
-def _document_frequencies(texts: Sequence[str]) -> dict[str, int]:
-    df: dict[str, int] = {}
-    for text in texts:
-        for term in {stem(w) for w in words(text)}:
-            df[term] = df.get(term, 0) + 1
-    return df
-
-
-def _weights(sentence: str, df: dict[str, int], n: int) -> dict[str, float]:
+def _weights(sentence: str) -> dict[str, float]:
     """Stems of a sentence's content words. Numbers weigh double: they are what a wrong source gets wrong."""
     content = [w for w in words(sentence) if w not in QUESTION_WORDS]
-    return {stem(w): (2.0 if w.isdigit() else 1.0) * math.log1p((n + 1) / (df.get(stem(w), 0) + 0.5)) for w in content}
+    return {stem(w): 2.0 if w.isdigit() else 1.0 for w in content}
 
 
 def citation(n: int, excerpt: Excerpt, *, marked: bool) -> Citation:

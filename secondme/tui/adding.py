@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from textual.dom import DOMNode
 from textual.message import Message
 
-from secondme.tui.messages import IngestStep
-from secondme.tui.tally import views
-from secondme.types import CancelCheck
+from secondme.tui.messages import IngestEnded, IngestStep
+from secondme.tui.tally import IngestView, Mailbox, newest, views
+from secondme.types import CancelCheck, IngestEvent
 
 if TYPE_CHECKING:
     from secondme.assistant import Assistant
@@ -81,8 +81,7 @@ def adding_job(assistant: Assistant, paths: list[Path], project: str) -> Job:
     """Bring paths into memory."""
 
     def job(cancelled: CancelCheck) -> Iterator[Message]:
-        for view in views(assistant.ingest(paths, project=project, cancelled=cancelled)):
-            yield IngestStep(view, watching=False)
+        yield from _steps(assistant.ingest(paths, project=project, cancelled=cancelled), watching=False)
 
     return job
 
@@ -93,7 +92,16 @@ def following_job(assistant: Assistant, project: str) -> Job:
     def job(cancelled: CancelCheck) -> Iterator[Message]:
         if not any(folder.watch for folder in assistant.folders(project)):
             return
-        for view in views(assistant.watch(project=project, cancelled=cancelled)):
-            yield IngestStep(view, watching=True)
+        yield from _steps(assistant.watch(project=project, cancelled=cancelled), watching=True)
 
     return job
+
+
+def _steps(events: Iterator[IngestEvent], *, watching: bool) -> Iterator[Message]:
+    mailbox: Mailbox[IngestView] = Mailbox(newest)
+    for view in views(events):
+        if view.done is not None:
+            mailbox.drain()
+            yield IngestEnded(view, watching=watching)
+        elif mailbox.put(view):
+            yield IngestStep(mailbox, watching=watching)

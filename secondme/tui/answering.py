@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from operator import add
 from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from secondme.tui.messages import AnswerStep, ConversationsListed, ConversationStarted
-from secondme.tui.tally import gathered
-from secondme.types import AnswerEvent, CancelCheck
+from secondme.tui.tally import Mailbox
+from secondme.types import AnswerEvent, CancelCheck, TokenText
 
 if TYPE_CHECKING:
     from secondme.assistant import Assistant
@@ -25,18 +27,34 @@ class Answering:
     def __init__(self) -> None:
         self._running: Running | None = None
         self._turn: AssistantTurn | None = None
+        self._text: Mailbox[str] = Mailbox(add)
 
     @property
     def busy(self) -> bool:
         return self._running is not None
 
-    def begin(self, running: Running, turn: AssistantTurn) -> None:
-        self._running = running
+    def begin(self, turn: AssistantTurn) -> Mailbox[str]:
+        """A new answer goes into `turn`; its text is to arrive in the mailbox."""
         self._turn = turn
+        self._text = Mailbox(add)
+        return self._text
+
+    def started(self, running: Running) -> None:
+        self._running = running
 
     async def step(self, event: AnswerEvent) -> None:
+        """Show an event, and before it the text that came before it."""
         if self._turn is not None:
+            if text := self._text.drain():
+                await self._turn.show_event(TokenText(text))
             await self._turn.show_event(event)
+
+    async def look(self) -> bool:
+        """Show text that waits; False if there was none."""
+        text = self._text.take()
+        if text is not None and self._turn is not None:
+            await self._turn.show_event(TokenText(text))
+        return text is not None
 
     def stop(self) -> bool:
         """Ask the answer to end within a token; False if there is none."""
@@ -57,18 +75,29 @@ class Answering:
         self._running = self._turn = None
 
 
-def answer_job(assistant: Assistant, question: str, conversation_id: int | None, project: str) -> Job:
-    """Answer in a conversation; without one, start it, titled by the question."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question, and where it was asked; `conversation_id` None starts a conversation titled by it."""
+
+    question: str
+    conversation_id: int | None
+    project: str
+
+
+def answer_job(assistant: Assistant, asked: Asked, text: Mailbox[str]) -> Job:
+    """Answer a question. Its text goes to the mailbox, everything else arrives as messages."""
 
     def job(cancelled: CancelCheck) -> Iterator[Message]:
-        here = conversation_id
+        here, project = asked.conversation_id, asked.project
         if here is None:
-            here = assistant.new_conversation(project, title_of(question))
+            here = assistant.new_conversation(project, title_of(asked.question))
             yield ConversationStarted(here)
             yield ConversationsListed(assistant.conversations(project))
-        events = assistant.answer(question, conversation_id=here, project=project, cancelled=cancelled)
-        for event in gathered(events):
-            yield AnswerStep(event)
+        for event in assistant.answer(asked.question, conversation_id=here, project=project, cancelled=cancelled):
+            if not isinstance(event, TokenText):
+                yield AnswerStep(event)
+            elif text.put(event.text):
+                yield AnswerStep(None)
         yield ConversationsListed(assistant.conversations(project))
 
     return job

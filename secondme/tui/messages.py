@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from secondme.crypto.unlock import AskKind
     from secondme.tui.excerpt import Excerpt
     from secondme.tui.jobs import Running
-    from secondme.tui.tally import IngestView
+    from secondme.tui.tally import IngestView, Mailbox
 
 
 class JobEnded(Message):
@@ -75,13 +75,24 @@ class ConversationStarted(Message):
 
 
 class AnswerStep(Message):
-    def __init__(self, event: AnswerEvent) -> None:
+    """The next event of an answer; None wakes the screen for text that waits in the mailbox."""
+
+    def __init__(self, event: AnswerEvent | None) -> None:
         super().__init__()
         self.event = event
 
 
 class IngestStep(Message):
-    """Where adding files stands; `watching` tells that the disk asked for it and not the owner."""
+    """Wakes the screen for the newest state of adding files, which waits in the mailbox."""
+
+    def __init__(self, mailbox: Mailbox[IngestView], *, watching: bool) -> None:
+        super().__init__()
+        self.mailbox = mailbox
+        self.watching = watching
+
+
+class IngestEnded(Message):
+    """A round of adding files is over; `watching` tells that the disk asked for it and not the owner."""
 
     def __init__(self, view: IngestView, *, watching: bool) -> None:
         super().__init__()

@@ -1,16 +1,16 @@
-"""Folds events into what a screen can show: tokens gathered, ingest counted, each at most `RATE_HZ` times a second.
+"""Folds events into what a screen can show, and hands it over no faster than a screen can be drawn.
 
-A fast model or a rescan of thousands of unchanged files yields far more events than a terminal can draw.
+A fast model or a rescan of thousands of unchanged files yields far more events than that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from time import monotonic
+from threading import Lock
+from typing import Generic, TypeVar
 
 from secondme.types import (
-    AnswerEvent,
     FileProgress,
     FileRemoved,
     FileRenamed,
@@ -21,13 +21,50 @@ from secondme.types import (
     IngestDone,
     IngestEvent,
     ScanProgress,
-    TokenText,
 )
 
-RATE_HZ = 25.0
-_PERIOD_S = 1.0 / RATE_HZ
+PERIOD_S = 0.04
 
-Clock = Callable[[], float]
+T = TypeVar("T")
+
+
+class Mailbox(Generic[T]):
+    """What a thread has made and the screen has not drawn yet.
+
+    The screen is woken once; then it looks every `PERIOD_S` until nothing more came. So it draws at most 25 times a
+    second, and nothing waits for a next event that may be long in coming.
+    """
+
+    def __init__(self, joined: Callable[[T, T], T]) -> None:
+        self._joined = joined
+        self._lock = Lock()
+        self._value: T | None = None
+        self._awake = False
+
+    def put(self, value: T) -> bool:
+        """Add a value; True if the screen sleeps and must be woken."""
+        with self._lock:
+            self._value = value if self._value is None else self._joined(self._value, value)
+            asleep, self._awake = not self._awake, True
+            return asleep
+
+    def take(self) -> T | None:
+        """Empty the box; None means that nothing came, and that the screen will sleep."""
+        with self._lock:
+            value, self._value = self._value, None
+            self._awake = value is not None
+            return value
+
+    def drain(self) -> T | None:
+        """Empty the box out of turn."""
+        with self._lock:
+            value, self._value = self._value, None
+            return value
+
+
+def newest(_: T, new: T) -> T:
+    """For a mailbox whose older values are stale."""
+    return new
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,36 +105,11 @@ def folded(view: IngestView, event: IngestEvent) -> IngestView:
             return replace(view, done=event)
 
 
-def views(events: Iterator[IngestEvent], clock: Clock = monotonic) -> Iterator[IngestView]:
-    """Yield the state after the newest event, `RATE_HZ` times a second at most; each IngestDone is yielded at once.
-
-    A watcher yields many IngestDone; the count starts anew after each.
-    """
-    view, shown_at = IngestView(), float("-inf")
+def views(events: Iterator[IngestEvent]) -> Iterator[IngestView]:
+    """Yield the state after each event. A watcher yields many IngestDone; the count starts anew after each."""
+    view = IngestView()
     for event in events:
         view = folded(view, event)
-        if view.done is None and clock() - shown_at < _PERIOD_S:
-            continue
         yield view
-        shown_at = clock()
         if view.done is not None:
             view = IngestView()
-
-
-def gathered(events: Iterator[AnswerEvent], clock: Clock = monotonic) -> Iterator[AnswerEvent]:
-    """Yield the same events with runs of TokenText joined, so that text comes `RATE_HZ` times a second at most."""
-    pending: list[str] = []
-    shown_at = float("-inf")
-    for event in events:
-        if isinstance(event, TokenText):
-            pending.append(event.text)
-            if clock() - shown_at < _PERIOD_S:
-                continue
-        if pending:
-            yield TokenText("".join(pending))
-            pending.clear()
-            shown_at = clock()
-        if not isinstance(event, TokenText):
-            yield event
-    if pending:
-        yield TokenText("".join(pending))

@@ -70,11 +70,11 @@ def app_over(assistant: Assistant, config: Config | None = None) -> SecondMeApp:
 
 @asynccontextmanager
 async def driven(
-    app: SecondMeApp, size: tuple[int, int] = (100, 30), *, ready: bool = True
+    app: SecondMeApp, size: tuple[int, int] = (140, 30), *, ready: bool = True
 ) -> AsyncIterator[Pilot[None]]:
     """Run the app headless, from when its memory is open if `ready`; afterwards every thread must be back."""
     try:
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=True) as pilot:
             if ready:
                 await until(pilot, lambda: app.assistant is not None)
             yield pilot

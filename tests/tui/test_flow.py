@@ -76,8 +76,7 @@ async def ask(pilot: Pilot[None], question: str) -> None:
 
 
 async def answered(pilot: Pilot[None], n: int = 1) -> None:
-    await until(pilot, lambda: len(pilot.app.screen.query(AssistantTurn)) == n)
-    await until(pilot, lambda: "ctrl+p commands" in screen_text(pilot.app.screen).splitlines()[-1])
+    await until(pilot, lambda: len(pilot.app.screen.query("AssistantTurn.-settled")) == n)
 
 
 async def test_drop_ask_and_open_the_place(store: Store, notes: Path) -> None:
@@ -89,7 +88,7 @@ async def test_drop_ask_and_open_the_place(store: Store, notes: Path) -> None:
         await ask(pilot, COAT)
         await answered(pilot)
         screen = screen_text(pilot.app.screen)
-        assert f"echo: {COAT} [1]" in screen
+        assert f"{COAT} [1]" in screen
         assert "[1] house.md:17  House › Hall" in screen
         assert "/4,096" in screen  # the context meter
         await pilot.press("ctrl+o")
@@ -150,7 +149,7 @@ async def test_progress_is_seen_and_questions_are_answered_meanwhile(store: Stor
         assert line.display and "0/1" in str(line.render())
         await ask(pilot, COAT)
         await answered(pilot)
-        assert f"echo: {COAT} [1]" in screen_text(pilot.app.screen)
+        assert f"{COAT} [1]" in screen_text(pilot.app.screen)
         assert line.display
         embedder.go.set()
         await until(pilot, lambda: not line.display)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from operator import add
+from threading import Thread
 
-from secondme.tui.tally import IngestView, folded, gathered, views
+from secondme.tui.tally import IngestView, Mailbox, folded, newest, views
 from secondme.types import (
-    AnswerEvent,
     FileProgress,
     FileRemoved,
     FileRenamed,
@@ -16,42 +17,43 @@ from secondme.types import (
     FileUnchanged,
     IngestDone,
     IngestEvent,
-    Notice,
-    PrefillProgress,
     ScanProgress,
-    TokenText,
 )
 
 DONE = IngestDone(1, 1, 1, 1, 5, 100, 0.5, 0.4)
 
 
-def ticking(step_s: float) -> Callable[[], float]:
-    now = 0.0
-
-    def clock() -> float:
-        nonlocal now
-        now += step_s
-        return now
-
-    return clock
-
-
-def test_slow_tokens_pass_one_by_one() -> None:
-    events: list[AnswerEvent] = [TokenText("a"), TokenText("b"), TokenText("c")]
-    assert list(gathered(iter(events), ticking(1.0))) == events
+def test_a_mailbox_wakes_the_screen_once_and_loses_nothing() -> None:
+    box: Mailbox[str] = Mailbox(add)
+    assert box.put("a")  # asleep: wake it
+    assert not box.put("b")  # awake already
+    assert box.take() == "ab"
+    assert not box.put("c")  # the screen will look again
+    assert box.drain() == "c" and box.drain() is None
+    assert not box.put("d")  # draining does not send it to sleep
+    assert box.take() == "d"
+    assert box.take() is None
+    assert box.put("e")  # asleep again
 
 
-def test_fast_tokens_are_joined_and_stay_in_order() -> None:
-    events: list[AnswerEvent] = [TokenText(str(n)) for n in range(1000)]
-    events[500:500] = [Notice("halfway"), PrefillProgress(1, 2)]
-    out = list(gathered(iter(events), ticking(0.001)))
-    assert len(out) < 100
-    assert isinstance(out[0], TokenText) and out[0].text == "0"  # the first token is shown at once
-    at = out.index(Notice("halfway"))
-    before = "".join(e.text for e in out[:at] if isinstance(e, TokenText))
-    assert before == "".join(map(str, range(500)))
-    assert out[at + 1] == PrefillProgress(1, 2)
-    assert "".join(e.text for e in out if isinstance(e, TokenText)) == "".join(map(str, range(1000)))
+def test_a_mailbox_between_threads() -> None:
+    box: Mailbox[str] = Mailbox(add)
+    words = [f"{n} " for n in range(5000)]
+    seen: list[str] = []
+    n_wakes = 0
+
+    def fill() -> None:
+        nonlocal n_wakes
+        for word in words:
+            n_wakes += box.put(word)
+
+    filler = Thread(target=fill)
+    filler.start()
+    while filler.is_alive():
+        seen.append(box.take() or "")
+    seen.append(box.take() or "")
+    assert "".join(seen) == "".join(words)
+    assert n_wakes >= 1
 
 
 def ingested() -> Iterator[IngestEvent]:
@@ -78,14 +80,10 @@ def test_every_event_is_counted() -> None:
     assert view.done == DONE and view.path == "f"
 
 
-def test_progress_is_thinned_but_each_end_is_told() -> None:
-    def twice() -> Iterator[IngestEvent]:
-        for _ in range(2):
-            yield from (FileUnchanged(str(n), n, 2000) for n in range(2000))
-            yield from ingested()
-
-    out = list(views(twice(), ticking(0.0005)))
-    assert len(out) < 200
-    ends = [view for view in out if view.done is not None]
-    assert len(ends) == 2
-    assert [view.n_chunks for view in ends] == [5, 5]  # the count starts anew after each end
+def test_each_end_is_told_and_the_count_starts_anew() -> None:
+    out = list(views(iter([*ingested(), *ingested()])))
+    assert [view.n_chunks for view in out if view.done is not None] == [5, 5]
+    box: Mailbox[IngestView] = Mailbox(newest)
+    for view in out:
+        box.put(view)
+    assert box.take() is out[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -13,7 +14,7 @@ from textual.screen import Screen
 from secondme.errors import SecondMeError
 from secondme.tui import show
 from secondme.tui.adding import Adding
-from secondme.tui.answering import Answering, answer_job
+from secondme.tui.answering import Answering, Asked, answer_job
 from secondme.tui.commands import is_command, parsed
 from secondme.tui.conversing import Conversing
 from secondme.tui.drop import typed_paths
@@ -23,11 +24,13 @@ from secondme.tui.messages import (
     AnswerStep,
     ConversationsListed,
     ConversationStarted,
+    IngestEnded,
     IngestStep,
     JobEnded,
     ModelReady,
     TurnsLoaded,
 )
+from secondme.tui.tally import PERIOD_S
 from secondme.tui.widgets.citations import CitationList
 from secondme.tui.widgets.log import ChatLog
 from secondme.tui.widgets.prompt import Prompt
@@ -139,14 +142,22 @@ class ChatScreen(Screen[None]):
         self.query_one(Prompt).taken(question)
         turn = await self.query_one(ChatLog).begin(question)
         turn.waiting("looking …")
-        job = answer_job(assistant, question, self._conversing.current, self._project)
-        self._answering.begin(self._jobs.start(self, "answer", job), turn)
+        text = self._answering.begin(turn)
+        job = answer_job(assistant, Asked(question, self._conversing.current, self._project), text)
+        self._answering.started(self._jobs.start(self, "answer", job))
         self._show_keys()
 
     async def on_answer_step(self, message: AnswerStep) -> None:
+        if message.event is None:
+            await self._look_for_text()
+            return
         await self._answering.step(message.event)
         if usage := getattr(message.event, "usage", None):
             self.query_one(StatusLine).show_usage(usage)
+
+    async def _look_for_text(self) -> None:
+        if await self._answering.look():
+            self.set_timer(PERIOD_S, self._look_for_text)
 
     def action_stop_answer(self) -> None:
         if not self._answering.stop():
@@ -168,11 +179,17 @@ class ChatScreen(Screen[None]):
         event.stop()
         await self.query_one(Prompt).take_paste(event.text)
 
-    async def on_ingest_step(self, message: IngestStep) -> None:
+    def on_ingest_step(self, message: IngestStep) -> None:
+        view = message.mailbox.take()
+        if view is not None:
+            # A folder that is followed is looked through often; only what is new is worth a line.
+            quiet = message.watching and not (view.n_chunks or view.n_chunks_file)
+            self.query_one(IngestLine).show_view(None if quiet else view)
+            self.set_timer(PERIOD_S, partial(self.on_ingest_step, message))
+
+    async def on_ingest_ended(self, message: IngestEnded) -> None:
         view, done = message.view, message.view.done
-        # A folder that is followed is looked through often; only what is new is worth a line.
-        quiet = message.watching and not (view.n_chunks or view.n_chunks_file)
-        self.query_one(IngestLine).show_view(None if done or quiet else view)
+        self.query_one(IngestLine).show_view(None)
         if done is None:
             return
         if not message.watching:

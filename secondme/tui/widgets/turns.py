@@ -76,6 +76,7 @@ class AssistantTurn(Vertical):
         """End the turn with an error under what was said."""
         await self._end_stream()
         await self.mount(Note(error_lines(error), "error"))
+        self.settle()
 
     def waiting(self, what: str) -> None:
         self._say(what)
@@ -83,6 +84,7 @@ class AssistantTurn(Vertical):
     def settle(self) -> None:
         """The job is over; nothing more will come."""
         self._progress.display = False
+        self.add_class("-settled")
 
     def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
         """`[n]` opens its citation; any other link is only shown, since what wrote it is not trusted."""

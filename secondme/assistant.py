@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from secondme.config import Config
-from secondme.paths import data_dir, private_dir
+from secondme.paths import absolute, data_dir, private_dir
 from secondme.types import (
     Answer,
     AnswerEvent,
@@ -164,7 +164,7 @@ class Assistant:
         self._check_embedder()
         for path in paths:
             if path.is_dir():
-                folder = WatchedFolder(str(path.absolute()), project, watch=True, added_at=time.time())
+                folder = WatchedFolder(str(absolute(path)), project, watch=True, added_at=time.time())
                 self.store.add_folder(folder)
         options = IngestOptions(project=project, max_file_mb=self.config.max_file_mb, rehash=rehash)
         yield from ingest(paths, self.store, self.embedder, options, cancelled=cancelled)

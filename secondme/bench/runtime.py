@@ -75,7 +75,7 @@ class _Bare:
             self._decode(tokens[at : at + 512])
         prefilled = time.perf_counter()
         token = lib.llama_sampler_sample(self._sampler, self._ctx, -1)
-        for _ in range(n_decode - 1):
+        for _ in range(n_decode):
             self._decode([token])
             token = lib.llama_sampler_sample(self._sampler, self._ctx, -1)
         return prefilled - started, time.perf_counter() - prefilled

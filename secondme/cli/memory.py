@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from secondme.cli.add import report
 from secondme.cli.output import add_common, credentials, say
 from secondme.errors import UsageError
+from secondme.paths import absolute
 from secondme.sanitize import clean_line, clean_text
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _place(chunk: Chunk) -> str:
 
 
 def _source(assistant: Assistant, path: str, project: str) -> StoredSource:
-    source = assistant.store.source(project, str(Path(path).expanduser().absolute()))
+    source = assistant.store.source(project, str(absolute(Path(path))))
     if source is None:
         raise UsageError(f"{path} is not in memory", hint="secondme memory list shows what is")
     return source
@@ -115,7 +116,7 @@ def _source(assistant: Assistant, path: str, project: str) -> StoredSource:
 
 def _remove(assistant: Assistant, args: argparse.Namespace) -> int:
     for given in args.paths:
-        path = str(Path(given).expanduser().absolute())
+        path = str(absolute(Path(given)))
         below = [s for s in assistant.store.sources(args.project) if s.path.startswith(path.rstrip("/") + "/")]
         folders = [f for f in assistant.folders(args.project) if f.path == path]
         sources = below or ([] if folders else [_source(assistant, given, args.project)])

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import apsw
 
@@ -29,6 +30,11 @@ from secondme.types import Chunk, FileStamp, SourceFile, StoredChunk, StoredSour
 
 if TYPE_CHECKING:
     from secondme.memory.vectors import FloatMatrix
+
+
+# Taking one chunk out of the word index, every trace of it, costs as much as indexing thirty, by measurement.
+_REBUILD_RATIO = 30
+_REBUILD_FROM_CHUNKS = 64
 
 
 def project_id(connection: apsw.Connection, name: str) -> int | None:
@@ -56,51 +62,54 @@ def put(connection: apsw.Connection, source: SourceFile, chunks: Sequence[Chunk]
         raise StoreError(
             f"{len(rows)} vectors came for {len(chunks)} chunks", hint="this is a fault of secondme; please report it"
         )
-    project = ensure_project(connection, source.project)
-    source_id = _put_row(connection, project, source, n_chunks=len(chunks), skip_reason=None)
-    ids = [_insert_chunk(connection, project, source_id, chunk) for chunk in chunks]
-    _index_words(connection, source_id)
-    if ids:
-        vectors.insert(connection, project, ids, rows)
+    source_id = _ensure_row(connection, source)
+    last_id = _retire(connection, source_id)
+    for chunk in chunks:
+        _insert_chunk(connection, source_id, chunk)
+    if chunks:
+        vectors.insert_source(connection, source_id, last_id, rows)
+    with _without_words(connection, [(source_id, last_id)]):
+        _delete_chunks(connection, source_id, last_id)
+        _fill_row(connection, source_id, source, n_chunks=len(chunks), skip_reason=None)
     return source_id
 
 
 def put_skip(connection: apsw.Connection, source: SourceFile, reason: str) -> None:
-    project = ensure_project(connection, source.project)
-    _put_row(connection, project, source, n_chunks=0, skip_reason=reason)
+    source_id = _ensure_row(connection, source)
+    last_id = _retire(connection, source_id)
+    with _without_words(connection, [(source_id, last_id)]):
+        _delete_chunks(connection, source_id, last_id)
+        _fill_row(connection, source_id, source, n_chunks=0, skip_reason=reason)
 
 
-def _put_row(
-    connection: apsw.Connection, project: int, source: SourceFile, *, n_chunks: int, skip_reason: str | None
-) -> int:
-    """The source's row, without the earlier version's chunks; the id stays the same across versions."""
-    path = pack_path(source.path)
-    source_id = connection.execute("select id from source where project_id = ? and path = ?", (project, path)).get
-    if source_id is not None:
-        remove_chunks(connection, source_id)
-    values: tuple[Any, ...] = (
-        pack_text(source.media_type),
-        pack_text(source.title),
-        source.content_hash,
-        *_stamp(source.stamp),
-        source.trust.value,
-        n_chunks,
-        time.time(),
-        None if skip_reason is None else pack_text(skip_reason),
-    )
-    return int(
-        connection.execute(
-            """insert into source(project_id, path, media_type, title, content_hash, size_bytes, mtime_ns, inode,
-                   trust, n_chunks, ingested_at, skip_reason)
-               values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-               on conflict(project_id, path) do update set media_type = excluded.media_type, title = excluded.title,
-                   content_hash = excluded.content_hash, size_bytes = excluded.size_bytes,
-                   mtime_ns = excluded.mtime_ns, inode = excluded.inode, trust = excluded.trust,
-                   n_chunks = excluded.n_chunks, ingested_at = excluded.ingested_at,
-                   skip_reason = excluded.skip_reason
-               returning id""",
-            (project, path, *values),
-        ).get
+def _ensure_row(connection: apsw.Connection, source: SourceFile) -> int:
+    """The id of the source's row, the same for all versions; a new row is empty until `_fill_row`."""
+    key = (ensure_project(connection, source.project), pack_path(source.path))
+    found = connection.execute("select id from source where project_id = ? and path = ?", key).get
+    if found is not None:
+        return int(found)
+    sql = """insert into source(project_id, path, media_type, title, content_hash, size_bytes, mtime_ns, inode, trust,
+                 n_chunks, ingested_at) values(?, ?, '', '', x'', 0, 0, 0, '', 0, 0) returning id"""
+    return int(connection.execute(sql, key).get)
+
+
+def _fill_row(
+    connection: apsw.Connection, source_id: int, source: SourceFile, *, n_chunks: int, skip_reason: str | None
+) -> None:
+    connection.execute(
+        """update source set media_type = ?, title = ?, content_hash = ?, size_bytes = ?, mtime_ns = ?, inode = ?,
+               trust = ?, n_chunks = ?, ingested_at = ?, skip_reason = ? where id = ?""",
+        (
+            pack_text(source.media_type),
+            pack_text(source.title),
+            source.content_hash,
+            *_stamp(source.stamp),
+            source.trust.value,
+            n_chunks,
+            time.time(),
+            None if skip_reason is None else pack_text(skip_reason),
+            source_id,
+        ),
     )
 
 
@@ -108,13 +117,12 @@ def _stamp(stamp: FileStamp) -> tuple[int, int, int]:
     return (stamp.size_bytes, stamp.mtime_ns, pack_inode(stamp.inode))
 
 
-def _insert_chunk(connection: apsw.Connection, project: int, source_id: int, chunk: Chunk) -> int:
+def _insert_chunk(connection: apsw.Connection, source_id: int, chunk: Chunk) -> None:
     connection.execute(
-        """insert into chunk(project_id, source_id, ordinal, byte_start, byte_end, line_start, line_end, page,
-               headings, heading_words, text) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        """insert into chunk(ordinal, byte_start, byte_end, line_start, line_end, page, headings, heading_words, text,
+               project_id, source_id)
+           select ?, ?, ?, ?, ?, ?, ?, ?, ?, project_id, id from source where id = ?""",
         (
-            project,
-            source_id,
             chunk.ordinal,
             chunk.byte_start,
             chunk.byte_end,
@@ -124,44 +132,72 @@ def _insert_chunk(connection: apsw.Connection, project: int, source_id: int, chu
             pack_headings(chunk.heading_path),
             pack_text(" ".join(chunk.heading_path)),
             pack_text(chunk.text),
+            source_id,
         ),
     )
-    return connection.last_insert_rowid()
 
 
-def _index_words(connection: apsw.Connection, source_id: int) -> None:
-    connection.execute(
-        """insert into word(rowid, text, title, headings)
-           select w.id, w.text, w.title, w.headings from chunk c join chunk_words w on w.id = c.id
-           where c.source_id = ?""",
-        (source_id,),
-    )
+@contextmanager
+def _without_words(connection: apsw.Connection, retired: Sequence[tuple[int, int]]) -> Iterator[None]:
+    """Take chunks, given as (source id, last chunk id), out of the word index; after the block, index their sources.
+
+    FTS5 asks for what was indexed, so the block is where text and titles change. Many chunks at once are left to a
+    rebuild of the index, which is faster then.
+    """
+    sql = "select count(*) from chunk where source_id = ? and id <= ?"
+    n_retired = sum(int(connection.execute(sql, pair).get) for pair in retired)
+    n_chunks = int(connection.execute("select coalesce(sum(n_chunks), 0) from source").get)
+    if n_retired >= _REBUILD_FROM_CHUNKS and n_retired * _REBUILD_RATIO > n_chunks:
+        yield
+        rebuild_words(connection)
+        return
+    for pair in retired:
+        connection.execute(
+            """insert into word(word, rowid, text, title, headings)
+               select 'delete', w.id, w.text, w.title, w.headings from chunk c join chunk_words w on w.id = c.id
+               where c.source_id = ? and c.id <= ?""",
+            pair,
+        )
+    yield
+    for source_id, _ in retired:
+        connection.execute(
+            """insert into word(rowid, text, title, headings)
+               select w.id, w.text, w.title, w.headings from chunk c join chunk_words w on w.id = c.id
+               where c.source_id = ?""",
+            (source_id,),
+        )
 
 
-def _forget_words(connection: apsw.Connection, source_id: int) -> None:
-    connection.execute(
-        """insert into word(word, rowid, text, title, headings)
-           select 'delete', w.id, w.text, w.title, w.headings from chunk c join chunk_words w on w.id = c.id
-           where c.source_id = ?""",
-        (source_id,),
-    )
+def rebuild_words(connection: apsw.Connection) -> None:
+    """Index all stored text anew."""
+    connection.execute("insert into word(word) values('rebuild')")
 
 
-def remove_chunks(connection: apsw.Connection, source_id: int) -> None:
-    """Take a source's chunks out of all three indexes. The words go first: FTS5 asks for what was indexed."""
-    _forget_words(connection, source_id)
-    ids = [row[0] for row in connection.execute("select id from chunk where source_id = ?", (source_id,))]
+def _retire(connection: apsw.Connection, source_id: int) -> int:
+    """Drop the vectors of a source's chunks and make room for the next version's; return the last one's id."""
     known = settings.embedder(connection)
-    if ids and known:
-        vectors.delete(connection, ids)
+    if known:
+        vectors.delete_source(connection, source_id)
         vectors.compact(connection, known[1])
-    connection.execute("delete from chunk where source_id = ?", (source_id,))
+    connection.execute("update chunk set ordinal = -1 - ordinal where source_id = ?", (source_id,))
+    return _last_id(connection, source_id)
 
 
-def remove(connection: apsw.Connection, source_ids: Iterable[int]) -> None:
-    for source_id in source_ids:
-        remove_chunks(connection, source_id)
-        connection.execute("delete from source where id = ?", (source_id,))
+def _last_id(connection: apsw.Connection, source_id: int) -> int:
+    return int(connection.execute("select coalesce(max(id), 0) from chunk where source_id = ?", (source_id,)).get)
+
+
+def _delete_chunks(connection: apsw.Connection, source_id: int, last_id: int) -> None:
+    connection.execute("delete from chunk where source_id = ? and id <= ?", (source_id, last_id))
+
+
+def remove(connection: apsw.Connection, source_ids: Sequence[int]) -> None:
+    """Forget sources with everything that came from them; those that are gone already are passed over."""
+    retired = [(source_id, _retire(connection, source_id)) for source_id in source_ids]
+    with _without_words(connection, retired):
+        for source_id, last_id in retired:
+            _delete_chunks(connection, source_id, last_id)
+            connection.execute("delete from source where id = ?", (source_id,))
 
 
 def touch(connection: apsw.Connection, source_id: int, stamp: FileStamp) -> None:
@@ -186,9 +222,8 @@ def move(connection: apsw.Connection, source_id: int, new_path: str, stamp: File
     connection.execute("update source set path = ? where id = ?", (pack_path(new_path), source_id))
     if title is not None:
         # The words of the title are in the index of every chunk.
-        _forget_words(connection, source_id)
-        connection.execute("update source set title = ? where id = ?", (pack_text(title), source_id))
-        _index_words(connection, source_id)
+        with _without_words(connection, [(source_id, _last_id(connection, source_id))]):
+            connection.execute("update source set title = ? where id = ?", (pack_text(title), source_id))
     touch(connection, source_id, stamp)
 
 
@@ -202,15 +237,15 @@ def replace_vectors(connection: apsw.Connection, batch: Iterable[tuple[int, Floa
     rows: Iterator[Row] = connection.execute("select id, project_id from chunk")
     missing: dict[int, int] = dict(rows)
     vectors.create_table(connection, n_dims)
-    for chunk_id, vector in batch:
-        project = missing.pop(chunk_id, None)
-        if project is not None:
-            vectors.insert(connection, project, [chunk_id], vectors.as_matrix(vector.reshape(1, -1), n_dims))
+    vectors.insert(
+        connection,
+        ((i, missing.pop(i), vectors.as_matrix(v.reshape(1, -1), n_dims)[0]) for i, v in batch if i in missing),
+    )
     if missing:
         raise StoreError(
             f"{len(missing)} stored chunks were left without a vector", hint="run: secondme memory reindex"
         )
-    connection.execute("insert into word(word) values('rebuild')")
+    rebuild_words(connection)
 
 
 # Reading -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ conversations does without.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -75,20 +75,37 @@ def quantize(matrix: FloatMatrix) -> Int8Matrix:
     return coarse
 
 
-def insert(connection: apsw.Connection, project_id: int, ids: Sequence[int], matrix: FloatMatrix) -> None:
-    """Store one vector a chunk; `matrix` is [len(ids), n_dims]."""
-    coarse = quantize(matrix)
-    rows = ((i, project_id, c.tobytes(), f.tobytes()) for i, c, f in zip(ids, coarse, matrix, strict=True))
+def insert_source(connection: apsw.Connection, source_id: int, after_id: int, matrix: FloatMatrix) -> None:
+    """Store the vectors of a source's chunks with ids above `after_id`, in their order; `matrix` is [n, n_dims].
+
+    One statement for all of them, several times faster than one for each.
+    """
+    values = (quantize(matrix).tobytes(), matrix.tobytes(), matrix.shape[1], source_id, after_id)
     with blocks_read():
-        connection.executemany(
-            "insert into vector(chunk_id, project_id, coarse, fine) values(?, ?, vec_int8(?), ?)", rows
+        connection.execute(
+            """insert into vector(chunk_id, project_id, coarse, fine)
+               select id, project_id, vec_int8(substr(?1, n * ?3 + 1, ?3)), substr(?2, 4 * n * ?3 + 1, 4 * ?3)
+               from (select id, project_id, row_number() over (order by id) - 1 as n
+                     from chunk where source_id = ?4 and id > ?5)""",
+            values,
         )
 
 
-def delete(connection: apsw.Connection, ids: Iterable[int]) -> None:
-    """Remove chunks' vectors; sqlite-vec overwrites both copies with zeros."""
+def insert(connection: apsw.Connection, rows: Iterable[tuple[int, int, FloatMatrix]]) -> None:
+    """Store (chunk id, project id, float32 [n_dims]) one by one."""
+    values = ((i, project, quantize(v[None, :]).tobytes(), v.tobytes()) for i, project, v in rows)
     with blocks_read():
-        connection.executemany("delete from vector where chunk_id = ?", ((i,) for i in ids))
+        connection.executemany(
+            "insert into vector(chunk_id, project_id, coarse, fine) values(?, ?, vec_int8(?), ?)", values
+        )
+
+
+def delete_source(connection: apsw.Connection, source_id: int) -> None:
+    """Remove the vectors of a source's chunks; sqlite-vec overwrites both copies with zeros."""
+    with blocks_read():
+        connection.execute(
+            "delete from vector where chunk_id in (select id from chunk where source_id = ?)", (source_id,)
+        )
 
 
 @contextmanager
@@ -141,8 +158,5 @@ def compact(connection: apsw.Connection, n_dims: int) -> bool:
     with blocks_read():
         rows: list[Row] = connection.execute("select chunk_id, project_id, fine from vector").fetchall()
     create_table(connection, n_dims)
-    for project_id in {row[1] for row in rows}:
-        mine = [row for row in rows if row[1] == project_id]
-        matrix = np.frombuffer(b"".join(row[2] for row in mine), np.float32).reshape(len(mine), n_dims)
-        insert(connection, project_id, [row[0] for row in mine], matrix)
+    insert(connection, ((i, project, np.frombuffer(fine, np.float32)) for i, project, fine in rows))
     return True

@@ -191,6 +191,18 @@ def test_a_removed_file_leaves_no_trace_in_any_page(crowded: Store) -> None:
     assert log_size(crowded) == 0
 
 
+def test_many_files_removed_at_once_leave_no_trace_in_any_page(crowded: Store) -> None:
+    # So many that the word index is built anew.
+    extra = [f"/x{i}" for i in range(8)]
+    for path in extra:
+        texts = [f"{path} {WORD} {j} {word} " * 8 for j, word in enumerate(ALONE)]
+        crowded.put_source(source_of(path), chunks_of(texts), unit_vectors(8, N_DIMS, seed=5))
+    sources = [s for s in crowded.sources() if s.path in {*extra, f"/{WORD}/path"}]
+    assert sum(s.n_chunks for s in sources) == 72
+    crowded.remove_sources([s.id for s in sources])
+    assert_forgotten(crowded)
+
+
 def log_size(store: Store) -> int:
     path = store._database.path
     return path.with_name(path.name + "-wal").stat().st_size

@@ -175,6 +175,32 @@ def test_removing_takes_everything_and_again_does_nothing(store: Store) -> None:
     assert len(store.search_vectors(unit_vectors(1)[0], 10, None)) == 1
 
 
+BIG = 70
+"""So many passages at once that the word index is built anew."""
+
+
+def big_texts(word: str) -> list[str]:
+    return [f"{word} number {i}" for i in range(BIG)]
+
+
+def test_a_big_file_is_replaced_renamed_and_removed_like_a_small_one(store: Store) -> None:
+    put(store, "/small.txt", ["pear and quince"])
+    store.put_source(source_of("/big.txt", title="plum"), chunks_of(big_texts("apple")), unit_vectors(BIG))
+    big = store.put_source(source_of("/big.txt", title="plum"), chunks_of(big_texts("pear")), unit_vectors(BIG, seed=2))
+    assert texts_found(store, "apple") == [] and len(texts_found(store, "pear")) == BIG + 1
+    vectors = unit_vectors(BIG, seed=2)
+    for n in (0, 33, BIG - 1):
+        (found,) = store.chunks([store.search_vectors(vectors[n], 1, None)[0][0]])
+        assert found.chunk.text == f"pear number {n}"
+    store.move_source(big, "/moved.txt", FileStamp(1, 2, 3), title="medlar")
+    assert texts_found(store, "plum") == [] and len(texts_found(store, "title : medlar")) == BIG
+    assert {c.status for c in store.check(read_data=True)} == {"ok"}
+    store.remove_source(big)
+    assert texts_found(store, "pear OR medlar") == ["pear and quince"]
+    assert store.stats().n_chunks == store.stats().n_vectors == 1
+    assert {c.status for c in store.check(read_data=True)} == {"ok"}
+
+
 def test_a_prefix_keeps_what_is_at_or_below_a_folder(store: Store) -> None:
     for path in ("/d/a", "/d/sub/b", "/d2/c", "/d", "/dd"):
         put(store, path, ["x"])

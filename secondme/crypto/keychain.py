@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 SERVICE = "secondme"
 TIMEOUT_S = 60.0
+HEADLESS_TIMEOUT_S = 10.0
 
 ALLOWED = {
     "keyring.backends.macOS.Keyring": "macOS Keychain",
@@ -107,6 +108,11 @@ def _reachable() -> bool:
     return bool(runtime) and (Path(runtime) / "bus").exists()
 
 
+def _has_display() -> bool:
+    """Whether a dialog that asks for the keyring's password could be seen and answered."""
+    return not sys.platform.startswith("linux") or any(os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
 def _within(call: Callable[[], T]) -> T | None:
     """Run `call` with the time limit; None if it fails. The keyring's own errors name no reason worth keeping."""
     result: list[T] = []
@@ -119,5 +125,5 @@ def _within(call: Callable[[], T]) -> T | None:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(TIMEOUT_S)
+    thread.join(TIMEOUT_S if _has_display() else HEADLESS_TIMEOUT_S)
     return result[0] if result else None

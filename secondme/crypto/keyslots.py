@@ -179,7 +179,10 @@ def parse(data: bytes) -> KeySlots:
         slots = tuple(_parse_slot(slot) for slot in document["slots"])
         _require(0 < len(slots) <= 16 and len({s.id for s in slots}) == len(slots))
         keys = {_text(use): _bytes(key) for use, key in document["keys"].items()}
-        return KeySlots(_hex(document["store_id"], 32), slots, keys, _bytes(document["mac"]))
+        found = KeySlots(_hex(document["store_id"], 32), slots, keys, _bytes(document["mac"]))
+        # Not a byte may differ: no second spelling of the same JSON or base64, and no member named twice.
+        _require(serialize(found) == data)
+        return found
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error):
         raise _damaged() from None
 

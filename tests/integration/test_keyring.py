@@ -180,7 +180,7 @@ def test_a_bus_that_does_not_answer_is_no_keyring(environment: dict[str, str], t
         deaf.bind(str(tmp_path / "run" / "bus"))
         deaf.listen(8)
         environment["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={tmp_path / 'run' / 'bus'}"
-        short = "from secondme.crypto import keychain\nkeychain.TIMEOUT_S = 0.5\n" + UNLOCK
+        short = "from secondme.crypto import keychain\nkeychain.HEADLESS_TIMEOUT_S = 0.5\n" + UNLOCK
         (found,) = run('"$PYTHON" -c "$UNLOCK" "$MEMORY"', environment | {"UNLOCK": short}, bus=False)
     assert found["backend"] is None and found["error"] == "NoKey"
     assert 0.4 < found["elapsed_s"] < 5

@@ -1,4 +1,4 @@
-"""A key file that was changed in any way is refused, or means exactly what it meant."""
+"""A key file that was changed in any way is refused."""
 
 from __future__ import annotations
 
@@ -55,13 +55,9 @@ def opened(data: bytes) -> Keys | None:
         return None
 
 
-def refused(data: bytes) -> bool:
-    """Whether the file is refused; if not, it must mean what it meant."""
-    found = opened(data)
-    if found is not None:
-        assert found == KEYS
-        assert keyslots.parse(data) == SLOTS
-    return found is None
+def assert_refused(data: bytes) -> None:
+    """Any other bytes are refused, and those that were written open."""
+    assert opened(data) == (KEYS if data == DATA else None)
 
 
 def test_the_file_itself_opens() -> None:
@@ -69,19 +65,33 @@ def test_the_file_itself_opens() -> None:
 
 
 def test_any_flipped_bit() -> None:
-    n_refused = 0
     for i in range(len(DATA) * 8):
         changed = bytearray(DATA)
         changed[i // 8] ^= 1 << (i % 8)
-        n_refused += refused(bytes(changed))
-    # Only white space and the unused last bits of base64 can change without a change of meaning.
-    assert n_refused > 0.75 * 8 * len(DATA)
+        assert_refused(bytes(changed))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        DATA + b"\n",
+        b" " + DATA,
+        b"\xef\xbb\xbf" + DATA,
+        json.dumps(json.loads(DATA)).encode(),
+        json.dumps(json.loads(DATA), indent=1, sort_keys=True).encode(),
+        DATA.replace(b'"version": 1,', b'"version": 0,\n "version": 1,'),
+        DATA.replace(b'"version": 1,', b'"version": 1.0,'),
+    ],
+)
+def test_another_spelling_of_the_same(data: bytes) -> None:
+    assert data != DATA
+    assert_refused(data)
 
 
 @settings(max_examples=150, deadline=None)
 @given(start=st.integers(0, len(DATA)), n_cut=st.integers(0, 200), insert=st.binary(max_size=8))
 def test_any_piece_cut_out_or_put_in(start: int, n_cut: int, insert: bytes) -> None:
-    refused(DATA[:start] + insert + DATA[start + n_cut :])
+    assert_refused(DATA[:start] + insert + DATA[start + n_cut :])
 
 
 VALUES = st.one_of(
@@ -116,7 +126,7 @@ def test_any_value_changed_or_dropped(at: tuple[Any, ...], value: Any, drop: boo
         del owner[at[-1]]
     else:
         owner[at[-1]] = value
-    refused(json.dumps(document).encode())
+    assert_refused(json.dumps(document, indent=1).encode())
 
 
 @settings(max_examples=60, deadline=None)
@@ -129,7 +139,7 @@ def test_any_two_values_exchanged_with_another_files(a: tuple[Any, ...], b: tupl
         for key in at[:-1]:
             target, source = target[key], source[key]
         target[at[-1]] = copy.deepcopy(source[at[-1]])
-    refused(json.dumps(document).encode())
+    assert_refused(json.dumps(document, indent=1).encode())
 
 
 OTHER = keyslots.serialize(cheap_slots()[0])
@@ -138,4 +148,4 @@ OTHER = keyslots.serialize(cheap_slots()[0])
 def test_a_slot_added_by_somebody_else_is_noticed() -> None:
     theirs = Slot("0" * 16, None, bytes(60))
     added = KeySlots(SLOTS.store_id, (*SLOTS.slots, theirs), SLOTS.keys, SLOTS.mac)
-    assert refused(keyslots.serialize(added))
+    assert_refused(keyslots.serialize(added))

@@ -171,12 +171,18 @@ def test_a_backend_that_fails_in_its_own_way_is_none(monkeypatch: pytest.MonkeyP
     assert not keychain.remove("0123456789abcdef")
 
 
-def test_a_backend_that_waits_for_nobody_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="a display is told by the environment on Linux alone")
+@pytest.mark.parametrize("headless", [True, False])
+def test_a_backend_that_waits_for_nobody_is_left(monkeypatch: pytest.MonkeyPatch, headless: bool) -> None:
     import threading
 
     forever = threading.Event()
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    if not headless:
+        monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setattr(keychain, "_backend", forever.wait)
-    monkeypatch.setattr(keychain, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(keychain, "TIMEOUT_S", 60.0 if headless else 0.05)
+    monkeypatch.setattr(keychain, "HEADLESS_TIMEOUT_S", 0.05 if headless else 60.0)
     assert keychain.backend_name() is None
     assert keychain.fetch("0123456789abcdef") is None
     forever.set()

@@ -91,6 +91,13 @@ def open_database(path: Path, key: bytes) -> Database:
     if len(key) != KEY_BYTES:
         raise StoreError("the store's key must have 32 bytes", hint="this is a fault of secondme; please report it")
     try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise StoreError(
+            "the data folder's name is not valid Unicode, which SQLite needs",
+            hint="set SECONDME_HOME to another folder",
+        ) from None
+    try:
         if not _exists(path):
             _create(path, key)
         _check_file(path)

@@ -54,11 +54,13 @@ def store_errors(connection: apsw.Connection | None = None) -> Iterator[None]:
 def translate(error: apsw.Error, system_errno: int = 0) -> SecondMeError:
     """The program's own error for a SQLite error; `system_errno` is the operating system's word on it."""
     code = result_name(error)
-    if isinstance(error, apsw.FullError) or (isinstance(error, apsw.IOError) and system_errno in _NO_SPACE):
+    # Of any other error the number is what an earlier call left behind.
+    errno_now = system_errno if isinstance(error, apsw.IOError | apsw.CantOpenError) else 0
+    if isinstance(error, apsw.FullError) or errno_now in _NO_SPACE:
         return store_full()
     if isinstance(error, apsw.CorruptError | apsw.NotADBError | apsw.FormatError) or code in _DAMAGED:
         return damaged(code)
-    if isinstance(error, apsw.ReadOnlyError | apsw.PermissionsError) or system_errno in _READ_ONLY:
+    if isinstance(error, apsw.ReadOnlyError | apsw.PermissionsError) or errno_now in _READ_ONLY:
         return read_only()
     if isinstance(error, apsw.BusyError | apsw.LockedError | apsw.ProtocolError):
         return StoreLocked("the store is in use", hint="close the other secondme, then try again")
@@ -68,6 +70,8 @@ def translate(error: apsw.Error, system_errno: int = 0) -> SecondMeError:
         return StoreError("out of memory in the store", hint="close other programs, then try again")
     if isinstance(error, apsw.InterruptError):
         return Cancelled("the work on the store was stopped")
+    if isinstance(error, apsw.ExtensionLoadingError):
+        return StoreError("the vector search (sqlite-vec) does not load", hint="install secondme again")
     if isinstance(error, apsw.TooBigError):
         return UsageError("a text is longer than the store can hold", hint="split it; the limit is 1 GB")
     if isinstance(error, apsw.IOError):

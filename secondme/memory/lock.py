@@ -53,7 +53,8 @@ class StoreLock:
         # The number is a courtesy to others; a full disk must not keep the owner from reading.
         with suppress(OSError):
             os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
+            os.lseek(fd, 0, os.SEEK_SET)
+            os.write(fd, f"{os.getpid()}\n".encode("ascii"))
 
     def release(self) -> None:
         if self._fd is not None:
@@ -84,5 +85,6 @@ def _lock(fd: int) -> None:
 
 
 def _holder(fd: int) -> str:
-    digits = os.pread(fd, 20, 0).strip()
+    os.lseek(fd, 0, os.SEEK_SET)
+    digits = os.read(fd, 20).strip()
     return f" (process {digits.decode('ascii')})" if digits.isdigit() else ""

@@ -69,10 +69,10 @@ def test_what_a_lock_file_holds_is_not_repeated_unless_it_is_a_pid(tmp_path: Pat
 
 
 def test_a_full_disk_does_not_keep_the_owner_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(fd: int, data: bytes, offset: int) -> int:
+    def full(fd: int, data: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "pwrite", full)
+    monkeypatch.setattr(os, "write", full)
     with StoreLock(tmp_path), pytest.raises(StoreLocked):
         StoreLock(tmp_path).acquire()
 

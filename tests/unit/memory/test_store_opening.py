@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import apsw
@@ -143,6 +144,14 @@ def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
         Store.open(tmp_path / "missing" / "store.db", KEY)
 
 
+def test_a_folder_whose_name_is_no_unicode_is_an_error(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    folder.mkdir()
+    with pytest.raises(StoreError) as caught:
+        Store.open(folder / "store.db", KEY)
+    assert "Unicode" in caught.value.message and caught.value.hint
+
+
 def test_a_log_without_its_store_is_not_thrown_away(path: Path) -> None:
     path.with_name("store.db-wal").write_bytes(b"log")
     with pytest.raises(CorruptRecord, match="missing"):
@@ -255,6 +264,12 @@ def test_a_disk_without_space_is_full_however_sqlite_says_it() -> None:
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         assert isinstance(translate(apsw.IOError("write failed"), number), StoreFull)
     assert not isinstance(translate(apsw.IOError("write failed"), errno.EIO), StoreFull)
+
+
+def test_a_number_left_by_an_earlier_call_means_nothing() -> None:
+    for number in (errno.ENOSPC, errno.EACCES):
+        assert type(translate(apsw.SQLError("logic"), number)) is StoreError
+        assert translate(apsw.SQLError("logic"), number).message == translate(apsw.SQLError("logic")).message
 
 
 def test_a_bad_query_of_the_owner_is_not_in_the_error(store: Store) -> None:

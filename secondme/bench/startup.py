@@ -17,8 +17,8 @@ from pathlib import Path
 
 from secondme.bench.rows import Row, interleave, lower_is_better
 
-FIRST_PAINT = b"secondme"
-"""The app's own name stands on its first frame."""
+FIRST_PAINT = b"Drop a folder"
+"""What the first frame invites to."""
 
 
 def run(n: int, peers: Sequence[Path]) -> Iterator[Row]:
@@ -47,7 +47,7 @@ def _timed(command: list[str]) -> Callable[[], float]:
 
 
 def _first_paint(command: list[str]) -> float:
-    """Seconds from starting the app on a pseudo-terminal until its name is on the screen."""
+    """Seconds from starting the app on a pseudo-terminal until its first frame is on the screen."""
     import pty
     import tempfile
 

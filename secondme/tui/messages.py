@@ -1,4 +1,7 @@
-"""What threads tell the screens. Each is posted by the runner in `jobs.py`; widgets define their own beside them."""
+"""What threads tell the screens. Each is posted by the runner in `jobs.py`; widgets define their own beside them.
+
+None bubbles: a job reports to the screen that started it, and a failed job must not reach the app, which would leave.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from secondme.tui.tally import IngestView, Mailbox
 
 
-class JobEnded(Message):
+class JobEnded(Message, bubble=False):
     """A job is over; `error` is set unless it ran to its end or was cancelled."""
 
     def __init__(self, running: Running, error: Exception | None) -> None:
@@ -26,7 +29,7 @@ class JobEnded(Message):
         self.error = error
 
 
-class PassphraseWanted(Message):
+class PassphraseWanted(Message, bubble=False):
     """The store needs a passphrase; the thread waits for `reply`. `note` says why the last one was refused."""
 
     def __init__(self, kind: AskKind, reply: Future[str], note: str) -> None:
@@ -36,7 +39,7 @@ class PassphraseWanted(Message):
         self.note = note
 
 
-class Unlocked(Message):
+class Unlocked(Message, bubble=False):
     """The store is open."""
 
     def __init__(self, assistant: Assistant) -> None:
@@ -44,7 +47,7 @@ class Unlocked(Message):
         self.assistant = assistant
 
 
-class ModelReady(Message):
+class ModelReady(Message, bubble=False):
     """Both models are in memory."""
 
     def __init__(self, name: str, usage: ContextUsage | None) -> None:
@@ -53,20 +56,20 @@ class ModelReady(Message):
         self.usage = usage
 
 
-class ConversationsListed(Message):
+class ConversationsListed(Message, bubble=False):
     def __init__(self, conversations: list[Conversation]) -> None:
         super().__init__()
         self.conversations = conversations
 
 
-class TurnsLoaded(Message):
+class TurnsLoaded(Message, bubble=False):
     def __init__(self, conversation_id: int, turns: list[Turn]) -> None:
         super().__init__()
         self.conversation_id = conversation_id
         self.turns = turns
 
 
-class ConversationStarted(Message):
+class ConversationStarted(Message, bubble=False):
     """A question opened a new conversation."""
 
     def __init__(self, conversation_id: int) -> None:
@@ -74,7 +77,7 @@ class ConversationStarted(Message):
         self.conversation_id = conversation_id
 
 
-class AnswerStep(Message):
+class AnswerStep(Message, bubble=False):
     """The next event of an answer; None wakes the screen for text that waits in the mailbox."""
 
     def __init__(self, event: AnswerEvent | None) -> None:
@@ -82,7 +85,7 @@ class AnswerStep(Message):
         self.event = event
 
 
-class IngestStep(Message):
+class IngestStep(Message, bubble=False):
     """Wakes the screen for the newest state of adding files, which waits in the mailbox."""
 
     def __init__(self, mailbox: Mailbox[IngestView], *, watching: bool) -> None:
@@ -91,7 +94,7 @@ class IngestStep(Message):
         self.watching = watching
 
 
-class IngestEnded(Message):
+class IngestEnded(Message, bubble=False):
     """A round of adding files is over; `watching` tells that the disk asked for it and not the owner."""
 
     def __init__(self, view: IngestView, *, watching: bool) -> None:
@@ -100,13 +103,13 @@ class IngestEnded(Message):
         self.watching = watching
 
 
-class PassageLoaded(Message):
+class PassageLoaded(Message, bubble=False):
     def __init__(self, excerpt: Excerpt) -> None:
         super().__init__()
         self.excerpt = excerpt
 
 
-class SourcesListed(Message):
+class SourcesListed(Message, bubble=False):
     def __init__(self, sources: list[StoredSource]) -> None:
         super().__init__()
         self.sources = sources

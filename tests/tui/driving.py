@@ -24,6 +24,10 @@ HOSTILE = (
 )
 """Clipboard, link, title, clear, colour, C1, bidirectional, NUL and markup, with letters to find it by."""
 
+PARROT = f"The parrot says {HOSTILE} every morning."
+PARROT_FILE = PARROT.replace("\0", "") + "\n" + "\n".join(f"Line {n} is prose as any other." for n in range(200))
+"""Its text in a file: without the NUL, and with so much prose that it counts as text and not as binary."""
+
 _HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -78,7 +82,8 @@ async def driven(
             if ready:
                 await until(pilot, lambda: app.assistant is not None)
             yield pilot
-            app.exit()
+            if app.return_code is None:
+                app.exit()
     finally:
         # Also after a failure: a thread that stays in the core would keep the test run from ending.
         left = leave(app, lambda _: None)

@@ -35,7 +35,7 @@ async def test_switch_rename_and_delete(store: Store) -> None:
         listed.focus()
         listed.highlighted = 1 - at
         await pilot.press("enter")
-        await until(pilot, lambda: "answer in A" in screen_text(screen))
+        await until(pilot, lambda: "ABCDEF" in screen_text(screen))
         assert is_harmless(screen_text(screen).replace("\n", ""))
         listed.focus()
         await pilot.press("r")

@@ -14,7 +14,7 @@ from time import monotonic
 import pexpect
 
 from tests.tui.conftest import COAT
-from tests.tui.driving import HOSTILE
+from tests.tui.driving import PARROT, PARROT_FILE
 
 ESC = "\x1b"
 ENTER, CTRL_O, CTRL_Q = "\r", "\x0f", "\x11"
@@ -113,13 +113,13 @@ def test_chat_from_passphrase_to_cited_answer(notes: Path) -> None:
 
 def test_nothing_hostile_reaches_the_terminal(tmp_path: Path) -> None:
     name = f"bird{ESC}]52;c;eA==\x07\u202e.md"
-    (tmp_path / name).write_text(f"# {HOSTILE}\n\nThe parrot says {HOSTILE} every morning.\n")
+    (tmp_path / name).write_text(PARROT_FILE)
     (tmp_path / f"empty{ESC}[2J.md").write_text("")
     terminal = Terminal("-c", ECHOING, columns=200)
     terminal.see("context ")
     terminal.send(f"/add {tmp_path}{ENTER}")
     terminal.see("1 file added")
-    terminal.paste(f"The parrot says {HOSTILE} every morning.")
+    terminal.paste(PARROT)
     terminal.send(ENTER)
     terminal.see("first after")
     for keys in (CTRL_O, ESC, "/sources" + ENTER, ESC, "\x02", "\x10", ESC):

@@ -19,7 +19,7 @@ from secondme.tui.widgets.prompt import Prompt
 from secondme.tui.widgets.sidebar import Sidebar
 from secondme.tui.widgets.turns import AssistantTurn
 from tests.tui.conftest import COAT
-from tests.tui.driving import HOSTILE, app_over, driven, is_harmless, opened, screen_text, until
+from tests.tui.driving import PARROT, PARROT_FILE, app_over, driven, is_harmless, opened, screen_text, until
 
 FIRST_PAINT = """
 import asyncio, sys
@@ -69,8 +69,8 @@ async def test_every_size(store: Store, notes: Path, size: tuple[int, int]) -> N
         assert chat.query_one(Sidebar).display != shown
         await pilot.press("ctrl+b")
         assert chat.query_one(Sidebar).display == shown
-        for action in ("screen.citations", "screen.sources", "app.help", "screen.rename", "screen.delete"):
-            await pilot.app.run_action(action)
+        for action in ("citations", "sources", "rename", "delete"):
+            await pilot.app.run_action(f"screen.{action}")
             await pilot.pause()
             assert pilot.app.screen is not chat
             assert screen_text(pilot.app.screen).strip()
@@ -130,12 +130,12 @@ async def test_a_crash_prints_nothing_of_the_owners(
 
 async def test_hostile_answers_and_questions(store: Store, tmp_path: Path) -> None:
     hostile_name = "x\x1b]52;c;eA==\x07\u202e.md"
-    (tmp_path / hostile_name).write_text(f"The parrot says {HOSTILE} every morning.\n")
+    (tmp_path / hostile_name).write_text(PARROT_FILE)
     assistant = opened(store)
     list(assistant.ingest([tmp_path / hostile_name]))
     async with driven(app_over(assistant), size=(200, 40)) as pilot:
         prompt = pilot.app.screen.query_one(Prompt)
-        prompt.load_text(f"The parrot says {HOSTILE} every morning.")
+        prompt.load_text(PARROT)
         await pilot.press("enter")
         await until(pilot, lambda: pilot.app.screen.query(AssistantTurn) and pilot.app.screen.query("CitationList"))
         shown = screen_text(pilot.app.screen)

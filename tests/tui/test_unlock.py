@@ -43,7 +43,7 @@ async def unlocked(pilot: Pilot[None]) -> None:
 
 async def test_a_passphrase_is_chosen_twice_then_asked_for() -> None:
     app = locked_app()
-    async with driven(app) as pilot:
+    async with driven(app, ready=False) as pilot:
         await asked(pilot)
         assert "Nobody can recover it" in screen_text(app.screen)
         await type_in(pilot, "", SECRET, "another")
@@ -55,7 +55,7 @@ async def test_a_passphrase_is_chosen_twice_then_asked_for() -> None:
         app.assistant.new_conversation("default", "kept")
     assert app.failure is None
     again = locked_app()
-    async with driven(again, size=(120, 30)) as pilot:
+    async with driven(again, ready=False) as pilot:
         await asked(pilot)
         assert "Nobody can recover it" not in screen_text(again.screen)
         await type_in(pilot, "wrong")
@@ -70,7 +70,7 @@ async def test_a_passphrase_is_chosen_twice_then_asked_for() -> None:
 
 async def test_without_a_passphrase_the_app_ends() -> None:
     app = locked_app()
-    async with driven(app) as pilot:
+    async with driven(app, ready=False) as pilot:
         await asked(pilot)
         await pilot.press("escape")
         await until(pilot, lambda: app.return_code is not None)
@@ -80,7 +80,7 @@ async def test_without_a_passphrase_the_app_ends() -> None:
 
 async def test_quitting_while_asked() -> None:
     app = locked_app()
-    async with driven(app) as pilot:
+    async with driven(app, ready=False) as pilot:
         await asked(pilot)
         await pilot.press("ctrl+q")
     assert app.return_code == 0
@@ -89,10 +89,10 @@ async def test_quitting_while_asked() -> None:
 @pytest.mark.parametrize("given", [SECRET])
 async def test_a_given_passphrase_is_tried_once(given: str) -> None:
     app = locked_app(given)
-    async with driven(app) as pilot:
+    async with driven(app, ready=False) as pilot:
         await unlocked(pilot)
     wrong = locked_app("not it")
-    async with driven(wrong) as pilot:
+    async with driven(wrong, ready=False) as pilot:
         await until(pilot, lambda: wrong.return_code is not None, timeout_s=20)
     assert isinstance(wrong.failure, WrongPassphrase)
     assert wrong.return_code == WrongPassphrase.exit_code

@@ -68,7 +68,7 @@ class PassphraseScreen(ModalScreen[None]):
 
     @on(Input.Submitted, "#first")
     def _first(self) -> None:
-        if self._kind == "new":
+        if self._kind == "new" and self.query_one("#first", Input).value:
             self.query_one("#again", Input).focus()
         else:
             self._send()

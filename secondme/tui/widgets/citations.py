@@ -56,7 +56,8 @@ class CitationList(OptionList):
         """Open citation `[n]`; False if there is none."""
         for at, citation in enumerate(self.citations):
             if citation.n == n:
-                self.post_message(self.Chosen(self.citations, at))
+                # A parent may call this; Textual stops a message at the parent that seems to have sent it.
+                self.post_message(self.Chosen(self.citations, at).set_sender(self))
                 return True
         return False
 

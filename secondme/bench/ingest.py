@@ -97,7 +97,8 @@ if sys.argv[3] != "-":
     import secondme.tui.app
     store = Store.open(Path(sys.argv[3]), bytes(32))
     for question in ("what is topic 7 about?", "which notes name the harbour?"):
-        for event in answer(Question(question), Engines(store, embedder, generator)): pass
+        for event in answer(Question(question), Engines(store, embedder, generator)):
+            if type(event).__name__ == 'TokenText': break
 print(psutil.Process().memory_info().rss)
 """
 
@@ -124,7 +125,7 @@ def _fill(database: Path, n_chunks: int) -> None:
     rng = np.random.default_rng(7)
     store = Store.open(database, KEY)
     store.set_embedder("bench", 384)
-    text = "A note about topic {} by the harbour, with the names of the ships and the state of the tide. " * 8
+    text = "A note about topic {0} by the harbour, with the names of the ships and the state of the tide. " * 8
     for i in range(0, n_chunks, 50):
         chunks = []
         at = 0

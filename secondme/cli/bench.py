@@ -67,7 +67,7 @@ def _rows(name: str, args: argparse.Namespace) -> Iterator[Row]:
         from secondme.bench import ingest
         from secondme.runtime.catalog import resolve
 
-        yield from ingest.run(load_embedder(config), n_files=2 if quick else 40, n_unchanged=50 if quick else 2000)
+        yield from ingest.run(load_embedder(config), n_files=1 if quick else 40, n_unchanged=50 if quick else 2000)
         yield ingest.rss(resolve(config.model).path, resolve(config.embedder).path, n_chunks=100 if quick else 10_000)
     else:
         from secondme.bench import recall

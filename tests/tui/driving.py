@@ -77,6 +77,7 @@ async def driven(
     app: SecondMeApp, size: tuple[int, int] = (140, 30), *, ready: bool = True
 ) -> AsyncIterator[Pilot[None]]:
     """Run the app headless, from when its memory is open if `ready`; afterwards every thread must be back."""
+    app.animation_level = "none"
     try:
         async with app.run_test(size=size, notifications=True) as pilot:
             if ready:

@@ -166,6 +166,8 @@ async def test_an_answer_can_be_stopped(store: Store, notes: Path, key: str) -> 
         await until(pilot, generator.begun.is_set)
         await until(pilot, lambda: "echo" in screen_text(pilot.app.screen))
         assert "esc stop the answer" in screen_text(pilot.app.screen)
+        log = pilot.app.screen.query_one(ChatLog)
+        assert [type(w) for w in log.children] == [UserTurn, AssistantTurn]
         await ask(pilot, "another question meanwhile")
         await until(pilot, lambda: "one answer at a time" in screen_text(pilot.app.screen))
         assert pilot.app.screen.query_one(Prompt).text == "another question meanwhile"
@@ -298,16 +300,3 @@ async def test_a_dropped_folder_is_followed(store: Store, notes: Path) -> None:
         (notes / "new.md").write_text("The bicycle has a flat tyre.\n")
         await until(pilot, lambda: any(s.path.endswith("new.md") for s in assistant.sources()), timeout_s=12)
         await until(pilot, lambda: "a folder changed" in screen_text(pilot.app.screen))
-
-
-async def test_a_question_shows_before_its_answer(store: Store, notes: Path) -> None:
-    generator = HeldGenerator()
-    assistant = opened(store, generator)
-    list(assistant.ingest([notes]))
-    async with driven(app_over(assistant)) as pilot:
-        await ask(pilot, COAT)
-        await until(pilot, generator.begun.is_set)
-        log = pilot.app.screen.query_one(ChatLog)
-        assert [type(w) for w in log.children] == [UserTurn, AssistantTurn]
-        generator.go.set()
-        await answered(pilot)

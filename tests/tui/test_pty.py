@@ -124,7 +124,7 @@ def test_nothing_hostile_reaches_the_terminal(tmp_path: Path) -> None:
     terminal.see("first after")
     for keys in (CTRL_O, ESC, "/sources" + ENTER, ESC, "\x02", "\x10", ESC):
         terminal.send(keys)
-        terminal.watch(0.6)
+        terminal.watch(0.35)
     terminal.send(CTRL_Q)
     assert terminal.ended() == 0
     assert b"[@click=app.bell]K[/]" in terminal.wrote  # it was drawn, as text

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.widgets import Input
 
 from secondme.config import Config
 from secondme.memory.store import Store
@@ -67,9 +68,8 @@ async def test_every_size(store: Store, notes: Path, size: tuple[int, int]) -> N
         assert shown == (size[0] >= 100)
         await pilot.press("ctrl+b")
         assert chat.query_one(Sidebar).display != shown
-        await pilot.press("ctrl+b")
-        assert chat.query_one(Sidebar).display == shown
-        for action in ("citations", "sources", "rename", "delete"):
+        small = size == (40, 10)
+        for action in ("citations", "sources", "rename", "delete") if small else ("citations",):
             await pilot.app.run_action(f"screen.{action}")
             await pilot.pause()
             assert pilot.app.screen is not chat
@@ -87,7 +87,9 @@ async def test_the_palette_offers_every_command_and_no_screenshot(store: Store) 
         shown = screen_text(pilot.app.screen)
         assert all(command.title in shown for command in COMMANDS)
         assert "screenshot" not in shown.lower()
-        await pilot.press(*"help", "enter")
+        pilot.app.screen.query_one(Input).value = "help"
+        await until(pilot, lambda: "Rename conversation" not in screen_text(pilot.app.screen))
+        await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
 
 

@@ -33,6 +33,7 @@ async def test_switch_rename_and_delete(store: Store) -> None:
         await pilot.press("enter")
         await until(pilot, lambda: "answer in about coats" in screen_text(screen))
         listed.focus()
+        await until(pilot, lambda: "r rename" in screen_text(screen))
         listed.highlighted = 1 - at
         await pilot.press("enter")
         await until(pilot, lambda: "ABCDEF" in screen_text(screen))
@@ -83,9 +84,7 @@ async def test_a_long_conversation_is_drawn_in_parts(store: Store) -> None:
     async with driven(app_over(assistant), size=(120, 30)) as pilot:
         listed = pilot.app.screen.query_one(ConversationList)
         await until(pilot, lambda: listed.option_count)
-        listed.focus()
-        listed.highlighted = 0
-        await pilot.press("enter")
+        await pilot.press("shift+tab", "enter")  # the list takes the focus with its newest chosen
         log = pilot.app.screen.query_one(ChatLog)
         await until(pilot, lambda: len(log.query(UserTurn)) == SHOWN_TURNS)
         assert "6 earlier turns" in str(log.query_one(EarlierTurns).render())

@@ -41,16 +41,6 @@ if TYPE_CHECKING:
     from secondme.assistant import Assistant
     from secondme.tui.jobs import Jobs
 
-QUIT_KEY = ("ctrl+q", "quit")
-BUSY_KEYS = (("esc", "stop the answer"), QUIT_KEY)
-IDLE_KEYS = (
-    ("enter", "send"),
-    ("ctrl+p", "commands"),
-    QUIT_KEY,
-    ("ctrl+o", "citations"),
-    ("ctrl+b", "conversations"),
-)
-
 
 class ChatScreen(Screen[None]):
     """Turns intents of its widgets into jobs, and what jobs report into changes of its widgets."""
@@ -301,5 +291,8 @@ class ChatScreen(Screen[None]):
         if self._assistant is not None:
             self.app.push_screen(SourcesScreen(self._assistant, self._jobs, self._project))
 
+    def on_descendant_focus(self) -> None:
+        self._show_keys()
+
     def _show_keys(self) -> None:
-        self.query_one(KeyLine).update(show.keys(BUSY_KEYS if self._answering.busy else IDLE_KEYS))
+        self.query_one(KeyLine).show_for(self.focused, busy=self._answering.busy)

@@ -46,6 +46,10 @@ class ConversationList(OptionList):
         at = [n for n, c in enumerate(self.conversations) if c.id == current]
         self.highlighted = at[0] if at else None
 
+    def on_focus(self) -> None:
+        if self.highlighted is None and self.option_count:
+            self.highlighted = 0
+
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
         self.post_message(self.Chosen(self.conversations[event.option_index], "open"))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import Static
 
 from secondme.tui import show
 from secondme.tui.tally import IngestView
+from secondme.tui.widgets.citations import CitationList
+from secondme.tui.widgets.sidebar import ConversationList
 from secondme.types import ContextUsage
 
 
@@ -51,11 +54,28 @@ class StatusLine(Horizontal):
         self._meter.update(Content.assemble(("context ", "dim"), show.context(usage), (f" {bar}", "dim")))
 
 
+QUIT = ("ctrl+q", "quit")
+BUSY_KEYS = (("esc", "stop the answer"), QUIT)
+LIST_KEYS = (("enter", "open"), ("r", "rename"), ("d", "delete"), ("tab", "go on"), QUIT)
+CITATION_KEYS = (("enter", "open"), ("1-9", "open that one"), ("tab", "go on"), QUIT)
+IDLE_KEYS = (("enter", "send"), ("ctrl+p", "commands"), QUIT, ("ctrl+o", "citations"), ("ctrl+b", "conversations"))
+
+
 class KeyLine(Static):
     """The keys that matter now."""
 
     def __init__(self) -> None:
         super().__init__("", id="keys", markup=False)
+
+    def show_for(self, focused: Widget | None, *, busy: bool) -> None:
+        """What the keys do depends on where they go."""
+        if isinstance(focused, ConversationList):
+            keys: tuple[tuple[str, str], ...] = LIST_KEYS
+        elif isinstance(focused, CitationList):
+            keys = CITATION_KEYS
+        else:
+            keys = BUSY_KEYS if busy else IDLE_KEYS
+        self.update(show.keys(keys))
 
 
 def ingest_line(view: IngestView) -> str:

@@ -207,9 +207,8 @@ def _stopped(event: DecodeEnd) -> Stopped:
 
 
 def cite_all(passages: Sequence[Excerpt], marked: Sequence[int]) -> tuple[Citation, ...]:
-    """Every passage that was found: first those marked in the answer, in its order, then the others by rank."""
-    rest = [n for n in range(1, len(passages) + 1) if n not in marked]
-    return tuple(citation(n, passages[n - 1], marked=n in marked) for n in (*marked, *rest))
+    """Every passage that was found, best first; those marked in the answer say so."""
+    return tuple(citation(n, passage, marked=n in marked) for n, passage in enumerate(passages, start=1))
 
 
 def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

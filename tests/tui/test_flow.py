@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from textual import events
+from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import TextArea
 
@@ -21,7 +22,7 @@ from secondme.tui.widgets.log import ChatLog
 from secondme.tui.widgets.prompt import Prompt
 from secondme.tui.widgets.status import IngestLine
 from secondme.tui.widgets.turns import AssistantTurn, Note, UserTurn
-from secondme.types import CancelCheck, PrefillProgress, never_cancelled
+from secondme.types import CancelCheck, PrefillProgress, TokenText, never_cancelled
 from tests.tui.conftest import COAT, TENT
 from tests.tui.driving import app_over, driven, opened, screen_text, until
 
@@ -166,6 +167,7 @@ async def test_an_answer_can_be_stopped(store: Store, notes: Path, key: str) -> 
         await until(pilot, generator.begun.is_set)
         await until(pilot, lambda: "echo" in screen_text(pilot.app.screen))
         assert "esc stop the answer" in screen_text(pilot.app.screen)
+        await until(pilot, lambda: "reading" not in screen_text(pilot.app.screen))
         log = pilot.app.screen.query_one(ChatLog)
         assert [type(w) for w in log.children] == [UserTurn, AssistantTurn]
         await ask(pilot, "another question meanwhile")
@@ -300,3 +302,22 @@ async def test_a_dropped_folder_is_followed(store: Store, notes: Path) -> None:
         (notes / "new.md").write_text("The bicycle has a flat tyre.\n")
         await until(pilot, lambda: any(s.path.endswith("new.md") for s in assistant.sources()), timeout_s=12)
         await until(pilot, lambda: "a folder changed" in screen_text(pilot.app.screen))
+
+
+async def test_progress_that_text_overtook_is_not_shown() -> None:
+    """The mailbox hands text over before events that wait in the queue."""
+
+    class Page(App[None]):
+        def compose(self) -> ComposeResult:
+            yield AssistantTurn()
+
+    app = Page()
+    async with app.run_test() as pilot:
+        turn = app.query_one(AssistantTurn)
+        await turn.show_event(PrefillProgress(1, 2))
+        await pilot.pause()
+        assert "1/2 tokens" in screen_text(app.screen)
+        await turn.show_event(TokenText("Hello."))
+        await turn.show_event(PrefillProgress(2, 2))
+        await pilot.pause()
+        assert "Hello." in screen_text(app.screen) and "tokens" not in screen_text(app.screen)

@@ -61,6 +61,8 @@ class AssistantTurn(Vertical):
     async def show_event(self, event: AnswerEvent) -> None:
         """Bring the turn up to date; an Answer completes it."""
         match event:
+            case Recalled() | PrefillProgress() if self._body is not None:
+                pass  # text overtook it in the mailbox
             case Recalled(hits):
                 self._say(f"reading {show.count(len(hits), 'passage')}" if hits else "nothing found")
             case PrefillProgress(n_done, n_total):

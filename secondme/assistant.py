@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from secondme.config import Config
+from secondme.errors import StoreError
 from secondme.paths import absolute, data_dir, private_dir
 from secondme.types import (
     Answer,
@@ -93,7 +94,13 @@ class Assistant:
                 return
             credentials = credentials or self._credentials
             harden_process()
-            folder = private_dir(data_dir())
+            try:
+                folder = private_dir(data_dir())
+            except OSError as error:
+                raise StoreError(
+                    f"the data folder {data_dir()} cannot be made ({error.strerror})",
+                    hint="check what stands in its place and its permissions, or set SECONDME_HOME",
+                ) from None
             lock = StoreLock(folder)
             lock.acquire()
             try:

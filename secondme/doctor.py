@@ -139,15 +139,9 @@ def _has_nvidia() -> bool:
 
 
 def _models(config: Config) -> Iterator[Check]:
-    from secondme.runtime.catalog import resolve
+    from secondme.runtime.catalog import check_models
 
-    for name in (config.model, config.embedder):
-        try:
-            found = resolve(name)
-        except SecondMeError as error:
-            yield Check("model", "failed", error.message, error.hint or "")
-            continue
-        yield Check("model", "ok", f"{found.name} is installed at {found.path}")
+    yield from check_models(config)
 
 
 def _keyring() -> Iterator[Check]:
@@ -165,6 +159,9 @@ def _disk() -> Iterator[Check]:
 
     folder = data_dir()
     existing = next(p for p in (folder, *folder.parents) if p.exists())
+    if not existing.is_dir():
+        yield Check("disk", "failed", f"{existing} is not a folder", "move it away, or set SECONDME_HOME")
+        return
     if not os.access(existing, os.W_OK):
         yield Check("disk", "failed", f"{existing} is not writable", "change its permissions, or set SECONDME_HOME")
         return

@@ -152,6 +152,14 @@ def test_settings_that_are_wrong_are_named(home: Path) -> None:
     assert b"modle" in done.stderr
 
 
+def test_a_file_in_the_data_folders_place_is_said(home: Path) -> None:
+    home.mkdir()
+    (home / "data").write_text("in the way", "utf-8")
+    done = run("memory", "stats")
+    assert done.returncode == 74
+    assert done.stderr.count(b"error: ") == done.stderr.count(b"hint: ") == 1
+
+
 def test_a_model_that_is_no_model_is_refused(home: Path, notes: Path, minilm_path: Path) -> None:
     bad = home / "bad.gguf"
     (home / "config").mkdir(parents=True)

@@ -1,0 +1,47 @@
+"""The self-test passes on a sound machine, and each broken part is a line of its own with a remedy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from secondme.cli.main import main
+from secondme.config import Config
+from secondme.doctor import examine
+
+
+def test_a_sound_machine_passes(capsys: pytest.CaptureFixture[str], smollm2_path: Path, minilm_path: Path) -> None:
+    assert main(["doctor", "--json"]) == 0
+    checks = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    names = " ".join(c["name"] for c in checks)
+    for part in ("secondme", "kernels", "cipher", "vector extension", "runtime", "keyring", "disk"):
+        assert part in names
+    assert not [c for c in checks if c["status"] == "failed"]
+
+
+def test_missing_models_are_named_with_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECONDME_MODELS", str(tmp_path / "none"))
+    failed = [c for c in examine(Config()) if c.status == "failed"]
+    assert len(failed) == 2
+    assert all("models pull" in c.remedy for c in failed)
+
+
+def test_a_broken_part_does_not_hide_the_others(home: Path, smollm2_path: Path, minilm_path: Path) -> None:
+    home.mkdir()
+    (home / "data").write_text("a file where the folder should be")
+    checks = list(examine(Config()))
+    failed = {c.name for c in checks if c.status == "failed"}
+    assert failed == {"disk"}
+    assert {"kernels", "cipher", "runtime", "folder watching"} <= {c.name for c in checks}
+
+
+def test_the_command_fails_when_a_check_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SECONDME_MODELS", str(tmp_path / "none"))
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "FAILED" in out
+    assert "hint: " in out

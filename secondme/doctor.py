@@ -129,7 +129,7 @@ def _runtime() -> Iterator[Check]:
         yield Check("gpu", "ok", "none that this build can use; the CPU does the work")
 
 
-_GPU_REMEDY = (
+_GPU_REMEDY = "install the CUDA toolkit (nvcc), then run `make clean` and `make chat`: the runtime is built anew"
     "install the CUDA toolkit (nvcc), then remove the built wheel with `make clean-runtime` and run `make chat`"
 )
 

@@ -130,8 +130,6 @@ def _runtime() -> Iterator[Check]:
 
 
 _GPU_REMEDY = "install the CUDA toolkit (nvcc), then run `make clean` and `make chat`: the runtime is built anew"
-    "install the CUDA toolkit (nvcc), then remove the built wheel with `make clean-runtime` and run `make chat`"
-)
 
 
 def _has_nvidia() -> bool:

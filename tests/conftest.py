@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from secondme.memory.store import Store
 from secondme.paths import models_dir
@@ -17,6 +18,11 @@ from secondme.runtime.echo import EchoGenerator, HashEmbedder
 
 # Read before any test moves SECONDME_HOME: the real models stay where the owner's are.
 MODELS = models_dir()
+
+# The same examples at every run of continuous integration; new ones are looked for on developers' machines.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 PASSPHRASE = "correct horse battery staple"
 

@@ -84,6 +84,7 @@ def test_utf8_text_is_kept_to_the_byte(name: str, text: str) -> None:
 
 @given(TEXTS.filter(lambda t: "---" not in t and "<" not in t))
 @settings(max_examples=200, deadline=None)
+@example("| a | b |\n=====\n")
 def test_markdown_headings_are_those_of_a_full_parser(text: str) -> None:
     """Where the full parser sees a heading at the top level, so does the scanner; it may see a few more."""
     text = text.replace("\r\n", "\n").replace("\x0c", "").replace("\u2028", "")

@@ -18,7 +18,7 @@ _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*$")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 # What cannot be the text of a setext heading: another block begins here.
-_BLOCK_START = re.compile(r" {0,3}(?:>|[-+*](?:[ \t]|$)|\d{1,9}[.)](?:[ \t]|$)|\||<[a-zA-Z/!?])| {4}|\t")
+_BLOCK_START = re.compile(r" {0,3}(?:>|[-+*](?:[ \t]|$)|\d{1,9}[.)](?:[ \t]|$)|<[a-zA-Z/!?])| {4}|\t")
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*\r?$\n?", re.S | re.M)
 _FRONT_TITLE = re.compile(r"""^title:[ \t]*["']?(.*?)["']?[ \t]*\r?$""", re.M)
 _MARKUP = re.compile(r"[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}|!?\[([^\]\n]*)\]\([^)\n]*\)|<[^>\n]{1,200}>")
@@ -58,7 +58,7 @@ def find_headings(text: str, start: int = 0) -> list[FoundHeading]:
         if atx := _ATX.match(line):
             found.append(FoundHeading(match.start(), len(atx[1]), _plain(atx[2] or "")))
             paragraph = []
-        elif paragraph and (under := _UNDERLINE.match(line)):
+        elif paragraph and (under := _UNDERLINE.match(line)) and not _is_table(paragraph[0][1], under[1]):
             level = 1 if under[1][0] == "=" else 2
             found.append(FoundHeading(paragraph[0][0], level, _plain(" ".join(part for _, part in paragraph))))
             paragraph = []
@@ -67,6 +67,11 @@ def find_headings(text: str, start: int = 0) -> list[FoundHeading]:
         else:
             paragraph.append((match.start(), line.strip()))
     return found
+
+
+def _is_table(first: str, underline: str) -> bool:
+    """A row of cells over dashes is a table to most writers, although CommonMark takes it for a heading."""
+    return first.startswith("|") and underline.startswith("-")
 
 
 def _plain(title: str) -> str:

@@ -6,7 +6,7 @@
       ModelError        ModelNotFound ModelChecksumMismatch BackendUnavailable OutOfMemory ContextOverflow
                         DownloadFailed
       StoreError        StoreLocked WrongPassphrase SchemaTooNew StoreFull
-      IntegrityError    CorruptRecord                    never retried, never hidden
+      IntegrityError    CorruptRecord RolledBack         never retried, never hidden
       IngestError       UnsupportedFormat ParseFailed FileVanished   recorded as a skip with its reason, never fatal
       Cancelled
 
@@ -113,6 +113,10 @@ class IntegrityError(SecondMeError):
 
 class CorruptRecord(IntegrityError):
     """A record or a page fails its check."""
+
+
+class RolledBack(IntegrityError):
+    """What is on the disk is older than what was acknowledged: a damaged log, or an old copy put back."""
 
 
 class IngestError(SecondMeError):

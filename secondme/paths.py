@@ -12,6 +12,9 @@ from pathlib import Path
 
 APP = "secondme"
 
+# macOS has no place for state; it must not lie inside the data, and must not be cleaned away as a cache is.
+MAC_PLACES = {"State": "Application Support/State"}
+
 
 def _home_override() -> Path | None:
     value = os.environ.get("SECONDME_HOME")
@@ -20,7 +23,7 @@ def _home_override() -> Path | None:
 
 def _base(xdg: str, fallback: str, mac: str) -> Path:
     if sys.platform == "darwin":
-        return Path.home() / "Library" / mac / APP
+        return Path.home() / "Library" / MAC_PLACES.get(mac, mac) / APP
     if sys.platform == "win32":
         root = os.environ.get("LOCALAPPDATA")
         return (Path(root) if root else Path.home() / "AppData" / "Local") / APP / mac
@@ -46,6 +49,12 @@ def cache_dir() -> Path:
     """What can be had again: models, partial downloads, built wheels."""
     home = _home_override()
     return home / "cache" if home else _base("XDG_CACHE_HOME", ".cache", "Caches")
+
+
+def state_dir() -> Path:
+    """What belongs to this machine and not to the data: the witness of the last step and this device's key."""
+    home = _home_override()
+    return home / "state" if home else _base("XDG_STATE_HOME", ".local/state", "State")
 
 
 def models_dir() -> Path:

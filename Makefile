@@ -7,11 +7,12 @@ SETUP = $(or $(wildcard $(BIN)/python),$(PYTHON)) packaging/bootstrap.py
 ASAN := build/native/asan
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test check bench lock dist native-asan clean python
+.PHONY: help chat test soak check bench lock dist native-asan clean python
 
 help:
 	@echo "make chat         set up if needed, then open secondme"
 	@echo "make test         set up if needed, then run the tests (ARGS=... go to pytest)"
+	@echo "make soak         run the fault and property tests in their full size, for hours (ARGS=... go to pytest)"
 	@echo "make check        formatting, lint, types, layers and licences"
 	@echo "make bench        print the benchmark rows (ARGS=... go to secondme bench)"
 	@echo "make dist         build wheel and sdist, install both into clean environments and try them"
@@ -31,6 +32,10 @@ chat: python
 test: python
 	@$(SETUP) --dev
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: python
+	@$(SETUP) --dev
+	SECONDME_SOAK=1 $(BIN)/python -m pytest --timeout 43200 $(or $(ARGS),tests/fault tests/property)
 
 check: python
 	@$(SETUP) --dev --no-models

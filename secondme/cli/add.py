@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondme.cli.output import ProgressLine, add_common, credentials, say
+from secondme.cli.output import LockAsked, ProgressLine, add_common, credentials, say
 from secondme.sanitize import clean_line
 from secondme.types import (
     FileProgress,
@@ -59,6 +59,8 @@ def _watch(assistant: Assistant, args: argparse.Namespace) -> None:
     say("following; Ctrl-C ends")
     try:
         report(assistant.watch(project=args.project), as_json=args.json, summary=False)
+    except LockAsked:
+        raise
     except KeyboardInterrupt:
         say("stopped following")
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from secondme.errors import NoKey, SecondMeError, UsageError
@@ -12,8 +15,13 @@ from secondme.sanitize import clean_line
 
 if TYPE_CHECKING:
     import argparse
+    from types import FrameType
 
     from secondme.assistant import Credentials
+
+
+class LockAsked(KeyboardInterrupt):
+    """Another process asked this one to lock memory (`memory/lock.py`): a verb stops as after ctrl-c."""
 
 
 def render_errors(run: Callable[[], int]) -> int:
@@ -23,12 +31,17 @@ def render_errors(run: Callable[[], int]) -> int:
     prints the stack without it as well.
     """
     try:
-        code = run()
+        with stops_when_asked():
+            code = run()
         sys.stdout.flush()
         return code
     except SecondMeError as error:
         complain(error)
         return error.exit_code
+    except LockAsked:
+        print("\nerror: stopped, because memory was asked to lock", file=sys.stderr)
+        print("hint: what was finished is kept; call it again to go on", file=sys.stderr)
+        return 130
     except KeyboardInterrupt:
         print("\nerror: stopped", file=sys.stderr)
         return 130
@@ -39,6 +52,25 @@ def render_errors(run: Callable[[], int]) -> int:
     except Exception as error:
         _unexpected(error)
         return 70
+
+
+@contextmanager
+def stops_when_asked() -> Iterator[None]:
+    """While the block runs, SIGUSR1 stops it by LockAsked, once. Nothing where there is no such signal."""
+    number = getattr(signal, "SIGUSR1", None)
+    if number is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, lambda _number, _frame: None)  # stopping must not be interrupted in its turn
+        raise LockAsked
+
+    before = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def complain(error: SecondMeError) -> None:

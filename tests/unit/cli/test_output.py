@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
@@ -44,6 +45,26 @@ def test_ctrl_c_is_an_orderly_end(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert render_errors(fail) == 130
     assert "stopped" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="there is no such signal here")
+def test_being_asked_to_lock_is_an_orderly_end_as_well(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+    tidied: list[str] = []
+
+    def verb() -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            pytest.fail("the signal came to nothing")
+        except KeyboardInterrupt:
+            os.kill(os.getpid(), signal.SIGUSR1)  # impatience does not interrupt the tidying
+            tidied.append("up")
+            raise
+
+    assert render_errors(verb) == 130
+    assert tidied == ["up"]
+    assert "memory was asked to lock" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGUSR1) == before
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,17 @@ from pathlib import Path
 import pytest
 
 from secondme.errors import StoreError, StoreLocked
-from secondme.memory.lock import StoreLock
+from secondme.memory.lock import FILE, StoreLock, ask_to_lock, is_held
 
 HOLD = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from secondme.memory.lock import StoreLock
+def asked(number, frame):
+    print("asked", flush=True)
+    raise SystemExit(3)
+if sys.argv[2] == "listening":
+    signal.signal(signal.SIGUSR1, asked)
 lock = StoreLock(Path(sys.argv[1]))
 lock.acquire()
 print("held", flush=True)
@@ -25,9 +30,9 @@ sys.stdin.readline()
 """
 
 
-def holder(folder: Path) -> subprocess.Popen[str]:
+def holder(folder: Path, how: str = "deaf") -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, str(folder), how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
@@ -95,3 +100,57 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         StoreLock(tmp_path / "missing").acquire()
     assert not isinstance(caught.value, StoreLocked) and caught.value.hint
+
+
+# Asking the holder to lock -------------------------------------------------------------------------------------
+
+
+def test_nobody_is_asked_where_nobody_holds_the_store(tmp_path: Path) -> None:
+    assert ask_to_lock(tmp_path) is None and not is_held(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / FILE).write_text(f"{os.getpid()} locks\n")  # what a killed holder leaves behind
+    assert ask_to_lock(tmp_path) is None and not is_held(tmp_path)
+
+
+def test_a_holder_that_listens_is_asked(tmp_path: Path) -> None:
+    with holder(tmp_path, "listening") as process:
+        assert is_held(tmp_path)
+        assert ask_to_lock(tmp_path) == process.pid
+        assert process.stdout is not None and process.stdout.readline() == "asked\n"
+        assert process.wait(5) == 3
+    assert ask_to_lock(tmp_path) is None and not is_held(tmp_path)
+
+
+def test_a_holder_that_would_die_of_being_asked_is_not(tmp_path: Path) -> None:
+    with holder(tmp_path) as process:
+        with pytest.raises(StoreLocked, match=str(process.pid)) as caught:
+            ask_to_lock(tmp_path)
+        assert caught.value.hint
+        # Nor is a process whose number stands there by mistake, as after a crash and a restart.
+        (tmp_path / FILE).write_text(f"{process.pid} locks\n")
+        with pytest.raises(StoreLocked):
+            ask_to_lock(tmp_path)
+        process.communicate("go\n", timeout=5)
+        assert process.returncode == 0
+
+
+def test_a_holder_without_a_name_is_waited_for_and_then_said_so(tmp_path: Path) -> None:
+    with holder(tmp_path) as process:
+        (tmp_path / FILE).write_bytes(b"")
+        with pytest.raises(StoreLocked, match="does not say which"):
+            ask_to_lock(tmp_path)
+        process.communicate("go\n", timeout=5)
+
+
+def test_looking_does_not_keep_a_process_from_taking_the_lock(tmp_path: Path) -> None:
+    import fcntl
+    import threading
+
+    (tmp_path / FILE).touch()
+    with (tmp_path / FILE).open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_EX)
+        done = threading.Timer(0.05, fcntl.flock, (looking, fcntl.LOCK_UN))
+        done.start()
+        with StoreLock(tmp_path):
+            assert is_held(tmp_path)
+        done.join()

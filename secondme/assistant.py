@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from secondme.config import Config
 from secondme.errors import StoreError
-from secondme.paths import absolute, data_dir, private_dir
+from secondme.paths import absolute, data_dir, private_dir, state_dir
 from secondme.types import (
     Answer,
     AnswerEvent,
@@ -105,7 +105,7 @@ class Assistant:
             lock.acquire()
             try:
                 keys = unlock(folder, ask=credentials.ask, passphrase=credentials.passphrase)
-                self._store = Store.open(folder / "store.db", keys.db)
+                self._store = Store.open(folder / "store.db", keys.store, state_dir() / "witness")
             except BaseException:
                 lock.release()
                 raise

@@ -72,12 +72,14 @@ def _kernels() -> Iterator[Check]:
 
 def _cipher() -> Iterator[Check]:
     """A real store is written and looked at: its text must be there with the key and nowhere without."""
+    from secondme.crypto.keys import StoreKeys
     from secondme.errors import WrongPassphrase
     from secondme.memory.store import Store
 
+    keys = StoreKeys.derived(bytes(range(32)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "doctor.db"
-        store = Store.open(path, bytes(range(32)))
+        store = Store.open(path, keys)
         conversation = store.new_conversation("doctor", MARKER)
         store.close()
         readable = [p.name for p in Path(folder).iterdir() if MARKER.encode() in p.read_bytes()]
@@ -85,13 +87,13 @@ def _cipher() -> Iterator[Check]:
             yield Check("cipher", "failed", f"text is readable in {', '.join(readable)}", "do not use this build")
             return
         try:
-            Store.open(path, bytes(32)).close()
+            Store.open(path, StoreKeys.derived(bytes(32))).close()
         except WrongPassphrase:
             pass
         else:
             yield Check("cipher", "failed", "a wrong key opened the store", "do not use this build")
             return
-        store = Store.open(path, bytes(range(32)))
+        store = Store.open(path, keys)
         kept = [c.title for c in store.conversations("doctor") if c.id == conversation] == [MARKER]
         store.close()
     yield Check("cipher", "ok" if kept else "failed", "chacha20: written, unreadable without the key, read back")
@@ -100,11 +102,12 @@ def _cipher() -> Iterator[Check]:
 def _vectors() -> Iterator[Check]:
     import numpy as np
 
+    from secondme.crypto.keys import StoreKeys
     from secondme.memory.store import Store
     from secondme.types import Chunk, FileStamp, SourceFile
 
     with tempfile.TemporaryDirectory() as folder:
-        store = Store.open(Path(folder) / "doctor.db", bytes(range(32)))
+        store = Store.open(Path(folder) / "doctor.db", StoreKeys.derived(bytes(32)))
         try:
             store.set_embedder("doctor", 8)
             chunks = [Chunk(i, f"{i}", i, i + 1, 1, 1, None, ()) for i in range(8)]

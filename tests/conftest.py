@@ -15,6 +15,7 @@ from hypothesis import settings
 from secondme.memory.store import Store
 from secondme.paths import models_dir
 from secondme.runtime.echo import EchoGenerator, HashEmbedder
+from tests.storing import KEY
 
 # Read before any test moves SECONDME_HOME: the real models stay where the owner's are.
 MODELS = models_dir()
@@ -67,7 +68,7 @@ def _model(name: str) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(tmp_path / "store.db", bytes(range(32)))
+    opened = Store.open(tmp_path / "store.db", KEY)
     yield opened
     opened.close()
 

@@ -8,10 +8,11 @@ import apsw
 import numpy as np
 from numpy.typing import NDArray
 
+from secondme.crypto.keys import StoreKeys
 from secondme.memory.store import Store
 from secondme.types import Chunk, Citation, FileStamp, SourceFile
 
-KEY = bytes(range(32))
+KEY = StoreKeys.derived(bytes(range(32)))
 N_DIMS = 8
 
 

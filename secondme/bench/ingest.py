@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from secondme.bench.rows import Row
+from secondme.crypto.keys import StoreKeys
 from secondme.runtime.base import Embedder
 from secondme.types import IngestDone
 
-KEY = bytes(32)
+KEY = StoreKeys.derived(bytes(32))
 
 
 def run(embedder: Embedder, *, n_files: int, n_unchanged: int) -> Iterator[Row]:
@@ -92,10 +93,11 @@ embedder = LlamaEmbedder(Path(sys.argv[2]))
 for _ in generator.prefill(generator.tokenize("the tide " * 600)): pass
 embedder.embed(["the tide"] * 8)
 if sys.argv[3] != "-":
+    from secondme.crypto.keys import StoreKeys
     from secondme.memory.store import Store
     from secondme.chat.turn import Engines, Question, answer
     import secondme.tui.app
-    store = Store.open(Path(sys.argv[3]), bytes(32))
+    store = Store.open(Path(sys.argv[3]), StoreKeys.derived(bytes(32)))
     for question in ("what is topic 7 about?", "which notes name the harbour?"):
         for event in answer(Question(question), Engines(store, embedder, generator)):
             if type(event).__name__ == 'TokenText': break

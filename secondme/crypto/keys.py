@@ -11,12 +11,14 @@ from secondme.crypto.envelope import derive
 class StoreKeys:
     """What opens a store and vouches for it; never shown, not even in a traceback. Keys have 32 bytes.
 
-    `db` encrypts the pages, `watermark` authenticates what was acknowledged; `store_id` tells one memory from another.
+    `db` encrypts the pages, `watermark` authenticates what was acknowledged; `store_id` tells one memory from another,
+    `epoch` one saving of the key file from the next.
     """
 
     store_id: str
     db: bytes
     watermark: bytes
+    epoch: int = 0
 
     @classmethod
     def derived(cls, key: bytes) -> StoreKeys:

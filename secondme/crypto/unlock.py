@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from secondme.crypto import keychain, keyslots
+from secondme.crypto.keys import StoreKeys
 from secondme.errors import NoKey, StoreError, WrongPassphrase
 
 AskKind = Literal["new", "existing"]
@@ -21,6 +22,10 @@ class Keys:
     """The opened keys; never shown, not even in a traceback."""
 
     db: bytes
+
+    @property
+    def store(self) -> StoreKeys:
+        return StoreKeys.derived(self.db)
 
 
 def unlock(folder: Path, *, ask: Ask | None = None, passphrase: str | None = None) -> Keys:

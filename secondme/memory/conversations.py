@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import apsw
 
 from secondme.errors import StoreError
+from secondme.memory import oplog
+from secondme.memory.digests import conversation_digest, folder_digest, turn_digest
 from secondme.memory.rows import pack_citations, pack_path, pack_text, unpack_citations, unpack_path, unpack_text
 from secondme.memory.sources import ensure_project, project_id
 from secondme.types import Citation, Conversation, Role, Turn, WatchedFolder
@@ -19,8 +21,16 @@ from secondme.types import Citation, Conversation, Role, Turn, WatchedFolder
 def new(connection: apsw.Connection, project: str, title: str) -> int:
     now = time.time()
     values = (ensure_project(connection, project), pack_text(title), now, now)
-    sql = "insert into conversation(project_id, title, created_at, updated_at) values(?, ?, ?, ?) returning id"
-    return int(connection.execute(sql, values).get)
+    sql = """insert into conversation(project_id, title, created_at, updated_at, uid)
+             values(?, ?, ?, ?, randomblob(16)) returning id"""
+    conversation_id = int(connection.execute(sql, values).get)
+    _log(connection, "conversation-new", conversation_id)
+    return conversation_id
+
+
+def _log(connection: apsw.Connection, kind: oplog.Kind, conversation_id: int) -> None:
+    digest = conversation_digest(connection, conversation_id)
+    oplog.append(connection, kind, [f"conversation:{conversation_id}"], digest=digest)
 
 
 def several(connection: apsw.Connection, project: str | None) -> list[Conversation]:
@@ -39,11 +49,18 @@ def several(connection: apsw.Connection, project: str | None) -> list[Conversati
 def rename(connection: apsw.Connection, conversation_id: int, title: str) -> None:
     connection.execute("update conversation set title = ? where id = ?", (pack_text(title), conversation_id))
     _require_change(connection)
+    _log(connection, "conversation-renamed", conversation_id)
 
 
 def delete(connection: apsw.Connection, conversation_id: int) -> None:
-    """Its turns go with it."""
+    """Its turns go with it; one that is gone already is passed over."""
+    ids = [
+        int(row[0]) for row in connection.execute("select id from turn where conversation_id = ?", (conversation_id,))
+    ]
     connection.execute("delete from conversation where id = ?", (conversation_id,))
+    if connection.changes():
+        subjects = [f"conversation:{conversation_id}", *(f"turn:{i}" for i in ids)]
+        oplog.append(connection, "conversation-removed", subjects)
 
 
 def add_turn(
@@ -53,8 +70,12 @@ def add_turn(
     connection.execute("update conversation set updated_at = ? where id = ?", (now, conversation_id))
     _require_change(connection)
     values = (conversation_id, role, pack_text(text), now, pack_citations(citations))
-    sql = "insert into turn(conversation_id, role, text, created_at, citations) values(?, ?, ?, ?, ?) returning id"
-    return int(connection.execute(sql, values).get)
+    sql = """insert into turn(conversation_id, role, text, created_at, citations, uid)
+             values(?, ?, ?, ?, ?, randomblob(16)) returning id"""
+    turn_id = int(connection.execute(sql, values).get)
+    subjects = [f"turn:{turn_id}", f"conversation:{conversation_id}"]
+    oplog.append(connection, "turn-added", subjects, digest=turn_digest(connection, turn_id))
+    return turn_id
 
 
 def turns(connection: apsw.Connection, conversation_id: int) -> list[Turn]:
@@ -76,11 +97,13 @@ def _require_change(connection: apsw.Connection) -> None:
 
 def add_folder(connection: apsw.Connection, folder: WatchedFolder) -> None:
     """Remember a folder; one that is known keeps its date."""
-    connection.execute(
+    found = connection.execute(
         """insert into folder(project_id, path, watch, added_at) values(?, ?, ?, ?)
-           on conflict(project_id, path) do update set watch = excluded.watch""",
+           on conflict(project_id, path) do update set watch = excluded.watch returning id""",
         (ensure_project(connection, folder.project), pack_path(folder.path), int(folder.watch), folder.added_at),
-    )
+    ).get
+    folder_id = int(found)
+    oplog.append(connection, "folder-added", [f"folder:{folder_id}"], digest=folder_digest(connection, folder_id))
 
 
 def folders(connection: apsw.Connection, project: str | None) -> list[WatchedFolder]:
@@ -94,6 +117,7 @@ def folders(connection: apsw.Connection, project: str | None) -> list[WatchedFol
 
 
 def remove_folder(connection: apsw.Connection, path: str, project: str) -> None:
-    connection.execute(
-        "delete from folder where project_id = ? and path = ?", (project_id(connection, project), pack_path(path))
-    )
+    sql = "delete from folder where project_id = ? and path = ? returning id"
+    found = connection.execute(sql, (project_id(connection, project), pack_path(path))).get
+    if found is not None:
+        oplog.append(connection, "folder-removed", [f"folder:{found}"])

@@ -9,17 +9,25 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import apsw
 
+from secondme.crypto.keys import StoreKeys
+from secondme.durable import move_file, sync_file
 from secondme.errors import CorruptRecord, StoreError, WrongPassphrase
-from secondme.memory.failures import damaged, read_only, result_name, store_errors, store_full, translate
-from secondme.memory.migrations import migrate
+from secondme.memory import oplog
+from secondme.memory.failures import damaged, os_errors, read_only, result_name, store_errors, translate
+from secondme.memory.guard import Guard
+from secondme.memory.migrations import migrate, pending, schema_version
 
 KEY_BYTES = 32
 CACHE_KIB = 64 * 1024
+FIRST_WITH_LOG = 3
+"""Schema version from which a store has an operation log."""
+FIRST_STEP = 1
+"""The step that every store begins with; one that knows no other holds nothing yet."""
 
 _PLAIN_MAGIC = b"SQLite format 3\x00"
 _MIN_BYTES = 512
@@ -28,12 +36,14 @@ _MIN_BYTES = 512
 class Database:
     """One connection, one lock. `reading` and `writing` are the only ways in."""
 
-    def __init__(self, connection: apsw.Connection, path: Path) -> None:
+    def __init__(self, connection: apsw.Connection, path: Path, guard: Guard) -> None:
         self.path = path
         self._connection = connection
+        self._guard = guard
         self._lock = threading.RLock()
         self._closed = False
         self._wal_is_stale = False
+        self._batches = 0
 
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
@@ -46,11 +56,14 @@ class Database:
 
     @contextmanager
     def writing(self, *, deletes: bool = False) -> Iterator[apsw.Connection]:
-        """One transaction: committed and on disk when the block ends, rolled back if it raises.
+        """One transaction: on disk and in the watermark when the block ends, rolled back if it raises.
 
-        With `deletes` the write-ahead log counts as stale: it holds what the block removes until `compact_wal`.
+        Where the watermark cannot be written the transaction stands, but is not acknowledged. With `deletes` the
+        write-ahead log counts as stale: it holds what the block removes until `compact_wal`.
         """
         with self.reading() as connection:
+            if self._guard.unfinished:
+                self._guard.checkpoint(connection)
             connection.execute("begin immediate")
             try:
                 yield connection
@@ -60,12 +73,33 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("rollback")
             self._wal_is_stale |= deletes
+            if not self._batches:
+                self._acknowledge(connection)
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Write the watermark once, when the outermost block ends: what was done inside counts from then on."""
+        with self._lock:
+            self._batches += 1
+        try:
+            yield
+        finally:
+            with self.reading() as connection:
+                self._batches -= 1
+                if not self._batches:
+                    self._acknowledge(connection)
+
+    def _acknowledge(self, connection: apsw.Connection) -> None:
+        self._guard.acknowledge(connection)
+        if self._guard.checkpoint_is_due():
+            self._guard.checkpoint(connection)
+            self._wal_is_stale = False
 
     def compact_wal(self) -> None:
         """Move the write-ahead log into the file and cut it to nothing, if it may hold what was deleted."""
         with self.reading() as connection:
             if self._wal_is_stale:
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                self._guard.checkpoint(connection)
                 self._wal_is_stale = False
 
     def size_bytes(self) -> int:
@@ -74,21 +108,26 @@ class Database:
         return sum(f.stat().st_size for f in files if f.exists())
 
     def close(self) -> None:
-        """Checkpoint and close; doing so again does nothing."""
+        """Checkpoint and close; doing so again does nothing. On a full disk the log is left to the next opening."""
         with self._lock:
             if not self._closed:
                 self._closed = True
+                with suppress(StoreError):
+                    self._guard.checkpoint(self._connection)
+                    # Nothing is left to move, and so SQLite only removes the empty log.
+                    self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
                 with store_errors(self._connection):
                     self._connection.close()
 
 
-def open_database(path: Path, key: bytes) -> Database:
+def open_database(path: Path, keys: StoreKeys, witness: Path | None = None) -> Database:
     """Open the database at `path`, or make it, and bring its schema up to date.
 
-    Raises WrongPassphrase (the 32-byte `key` does not open it), SchemaTooNew, CorruptRecord (an empty, foreign or
-    damaged file), StoreLocked (another connection has it), StoreFull, StoreError.
+    `witness` is the watermark's copy outside the data folder. Raises WrongPassphrase (`keys.db` does not open it),
+    SchemaTooNew, CorruptRecord (an empty, foreign or damaged file), RolledBack (older than what was acknowledged),
+    StoreLocked (another connection has it), StoreFull, StoreError.
     """
-    if len(key) != KEY_BYTES:
+    if len(keys.db) != KEY_BYTES:
         raise StoreError("the store's key must have 32 bytes", hint="this is a fault of secondme; please report it")
     try:
         str(path).encode()
@@ -97,69 +136,90 @@ def open_database(path: Path, key: bytes) -> Database:
             "the data folder's name is not valid Unicode, which SQLite needs",
             hint="set SECONDME_HOME to another folder",
         ) from None
-    try:
-        if not _exists(path):
-            _create(path, key)
+    guard = Guard(path, keys, witness)
+    with os_errors():
+        if not _exists(path, guard):
+            _create(path, keys, guard)
         _check_file(path)
-        connection = _connect(path, key)
-    except OSError as error:
-        raise _os_error(error) from None
+    problem = guard.inspect()
+    connection = connect(path, keys.db)
     try:
+        if problem is not None:
+            raise problem
         with store_errors(connection):
-            migrate(connection)
-            # A process that was killed leaves its log behind, and in it what it deleted last.
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            _bring_up_to_date(connection, guard, keys)
     except BaseException:
         connection.close()
         raise
-    return Database(connection, path)
+    return Database(connection, path, guard)
 
 
-def _exists(path: Path) -> bool:
+def _bring_up_to_date(connection: apsw.Connection, guard: Guard, keys: StoreKeys) -> None:
+    steps = pending(connection)
+    if schema_version(connection) < FIRST_WITH_LOG:
+        # Written by the first version, which had neither log nor watermark; from here on it has both.
+        if not guard.has_mark():
+            guard.refuse_older_than_log()
+            oplog.set_genesis(connection, keys.store_id)
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            guard.begin(oplog.genesis(keys.store_id))
+    else:
+        guard.compare_log(connection)
+    if steps:
+        migrate(connection, steps)
+        connection.execute("begin immediate")
+        oplog.append(connection, "upgraded", ["store"])
+        connection.execute("commit")
+    # A process that was killed leaves its log behind, and in it what it deleted last.
+    guard.checkpoint(connection)
+    guard.acknowledge(connection)
+
+
+def _exists(path: Path, guard: Guard) -> bool:
     if path.exists():
         return True
-    if path.with_name(path.name + "-wal").exists():
-        # SQLite would throw the log away, and with it whatever it alone holds.
+    if guard.knows_more_than(FIRST_STEP) or path.with_name(path.name + "-wal").exists():
+        # SQLite would begin anew and throw the log away, and with it whatever it alone holds.
         raise CorruptRecord(
-            "the store file is missing, but its write-ahead log is there",
-            hint=f"restore {path.name} from a backup, or move {path.name}-wal away to begin anew",
+            "the store file is missing, but there was one",
+            hint=f"restore {path.name} from a backup, or begin anew with: secondme wipe",
         )
     return False
 
 
-def _create(path: Path, key: bytes) -> None:
-    """Make the store beside its place and move it there, so that a file at `path` is always a whole store."""
+def _create(path: Path, keys: StoreKeys, guard: Guard) -> None:
+    """Make the store beside its place, vouch for it and move it there: a file at `path` is always a whole store."""
     fresh = path.with_name(path.name + ".new")
     for suffix in ("", "-wal", "-shm", "-journal"):
         fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
     os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    connection = _connect(fresh, key)
+    connection = connect(fresh, keys.db)
     try:
         with store_errors(connection):
-            migrate(connection)
+            migrate(connection, pending(connection))
+            connection.execute("begin immediate")
+            oplog.set_genesis(connection, keys.store_id)
+            head = oplog.append(connection, "created", ["store"])
+            connection.execute("commit")
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
     finally:
         with store_errors(connection):
             connection.close()
-    sync_path(fresh)
-    fresh.rename(path)
-    sync_path(path.parent)
-
-
-def sync_path(path: Path) -> None:
-    """Flush a file, or a folder's entries, to the disk. Windows has no handle for a folder and does without."""
-    if os.name == "nt" and path.is_dir():
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_file(fresh)
+    guard.begin(head, fresh)
+    move_file(fresh, path)
 
 
 def _check_file(path: Path) -> None:
     """Refuse what SQLite would take for an empty database or would call a wrong key."""
     with path.open("rb") as file:
         head = file.read(len(_PLAIN_MAGIC))
+    if path.with_name(path.name + "-journal").exists():
+        raise CorruptRecord(
+            "a rollback journal lies beside the store, and secondme writes none",
+            hint=f"move {path.name}-journal away; it may have been put there to change the store",
+        )
     if path.stat().st_size < _MIN_BYTES:
         raise CorruptRecord("the store file is empty or cut off", hint=f"restore {path.name} from a backup")
     if head == _PLAIN_MAGIC:
@@ -168,8 +228,8 @@ def _check_file(path: Path) -> None:
         )
 
 
-def _connect(path: Path, key: bytes) -> apsw.Connection:
-    """Open with every setting in place and the key checked."""
+def connect(path: Path, key: bytes) -> apsw.Connection:
+    """Open with every setting in place and the key checked; the log is neither moved nor removed by itself."""
     import sqlite_vec
 
     flags = apsw.SQLITE_OPEN_READWRITE
@@ -190,6 +250,9 @@ def _connect(path: Path, key: bytes) -> apsw.Connection:
             connection.pragma("temp_store", "memory")
             connection.pragma("mmap_size", 0)
             connection.pragma("cache_size", -CACHE_KIB)
+            # The file changes at our own checkpoints only, which the watermark knows of.
+            connection.wal_autocheckpoint(0)
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             connection.pragma("journal_mode", "wal")
             # FULL: an acknowledged row survives a power cut. NORMAL loses the last ones.
             connection.pragma("synchronous", "full")
@@ -221,16 +284,3 @@ def _read_first_page(connection: apsw.Connection) -> None:
         ) from None
     except apsw.CorruptError as error:
         raise damaged(result_name(error)) from None
-
-
-def _os_error(error: OSError) -> StoreError:
-    import errno
-
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return store_full()
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return read_only()
-    return StoreError(
-        f"the store file cannot be used ({errno.errorcode.get(error.errno or 0, 'unknown error')})",
-        hint="check that its folder exists and can be written",
-    )

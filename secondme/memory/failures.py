@@ -95,6 +95,26 @@ def result_name(error: apsw.Error) -> str:
     return str(name) if name else type(error).__name__
 
 
+@contextmanager
+def os_errors() -> Iterator[None]:
+    """Turn every OSError inside the block into one of `errors.py`."""
+    try:
+        yield
+    except OSError as error:
+        raise _os_error(error) from None
+
+
+def _os_error(error: OSError) -> StoreError:
+    if error.errno in _NO_SPACE:
+        return store_full()
+    if error.errno in _READ_ONLY:
+        return read_only()
+    return StoreError(
+        f"the store file cannot be used ({errno.errorcode.get(error.errno or 0, 'unknown error')})",
+        hint="check that its folder exists and can be written",
+    )
+
+
 def store_full() -> StoreFull:
     return StoreFull("the disk is full", hint="free some space; everything stored before is safe")
 

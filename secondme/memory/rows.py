@@ -6,6 +6,7 @@ as bytes, and any other text as bytes only where it must be; both come back as t
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -106,6 +107,12 @@ def to_chunk(row: Row) -> StoredChunk:
             heading_path=unpack_headings(row[14]),
         ),
     )
+
+
+def passage_uid(source_uid: bytes, ordinal: int, text: str) -> bytes:
+    """16 bytes that name a passage the same in every store: of its source, its place and its text."""
+    data = source_uid + ordinal.to_bytes(4, "big", signed=True) + text.encode("utf-8", _EXACT)
+    return hashlib.sha256(data).digest()[:16]
 
 
 _CITATION = {field.name: get_type_hints(Citation)[field.name] for field in fields(Citation)}

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import apsw
 
 from secondme.errors import StoreError
-from secondme.memory import settings, vectors
+from secondme.memory import oplog, settings, vectors
+from secondme.memory.digests import source_digest
 from secondme.memory.rows import (
     SELECT_CHUNK,
     SELECT_SOURCE,
@@ -47,7 +48,8 @@ def ensure_project(connection: apsw.Connection, name: str) -> int:
     found = project_id(connection, name)
     if found is not None:
         return found
-    return int(connection.execute("insert into project(name) values(?) returning id", (pack_text(name),)).get)
+    sql = "insert into project(name, uid) values(?, randomblob(16)) returning id"
+    return int(connection.execute(sql, (pack_text(name),)).get)
 
 
 def put(connection: apsw.Connection, source: SourceFile, chunks: Sequence[Chunk], matrix: FloatMatrix) -> int:
@@ -71,6 +73,13 @@ def put(connection: apsw.Connection, source: SourceFile, chunks: Sequence[Chunk]
     with _without_words(connection, [(source_id, last_id)]):
         _delete_chunks(connection, source_id, last_id)
         _fill_row(connection, source_id, source, n_chunks=len(chunks), skip_reason=None)
+    detail = {
+        "passages": len(chunks),
+        "last": _last_id(connection, source_id),
+        "sha256": source.content_hash.hex(),
+        "embedder": known[0] if known else None,
+    }
+    _log(connection, "put", source_id, actor="ingest", detail=detail)
     return source_id
 
 
@@ -80,6 +89,19 @@ def put_skip(connection: apsw.Connection, source: SourceFile, reason: str) -> No
     with _without_words(connection, [(source_id, last_id)]):
         _delete_chunks(connection, source_id, last_id)
         _fill_row(connection, source_id, source, n_chunks=0, skip_reason=reason)
+    _log(connection, "skipped", source_id, actor="ingest")
+
+
+def _log(
+    connection: apsw.Connection,
+    kind: oplog.Kind,
+    source_id: int,
+    *,
+    actor: str = oplog.OWNER,
+    detail: Mapping[str, int | str | None] | None = None,
+) -> None:
+    digest = source_digest(connection, source_id)
+    oplog.append(connection, kind, [f"source:{source_id}"], digest=digest, actor=actor, detail=detail)
 
 
 def _ensure_row(connection: apsw.Connection, source: SourceFile) -> int:
@@ -89,7 +111,8 @@ def _ensure_row(connection: apsw.Connection, source: SourceFile) -> int:
     if found is not None:
         return int(found)
     sql = """insert into source(project_id, path, media_type, title, content_hash, size_bytes, mtime_ns, inode, trust,
-                 n_chunks, ingested_at) values(?, ?, '', '', x'', 0, 0, 0, '', 0, 0) returning id"""
+                 n_chunks, ingested_at, uid)
+             values(?, ?, '', '', x'', 0, 0, 0, '', 0, 0, randomblob(16)) returning id"""
     return int(connection.execute(sql, key).get)
 
 
@@ -198,9 +221,16 @@ def remove(connection: apsw.Connection, source_ids: Sequence[int]) -> None:
         for source_id, last_id in retired:
             _delete_chunks(connection, source_id, last_id)
             connection.execute("delete from source where id = ?", (source_id,))
+    if source_ids:
+        oplog.append(connection, "removed", [f"source:{i}" for i in source_ids])
 
 
 def touch(connection: apsw.Connection, source_id: int, stamp: FileStamp) -> None:
+    _set_stamp(connection, source_id, stamp)
+    oplog.append(connection, "touched", [f"source:{source_id}"], actor="ingest")
+
+
+def _set_stamp(connection: apsw.Connection, source_id: int, stamp: FileStamp) -> None:
     connection.execute(
         "update source set size_bytes = ?, mtime_ns = ?, inode = ? where id = ?", (*_stamp(stamp), source_id)
     )
@@ -224,7 +254,8 @@ def move(connection: apsw.Connection, source_id: int, new_path: str, stamp: File
         # The words of the title are in the index of every chunk.
         with _without_words(connection, [(source_id, _last_id(connection, source_id))]):
             connection.execute("update source set title = ? where id = ?", (pack_text(title), source_id))
-    touch(connection, source_id, stamp)
+    _set_stamp(connection, source_id, stamp)
+    _log(connection, "moved", source_id, actor="ingest")
 
 
 def _require_change(connection: apsw.Connection) -> None:
@@ -232,7 +263,9 @@ def _require_change(connection: apsw.Connection) -> None:
         raise StoreError("the file is not in memory any more", hint="add it again")
 
 
-def replace_vectors(connection: apsw.Connection, batch: Iterable[tuple[int, FloatMatrix]], n_dims: int) -> None:
+def replace_vectors(
+    connection: apsw.Connection, batch: Iterable[tuple[int, FloatMatrix]], embedder: str, n_dims: int
+) -> None:
     """Fill a new vector table, and build the word index anew from the stored text."""
     rows: Iterator[Row] = connection.execute("select id, project_id from chunk")
     missing: dict[int, int] = dict(rows)
@@ -246,6 +279,7 @@ def replace_vectors(connection: apsw.Connection, batch: Iterable[tuple[int, Floa
             f"{len(missing)} stored chunks were left without a vector", hint="run: secondme memory reindex"
         )
     rebuild_words(connection)
+    oplog.append(connection, "reindexed", ["store"], detail={"embedder": embedder})
 
 
 # Reading -------------------------------------------------------------------------------------------------------

@@ -7,13 +7,16 @@ StoreError.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from secondme.crypto.keys import StoreKeys
 from secondme.errors import StoreError
-from secondme.memory import checks, conversations, search, settings, sources, vectors
+from secondme.memory import checks, conversations, oplog, search, settings, sources, vectors
 from secondme.memory.database import Database, open_database
+from secondme.memory.oplog import Kind, Op
 from secondme.memory.rows import Row
 from secondme.types import (
     Check,
@@ -41,13 +44,13 @@ class Store:
         self._database = database
 
     @classmethod
-    def open(cls, path: Path, key: bytes) -> Self:
-        """Open the store at `path`, or make one; `key` is 32 bytes.
+    def open(cls, path: Path, keys: StoreKeys, witness: Path | None = None) -> Self:
+        """Open the store at `path`, or make one; `witness` is where the watermark's copy lies, outside the data.
 
-        Raises WrongPassphrase, SchemaTooNew, StoreLocked, StoreFull, StoreError, and CorruptRecord for an empty or
-        damaged file.
+        Raises WrongPassphrase, SchemaTooNew, StoreLocked, StoreFull, StoreError, CorruptRecord for an empty or damaged
+        file, and RolledBack for one that is older than what was acknowledged.
         """
-        return cls(open_database(path, key))
+        return cls(open_database(path, keys, witness))
 
     def close(self) -> None:
         self._database.close()
@@ -55,6 +58,29 @@ class Store:
     def compact_wal(self) -> None:
         """Cut the write-ahead log, where replaced versions live on; cheap when there is nothing to cut."""
         self._database.compact_wal()
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Many transactions, one watermark: what is done inside counts as acknowledged once the block has ended."""
+        return self._database.batch()
+
+    # The operation log -----------------------------------------------------------------------------------------
+
+    def log(self, subject: str | None = None, *, after: int = 0, limit: int = -1) -> list[Op]:
+        """Steps in order, all or those that touched `subject` (`source:12`), numbered above `after`."""
+        with self._database.reading() as connection:
+            return list(oplog.several(connection, subject, after=after, limit=limit))
+
+    def note(
+        self,
+        kind: Kind,
+        subjects: Sequence[str],
+        *,
+        actor: str = oplog.OWNER,
+        detail: Mapping[str, int | float | str | None] | None = None,
+    ) -> None:
+        """Log a step that changes nothing else, such as what was shown; `detail` holds ids, counts and hashes only."""
+        with self._database.writing() as connection:
+            oplog.append(connection, kind, subjects, actor=actor, detail=detail)
 
     # Sources ---------------------------------------------------------------------------------------------------
 
@@ -175,6 +201,7 @@ class Store:
                 )
             vectors.create_table(connection, n_dims)
             settings.set_embedder(connection, fingerprint, n_dims)
+            oplog.append(connection, "embedder-set", ["store"], detail={"embedder": fingerprint, "n_dims": n_dims})
 
     def replace_vectors(self, batch: Iterable[tuple[int, FloatMatrix]], fingerprint: str, n_dims: int) -> None:
         """Put another model's vectors, (chunk id, float32 [n_dims]), in place of all; the word index is built anew.
@@ -183,7 +210,7 @@ class Store:
         chunk is left without a vector.
         """
         with self._database.writing(deletes=True) as connection:
-            sources.replace_vectors(connection, batch, n_dims)
+            sources.replace_vectors(connection, batch, fingerprint, n_dims)
             settings.set_embedder(connection, fingerprint, n_dims)
         self._database.compact_wal()
 

@@ -28,11 +28,12 @@ ROOT = Path(__file__).resolve().parents[2]
 INGEST = """
 import sys
 from pathlib import Path
+from secondme.crypto.keys import StoreKeys
 from secondme.ingest.pipeline import ingest
 from secondme.memory.store import Store
 from secondme.runtime.echo import HashEmbedder
 from secondme.types import FileStored
-store = Store.open(Path(sys.argv[1]), bytes(range(32)))
+store = Store.open(Path(sys.argv[1]), StoreKeys.derived(bytes(range(32))))
 for event in ingest([Path(sys.argv[2])], store, HashEmbedder()):
     if isinstance(event, FileStored):
         print(event.path, flush=True)

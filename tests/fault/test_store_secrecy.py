@@ -72,7 +72,7 @@ def readable(folder: Path) -> list[tuple[str, str]]:
         data = file.name.encode() + file.read_bytes()
         for name, marker in MARKERS.items():
             found += [(file.name, name) for disguise in disguises(marker) if disguise in data]
-        found += [(file.name, "key")] * (KEY in data)
+        found += [(file.name, "key")] * (KEY.db in data)
         found += [(file.name, "vector") for row in unit_vectors(3, N_DIMS) if row.tobytes()[:32] in data]
     return found
 

@@ -76,7 +76,7 @@ def make(folder: Path) -> None:
     folder.mkdir(parents=True)
     slots, _ = keyslots.create(passphrase=PASSPHRASE)
     keyslots.save(folder, slots)
-    store = Store.open(folder / "store.db", unlock(folder, passphrase=PASSPHRASE).db)
+    store = Store.open(folder / "store.db", unlock(folder, passphrase=PASSPHRASE).store)
     store.set_embedder(*EMBEDDER)
     for source, chunks, matrix in zip(SOURCES, CHUNKS, vectors(), strict=True):
         store.put_source(source, chunks, matrix)

@@ -33,7 +33,7 @@ def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         shutil.copytree(HERE / request.param, folder)
     else:
         make_store.make(folder)
-    store = Store.open(folder / "store.db", unlock(folder, passphrase=PASSPHRASE).db)
+    store = Store.open(folder / "store.db", unlock(folder, passphrase=PASSPHRASE).store)
     yield store
     store.close()
 

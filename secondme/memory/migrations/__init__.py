@@ -41,15 +41,20 @@ def schema_version(connection: apsw.Connection) -> int:
     return int(connection.execute("select coalesce(max(version), 0) from migration").get)
 
 
-def migrate(connection: apsw.Connection, steps: Sequence[Migration] = MIGRATIONS) -> None:
-    """Bring the schema up to date. Raises SchemaTooNew if it is ahead of this program."""
+def pending(connection: apsw.Connection) -> Sequence[Migration]:
+    """The steps that the store at hand still needs. Raises SchemaTooNew if it is ahead of this program."""
     version = schema_version(connection)
-    if version > len(steps):
+    if version > len(MIGRATIONS):
         raise SchemaTooNew(
-            f"the store has schema version {version}, and this secondme knows {len(steps)}",
+            f"the store has schema version {version}, and this secondme knows {len(MIGRATIONS)}",
             hint="update secondme; a newer version has used this store",
         )
-    for number, step in enumerate(steps[version:], start=version + 1):
+    return MIGRATIONS[version:]
+
+
+def migrate(connection: apsw.Connection, steps: Sequence[Migration]) -> None:
+    """Bring the schema up to date by the steps that are pending."""
+    for number, step in enumerate(steps, start=schema_version(connection) + 1):
         connection.execute("begin immediate")
         try:
             connection.execute(_LEDGER)

@@ -1,11 +1,11 @@
 """What makes memory accountable: names that stay the same elsewhere, the operation log, links and tombstones.
 
-    uid            16 random bytes: the same item after an export and an import
-    origin         JSON, where an imported item came from; null for what was made here
-    op             the operation log: a hash chain of what was done, with ids and hashes, never with content
-    op_subject     which steps touched an item; derived from `op`
-    edge           a link between two items, by their uids
-    tombstone      keyed hashes of what the owner forgot, so that it does not come back by itself
+uid            16 random bytes: the same item after an export and an import
+origin         JSON, where an imported item came from; null for what was made here
+op             the operation log: a hash chain of what was done, with ids and hashes, never with content
+op_subject     which steps touched an item; derived from `op`
+edge           a link between two items, by their uids
+tombstone      keyed hashes of what the owner forgot, so that it does not come back by itself
 """
 
 from __future__ import annotations

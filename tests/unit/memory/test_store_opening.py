@@ -9,6 +9,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from secondme.crypto.keys import StoreKeys
 from secondme.errors import (
     Cancelled,
     CorruptRecord,
@@ -44,7 +45,7 @@ def columns(store: Store, sql: str) -> list[tuple[object, ...]]:
 
 def test_what_was_stored_is_there_after_reopening(path: Path) -> None:
     fill(path)
-    assert [p.name for p in path.parent.iterdir() if p.name.startswith("store")] == ["store.db"]
+    assert [p.name for p in path.parent.iterdir() if p.name.startswith("store")] == ["store.db", "store.db-watermark"]
     store = Store.open(path, KEY)
     assert texts_found(store, "apple") == ["apple"]
     assert store.embedder() == ("test", 8)
@@ -57,7 +58,7 @@ def test_the_file_is_the_owners_alone(path: Path) -> None:
     put(store, "/a.txt", ["apple"])
     modes = {p.name: p.stat().st_mode & 0o077 for p in path.parent.glob("store.db*")}
     store.close()
-    assert modes.keys() == {"store.db", "store.db-wal"} and set(modes.values()) == {0}
+    assert modes.keys() == {"store.db", "store.db-wal", "store.db-watermark"} and set(modes.values()) == {0}
 
 
 def test_durability_and_secrecy_are_set(store: Store) -> None:
@@ -90,12 +91,12 @@ def test_a_closed_store_says_so(store: Store) -> None:
             use()
 
 
-@pytest.mark.parametrize("key", [bytes(32), KEY[::-1]], ids=["zeros", "another"])
+@pytest.mark.parametrize("key", [bytes(32), KEY.db[::-1]], ids=["zeros", "another"])
 def test_another_key_does_not_open_it_and_changes_nothing(path: Path, key: bytes) -> None:
     fill(path)
     before = path.read_bytes()
     with pytest.raises(WrongPassphrase):
-        Store.open(path, key)
+        Store.open(path, StoreKeys.derived(key))
     assert path.read_bytes() == before
     assert not path.with_name("store.db-wal").exists()
 
@@ -103,7 +104,7 @@ def test_another_key_does_not_open_it_and_changes_nothing(path: Path, key: bytes
 @pytest.mark.parametrize("key", [b"", bytes(31), bytes(33)])
 def test_a_key_of_another_length_is_refused(path: Path, key: bytes) -> None:
     with pytest.raises(StoreError):
-        Store.open(path, key)
+        Store.open(path, StoreKeys.derived(key))
     assert not path.exists()
 
 
@@ -164,7 +165,7 @@ def test_the_leftovers_of_an_interrupted_creation_are_replaced(path: Path) -> No
     for name in ("store.db.new", "store.db.new-wal", "store.db.new-journal"):
         path.with_name(name).write_bytes(b"half")
     fill(path)
-    assert [p.name for p in path.parent.glob("store*")] == ["store.db"]
+    assert sorted(p.name for p in path.parent.glob("store*")) == ["store.db", "store.db-watermark"]
 
 
 def test_a_second_connection_is_kept_out(path: Path) -> None:
@@ -211,10 +212,10 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(path: Path, monkeypat
         connection.execute("CREATE TABLE later (x)")
 
     steps = (*MIGRATIONS, Migration("m_working", working), Migration("m_failing", failing))
-    monkeypatch.setattr(migrations.migrate, "__defaults__", (steps,))
+    monkeypatch.setattr(migrations, "MIGRATIONS", steps)
     with pytest.raises(StoreError):
         Store.open(path, KEY)
-    monkeypatch.setattr(migrations.migrate, "__defaults__", (steps[:-1],))
+    monkeypatch.setattr(migrations, "MIGRATIONS", steps[:-1])
     store = Store.open(path, KEY)
     # The step before it was done and recorded; of the failing one nothing is left.
     assert columns(store, "SELECT name FROM migration ORDER BY version")[-1] == ("m_working",)

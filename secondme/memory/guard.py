@@ -1,0 +1,170 @@
+"""Holds the store to its watermark: nothing older, nothing missing, nothing put in.
+
+What each check catches, in the order they are made at opening:
+    page digest     the database file is not the one last written: an old page, an old file, bytes changed outside
+    key file        an older `keyslots.json` than the store has seen
+    log head        the write-ahead log lost its tail, with it steps that were acknowledged
+    witness         the whole data folder is an older copy than this machine has seen
+
+A checkpoint is the only moment at which the database file changes. It is announced in the watermark first, with the
+digest of those pages that it leaves alone, so that one which was interrupted can be told from damage.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import apsw
+
+from secondme.crypto.keys import StoreKeys
+from secondme.errors import CorruptRecord, IntegrityError, RolledBack
+from secondme.memory import oplog, pages, watermark
+from secondme.memory.failures import os_errors, store_errors
+from secondme.memory.oplog import Head
+from secondme.memory.watermark import Watermark, Witness
+
+REPAIR = "run: secondme memory repair; it shows what is there and what is missing before it changes anything"
+CHECKPOINT_BYTES = 16 * 1024 * 1024
+"""Size of the write-ahead log from which it is moved into the file."""
+
+
+class Guard:
+    """The watermark of one open store. Its methods are called under the database's lock."""
+
+    def __init__(self, path: Path, keys: StoreKeys, witness: Path | None = None) -> None:
+        self._path = path
+        self._wal = path.with_name(path.name + "-wal")
+        self._keys = keys
+        self._witness = Witness(witness)
+        self._mark: Watermark | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a checkpoint was begun and did not end; then no transaction may begin."""
+        return self._mark is not None and self._mark.moving is not None
+
+    # Opening ---------------------------------------------------------------------------------------------------
+
+    def inspect(self) -> IntegrityError | None:
+        """Compare the file with the watermark, before SQLite touches it; what is wrong is returned, not raised.
+
+        The caller may have a better reason, such as a wrong key.
+        """
+        try:
+            with os_errors():
+                self._mark = watermark.load(self._path, self._keys.watermark, self._keys.store_id)
+                return self._compare_pages() or self._compare_epoch()
+        except IntegrityError as error:
+            return error
+
+    def _compare_pages(self) -> IntegrityError | None:
+        mark = self._mark
+        if mark is None or pages.digest(self._path) == (mark.n_bytes, mark.tags):
+            return None
+        if mark.moving is not None:
+            left_alone = pages.digest_without(self._path, pages.pages_in_wal(self._wal))
+            if left_alone == mark.moving:
+                return None
+        return RolledBack(
+            "the store file is not the one that was last written: parts of it are older, or were changed by something"
+            " else",
+            hint=REPAIR,
+        )
+
+    def _compare_epoch(self) -> IntegrityError | None:
+        seen = self._witness.load(self._keys.watermark, self._keys.store_id)
+        newest = max((m.epoch for m in (self._mark, seen) if m is not None), default=0)
+        if newest <= self._keys.epoch:
+            return None
+        return RolledBack(
+            "the key file is an older copy than the store was last opened with",
+            hint="put the newest keyslots.json back; a key that was taken out since would open the store again",
+        )
+
+    def has_mark(self) -> bool:
+        """Whether the store has a watermark; one from before there were any has none, until `begin`."""
+        return self._mark is not None
+
+    def knows_more_than(self, seq: int) -> bool:
+        """Whether a step after `seq` was ever acknowledged, by watermark or witness. Raises CorruptRecord."""
+        seen = self._witness.load(self._keys.watermark, self._keys.store_id)
+        mark = watermark.load(self._path, self._keys.watermark, self._keys.store_id)
+        return any(m.head.seq > seq for m in (mark, seen) if m is not None)
+
+    def refuse_older_than_log(self) -> None:
+        """A store from before there was a log is old if this machine has seen it with one. Raises RolledBack."""
+        if self.knows_more_than(0):
+            raise RolledBack("the store file is a copy from an earlier version of secondme", hint=REPAIR)
+
+    def begin(self, head: Head, file: Path | None = None) -> None:
+        """Write the first watermark of a store that is at rest, in `file` if it is not in its place yet."""
+        with os_errors():
+            n_bytes, tags = pages.digest(file or self._path)
+        self._save(Watermark(head, n_bytes, tags, epoch=self._keys.epoch))
+
+    def compare_log(self, connection: apsw.Connection) -> None:
+        """Hold the operation log to the watermark and the witness. Raises RolledBack."""
+        head = oplog.head(connection)
+        seen = self._witness.load(self._keys.watermark, self._keys.store_id)
+        if self._mark is None:
+            if seen is not None or head.seq > 0:
+                raise RolledBack("the watermark, which vouches for the store, is missing", hint=REPAIR)
+            return
+        self._require(connection, head, self._mark, "the store")
+        if seen is not None:
+            self._require(connection, head, seen, "the data folder is an older copy: it")
+
+    def _require(self, connection: apsw.Connection, head: Head, mark: Watermark, what: str) -> None:
+        if head.seq < mark.head.seq:
+            raise RolledBack(
+                f"{what} ends at step {head.seq}{_when(connection, head)},"
+                f" but {mark.head.seq - head.seq} more were acknowledged",
+                hint=REPAIR,
+            )
+        if oplog.hash_at(connection, mark.head.seq, self._keys.store_id) != mark.head.hash:
+            raise RolledBack(f"{what} has another history than the one that was acknowledged", hint=REPAIR)
+
+    # While open ------------------------------------------------------------------------------------------------
+
+    def acknowledge(self, connection: apsw.Connection) -> None:
+        """Write the newest step into the watermark: from here on it counts. Raises StoreFull or StoreError."""
+        head = oplog.head(connection)
+        assert self._mark is not None
+        if head != self._mark.head or self._mark.epoch != self._keys.epoch:
+            self._save(replace(self._mark, head=head, epoch=self._keys.epoch))
+
+    def checkpoint_is_due(self) -> bool:
+        try:
+            return self._wal.stat().st_size > CHECKPOINT_BYTES
+        except FileNotFoundError:
+            return False
+
+    def checkpoint(self, connection: apsw.Connection) -> None:
+        """Move the write-ahead log into the file and cut it to nothing.
+
+        When it fails the log is still whole, and `unfinished` says whether the file was begun to be changed.
+        """
+        assert self._mark is not None
+        with store_errors(connection), os_errors():
+            moving = pages.pages_in_wal(self._wal)
+            if moving or self.unfinished:
+                self._save(replace(self._mark, moving=pages.digest_without(self._path, moving)))
+                n_frames, n_moved = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                if n_frames != n_moved:
+                    raise CorruptRecord("the write-ahead log could not be moved into the store", hint=REPAIR)
+                n_bytes, tags = pages.digest(self._path)
+                self._save(replace(self._mark, n_bytes=n_bytes, tags=tags, moving=None))
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def _save(self, mark: Watermark) -> None:
+        with os_errors():
+            watermark.save(self._path, mark, self._keys.watermark, self._keys.store_id)
+        self._mark = mark
+        self._witness.save(watermark.pack(mark, self._keys.watermark, self._keys.store_id))
+
+
+def _when(connection: apsw.Connection, head: Head) -> str:
+    at = connection.execute("select at from op where seq = ?", (head.seq,)).get if head.seq else None
+    return "" if at is None else time.strftime(" (%Y-%m-%d %H:%M)", time.localtime(at))

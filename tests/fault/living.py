@@ -1,0 +1,176 @@
+"""A life full of canaries: files, names, titles, headings, questions and answers that must not be readable anywhere.
+
+`python -m tests.fault.living FOLDER N` lives it in a process of its own, says `living` and waits to be killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from secondme.assistant import Assistant, Credentials
+from secondme.config import Config
+from secondme.crypto.unlock import unlock
+from secondme.paths import data_dir
+from secondme.runtime.base import FloatMatrix
+from secondme.runtime.echo import EchoGenerator, HashEmbedder
+from secondme.types import CancelCheck, never_cancelled
+from tests.conftest import PASSPHRASE
+from tests.fault.canary import Found, Pattern, Scanner, Tokenize, secrets, spellings, vector_rows, words
+from tests.make_corpus import Page, docx, pdf
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The canaries of one file, each in its own place."""
+
+    name: str
+    title: str
+    heading: str
+    content: str
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (self.name, self.title, self.heading, self.content)
+
+
+class Cast:
+    """`n` canaries and the parts they play."""
+
+    def __init__(self, n: int, seed: int = 1) -> None:
+        self.words = words(n, seed)
+        self.project, self.folder, *rest = self.words
+        self.sheets = [Sheet(*rest[i : i + 4]) for i in range(0, len(rest) - 4, 5)]
+        self.asked = rest[4::5] + (rest[-(len(rest) % 5) :] if len(rest) % 5 else [])
+
+    def write(self, folder: Path) -> Path:
+        """Write the files below `folder`; return the folder that holds them."""
+        docs = folder / self.folder
+        docs.mkdir(parents=True)
+        for i, sheet in enumerate(self.sheets):
+            name, content = _file(i, sheet)
+            (docs / name).write_bytes(content)
+        return docs
+
+
+def _file(i: int, sheet: Sheet) -> tuple[str, bytes]:
+    body = f"What is said about {sheet.content} stands here and nowhere else. " + "Then there are other words. " * (
+        i % 9
+    )
+    if i % 8 == 1:
+        paragraphs = [("Title", sheet.title), ("Heading 1", sheet.heading), ("Normal", body)]
+        return f"{sheet.name}.docx", docx(paragraphs, title=sheet.title)
+    if i % 8 == 3:
+        return f"{sheet.name}.pdf", pdf([Page([sheet.heading, "", body])], title=sheet.title)
+    if i % 8 == 5:
+        text = f"<html><title>{sheet.title}</title><body><h1>{sheet.heading}</h1><p>{body}</p></body></html>"
+        return f"{sheet.name}.html", text.encode()
+    return f"{sheet.name}.md", f"# {sheet.title}\n\nAn opening.\n\n## {sheet.heading}\n\n{body}\n".encode()
+
+
+class Recorder(HashEmbedder):
+    """Remembers what it embedded, so that the rows can be looked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def embed(self, texts: Sequence[str], *, cancelled: CancelCheck = never_cancelled) -> FloatMatrix:
+        self.texts += texts
+        return super().embed(texts, cancelled=cancelled)
+
+
+def live(assistant: Assistant, cast: Cast, docs: Path) -> None:
+    """Take the files in, and ask about them in conversations that bear canaries themselves."""
+    for _ in assistant.ingest([docs], project=cast.project):
+        pass
+    for asked, sheet in zip(cast.asked, cast.sheets * 2, strict=False):
+        conversation = assistant.new_conversation(cast.project, f"About {asked}")
+        question = f"What is said about {sheet.content}, asks {asked}?"
+        for _ in assistant.answer(question, conversation_id=conversation, project=cast.project):
+            pass
+
+
+class Place:
+    """The folders of one life: a home, a temporary folder, a user's folder, and the files outside of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home, self.temp, self.user = folder / "home", folder / "temp", folder / "user"
+        self.outside = folder / "outside"
+        for each in (self.home, self.temp, self.user, self.outside):
+            each.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        temporary = dict.fromkeys(("TMPDIR", "SQLITE_TMPDIR", "TEMP", "TMP"), str(self.temp))
+        return {"SECONDME_HOME": str(self.home), "HOME": str(self.user), "PYTHONPATH": str(ROOT)} | temporary
+
+    def scan(self, scanner: Scanner) -> list[Found]:
+        return scanner.tree(self.home, self.temp, self.user)
+
+    def assistant(self) -> Assistant:
+        """In this process, which must have SECONDME_HOME set to `home`."""
+        return Assistant(Config(), Credentials(PASSPHRASE), generator=EchoGenerator(), embedder=Recorder())
+
+    def embedded(self) -> list[str]:
+        return [json.loads(line) for line in (self.outside / "embedded").read_text().splitlines()]
+
+
+def patterns(cast: Cast, embedded: Sequence[str], tokenizers: Sequence[tuple[str, Tokenize]] = ()) -> Iterator[Pattern]:
+    """Every spelling of every canary, and the vectors of the texts that hold one, each under one's name."""
+    named = [("echo", EchoGenerator().tokenize), *tokenizers]
+    for word in cast.words:
+        yield from spellings(word, named)
+    bearing = {text: word for text in embedded for word in cast.words if word in text}
+    rows = HashEmbedder().embed(list(bearing))
+    for row, word in zip(rows, bearing.values(), strict=True):
+        yield from vector_rows(word, row[None, :])
+
+
+def keys() -> Iterator[Pattern]:
+    """The passphrase, and the opened keys of the home at hand."""
+    yield from spellings(PASSPHRASE)
+    opened = unlock(data_dir(), passphrase=PASSPHRASE)
+    for field in fields(opened):
+        value = getattr(opened, field.name)
+        if isinstance(value, bytes):
+            yield Pattern(f"key {field.name}", "raw", value)
+            yield from secrets(f"key {field.name}", value)
+
+
+@contextmanager
+def someone_living(place: Place, n: int) -> Iterator[subprocess.Popen[str]]:
+    """Another process that lives a life of `n` canaries and holds the store open; it is killed at the end."""
+    command = [sys.executable, "-m", "tests.fault.living", str(place.outside), str(n)]
+    environment = os.environ | place.environment | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, env=environment, cwd=place.outside, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "living\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def main(folder: Path, n: int) -> None:
+    cast = Cast(n)
+    place = Place(folder.parent)
+    assistant = place.assistant()
+    live(assistant, cast, folder / cast.folder)
+    assert isinstance(assistant.embedder, Recorder)
+    (folder / "embedded").write_text("".join(json.dumps(text) + "\n" for text in assistant.embedder.texts))
+    print("living", flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -13,8 +13,11 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+from secondme.crypto.envelope import KEY_BYTES, Secret
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -34,13 +37,21 @@ ALLOWED = {
 }
 
 
+class Missing(Enum):
+    """Why the keyring gives no key."""
+
+    NO_KEYRING = "there is no system keyring here"
+    LOCKED = "the system's keyring is locked or does not answer"
+    NO_ENTRY = "the system's keyring does not hold the key"
+
+
 def backend_name() -> str | None:
     """What the allowed keyring of this machine is called; None if there is none."""
     backend = _within(_backend)
     return ALLOWED[_qualified(backend)] if backend is not None else None
 
 
-def store(entry: str, key: bytes) -> bool:
+def store(entry: str, key: Secret) -> bool:
     """Keep `key` under `entry`; True once it was read back equal."""
     text = base64.b64encode(key).decode("ascii")
 
@@ -54,18 +65,23 @@ def store(entry: str, key: bytes) -> bool:
     return bool(_within(write))
 
 
-def fetch(entry: str) -> bytes | None:
-    """The key under `entry`; None if the keyring is locked, gone, or holds nothing sound there."""
+def fetch(entry: str) -> bytes | Missing:
+    """The 32-byte key under `entry`, or why there is none."""
 
-    def read() -> str | None:
+    def read() -> str | Missing:
         backend = _backend()
-        return backend.get_password(SERVICE, entry) if backend is not None else None
+        if backend is None:
+            return Missing.NO_KEYRING
+        return backend.get_password(SERVICE, entry) or Missing.NO_ENTRY
 
     text = _within(read)
+    if text is None or isinstance(text, Missing):
+        return text or Missing.LOCKED
     try:
-        return base64.b64decode(text, validate=True) if text else None
+        key = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        return None
+        return Missing.NO_ENTRY
+    return key if len(key) == KEY_BYTES else Missing.NO_ENTRY
 
 
 def remove(entry: str) -> bool:

@@ -2,11 +2,14 @@
 
     format, version     what this file is
     store_id            random, bound into every wrapping, so that parts of two files do not mix
-    slots               each wraps the master key: by a key in the keyring, or by Argon2id of a passphrase
-    keys                each use's own key, wrapped by the master key
+    sequence            grows with every saving; the store remembers it, and so notices an old key file put back
+    slots               each wraps the master key: for the keyring, a passphrase, or a recovery code
+    keys                each use's own key, wrapped by the master key: db, watermark, export, project:<uid>
+    next                while a rotation is under way, the keys that will replace them
     mac                 HMAC-SHA256 of all the rest under the master key: a changed file is refused after unlocking
 
-The file is parsed strictly and its work factors are bounded before any work is done, because it may have been changed.
+Version 1 had no sequence, no recovery codes and one key, `db`; it is read, and rewritten after unlocking. The file is
+parsed strictly and its work factors are bounded before any work is done, because it may have been changed.
 """
 
 from __future__ import annotations
@@ -14,31 +17,38 @@ from __future__ import annotations
 import base64
 import binascii
 import errno
-import hashlib
-import hmac
 import json
 import os
-import unicodedata
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from secondme.crypto.envelope import KEY_BYTES, derive, random_key, unwrap, wrap
-from secondme.errors import CorruptRecord, NoKey, SchemaTooNew, StoreError, StoreFull
+from secondme.durable import replace_file
+from secondme.errors import CorruptRecord, SchemaTooNew, StoreError, StoreFull
 
 FILE = "keyslots.json"
 FORMAT = "secondme-keyslots"
-VERSION = 1
-USES = ("db",)
-MAX_FILE_BYTES = 64 * 1024
+VERSION = 2
+USES = ("db", "watermark", "export")
+MAX_FILE_BYTES = 1024 * 1024
+MAX_KEYS = 3000
+MAX_SLOTS = 16
 MIN_MEMORY_KIB, MAX_MEMORY_KIB = 19 * 1024, 1024 * 1024
 MAX_ITERATIONS, MAX_LANES = 10, 16
+MAX_SEQUENCE = 2**63 - 1
+
+_USE = re.compile(r"db|watermark|export|project:[0-9a-f]{32}")
+_FIELDS = {1: {"format", "version", "store_id", "slots", "keys", "mac"}}
+_FIELDS[2] = _FIELDS[1] | {"sequence"}
+
+Kind = Literal["keyring", "passphrase", "recovery"]
 
 
 @dataclass(frozen=True, slots=True)
 class Kdf:
-    """Argon2id (RFC 9106) work factors; the defaults take about half a second."""
+    """Argon2id (RFC 9106) work factors; the defaults are the least that a new passphrase gets."""
 
     salt: bytes
     memory_kib: int = 64 * 1024
@@ -48,82 +58,29 @@ class Kdf:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One way to the master key. `kdf` is None for a slot of the keyring, whose entry's name is `id`."""
+    """One way to the master key. `id` names the entry of a keyring's slot; `kdf` belongs to a passphrase's."""
 
+    kind: Kind
     id: str
-    kdf: Kdf | None
     wrapped: bytes
+    kdf: Kdf | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class KeySlots:
+    """The whole file. `next` holds the keys of a rotation that has not ended."""
+
     store_id: str
     slots: tuple[Slot, ...]
     keys: dict[str, bytes]
-    mac: bytes
+    mac: bytes = b""
+    sequence: int = 0
+    next: dict[str, bytes] | None = None
+    version: int = VERSION
 
-
-def create(*, passphrase: str | None = None, keyring_key: tuple[str, bytes] | None = None) -> tuple[KeySlots, bytes]:
-    """New keys, and their master key, with one slot: of a passphrase, or of (entry id, key) in the keyring."""
-    master, store_id = random_key(), os.urandom(16).hex()
-    if keyring_key is not None:
-        slot = _slot(store_id, keyring_key[0], None, keyring_key[1], master)
-    else:
-        kdf = Kdf(os.urandom(16))
-        slot = _slot(store_id, os.urandom(8).hex(), kdf, stretch(passphrase or "", kdf), master)
-    keys = {use: wrap(master, random_key(), _key_context(store_id, use)) for use in USES}
-    fresh = KeySlots(store_id, (slot,), keys, b"")
-    return KeySlots(store_id, fresh.slots, keys, _mac(fresh, master)), master
-
-
-def new_entry() -> tuple[str, bytes]:
-    """A name for a keyring entry, and the key to keep there."""
-    return os.urandom(8).hex(), random_key()
-
-
-def _slot(store_id: str, slot_id: str, kdf: Kdf | None, key: bytes, master: bytes) -> Slot:
-    return Slot(slot_id, kdf, wrap(key, master, _slot_context(store_id, slot_id, kdf)))
-
-
-def stretch(passphrase: str, kdf: Kdf) -> bytes:
-    """The 32-byte key of a passphrase, normalised to NFC (RFC 8265).
-
-    Raises NoKey for an empty one, StoreError if the memory for it is not free.
-    """
-    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-
-    text = unicodedata.normalize("NFC", passphrase)
-    if not text:
-        raise NoKey("the passphrase is empty", hint="choose one of several words")
-    derivation = Argon2id(
-        salt=kdf.salt, length=KEY_BYTES, iterations=kdf.iterations, lanes=kdf.lanes, memory_cost=kdf.memory_kib
-    )
-    try:
-        return derivation.derive(text.encode("utf-8", "surrogatepass"))
-    except MemoryError:
-        raise StoreError(
-            f"checking a passphrase takes {kdf.memory_kib // 1024} MiB of memory, which is not free",
-            hint="close other programs and try again",
-        ) from None
-
-
-def open_slot(slots: KeySlots, slot: Slot, key: bytes) -> bytes | None:
-    """The master key, or None if `key` is not this slot's. Raises CorruptRecord if the file was changed."""
-    master = unwrap(key, slot.wrapped, _slot_context(slots.store_id, slot.id, slot.kdf))
-    if master is not None and not hmac.compare_digest(slots.mac, _mac(slots, master)):
-        raise CorruptRecord("the key file was changed by something else", hint="put a copy of keyslots.json back")
-    return master
-
-
-def open_key(slots: KeySlots, master: bytes, use: str) -> bytes:
-    """One use's own key. Raises CorruptRecord if it is missing or damaged."""
-    key = unwrap(master, slots.keys.get(use, b""), _key_context(slots.store_id, use))
-    if key is None:
-        raise _damaged()
-    return key
-
-
-# The file ------------------------------------------------------------------------------------------------------
+    def of(self, kind: Kind) -> list[Slot]:
+        """The slots of one kind."""
+        return [s for s in self.slots if s.kind == kind]
 
 
 def load(folder: Path) -> KeySlots | None:
@@ -138,105 +95,155 @@ def load(folder: Path) -> KeySlots | None:
     return parse(data)
 
 
-def save(folder: Path, slots: KeySlots) -> None:
-    """Replace the file in one step: temporary file, fsync, rename, fsync of the folder."""
-    new = folder / (FILE + ".new")
+def save(folder: Path, slots: KeySlots, *, scrub: bool = False) -> None:
+    """Replace the file in one step; on the disk when it returns. Raises StoreFull or StoreError.
+
+    With `scrub` the earlier file's bytes are overwritten as well, because they hold a key that was taken out.
+    """
+    earlier = _open_earlier(folder / FILE) if scrub else None
     try:
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(serialize(slots))
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(folder / FILE)
-        if os.name == "posix":
-            directory = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+        replace_file(folder / FILE, serialize(slots))
+        if earlier is not None:
+            _overwrite(earlier)
     except OSError as error:
-        with suppress(OSError):
-            new.unlink(missing_ok=True)
         kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else StoreError
         raise kind(f"the key file cannot be written ({error.strerror})", hint="check the disk and the folder") from None
+    finally:
+        if earlier is not None:
+            os.close(earlier)
+
+
+def _open_earlier(path: Path) -> int | None:
+    """The file as it is now, to be overwritten once it has no name; not if a backup shares its bytes (a hard link)."""
+    if os.name != "posix":  # pragma: no cover  Windows replaces no file that is open
+        return None
+    try:
+        fd = os.open(path, os.O_WRONLY)
+    except OSError:
+        return None
+    if os.fstat(fd).st_nlink == 1:
+        return fd
+    os.close(fd)
+    return None
+
+
+def _overwrite(fd: int) -> None:
+    # The new file is in its place already: a failure here is no failure to save.
+    with suppress(OSError):
+        os.pwrite(fd, bytes(os.fstat(fd).st_size), 0)
+        os.fsync(fd)
 
 
 def serialize(slots: KeySlots) -> bytes:
     return json.dumps(_document(slots) | {"mac": _b64(slots.mac)}, indent=1).encode("ascii")
 
 
+def authenticated(slots: KeySlots) -> bytes:
+    """What the mac covers: all but itself, in one spelling."""
+    return canonical(_document(slots))
+
+
+def slot_context(store_id: str, slot: Slot) -> bytes:
+    """What a slot's wrapping is bound to: its store and everything about it. The number is the wrapping's own."""
+    return canonical({"use": "slot", "version": 1, "store_id": store_id} | _slot_fields(slot))
+
+
+def key_context(store_id: str, use: str) -> bytes:
+    """What the wrapping of one use's key is bound to."""
+    return canonical({"use": "key", "version": 1, "store_id": store_id, "name": use})
+
+
+def canonical(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def damaged() -> CorruptRecord:
+    return CorruptRecord(
+        "the key file is damaged", hint="put a copy of keyslots.json back: without it nothing opens the store"
+    )
+
+
+# Reading -------------------------------------------------------------------------------------------------------
+
+
 def parse(data: bytes) -> KeySlots:
     """Check everything about the file's bytes. Raises CorruptRecord or SchemaTooNew, and nothing else."""
     if len(data) > MAX_FILE_BYTES:
-        raise _damaged()
+        raise damaged()
     try:
         document = json.loads(data)
         _require(type(document["version"]) is int)
         if document["format"] == FORMAT and document["version"] > VERSION:
             raise SchemaTooNew("a newer version of secondme wrote the key file", hint="update secondme")
-        _require(document.keys() == {"format", "version", "store_id", "slots", "keys", "mac"})
-        _require(document["format"] == FORMAT and document["version"] == VERSION)
-        slots = tuple(_parse_slot(slot) for slot in document["slots"])
-        _require(0 < len(slots) <= 16 and len({s.id for s in slots}) == len(slots))
-        keys = {_text(use): _bytes(key) for use, key in document["keys"].items()}
-        found = KeySlots(_hex(document["store_id"], 32), slots, keys, _bytes(document["mac"]))
+        found = _parse(document)
         # Not a byte may differ: no second spelling of the same JSON or base64, and no member named twice.
         _require(serialize(found) == data)
         return found
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error):
-        raise _damaged() from None
+        raise damaged() from None
+
+
+def _parse(document: dict[str, Any]) -> KeySlots:
+    version = document["version"]
+    _require(document["format"] == FORMAT and document.keys() - {"next"} == _FIELDS[version])
+    slots = tuple(_parse_slot(slot) for slot in document["slots"])
+    _require(0 < len(slots) <= MAX_SLOTS and len({s.id for s in slots}) == len(slots))
+    store_id, mac, keys = _hex(document["store_id"], 32), _bytes(document["mac"]), _parse_keys(document["keys"])
+    if version == 1:
+        _require("next" not in document and not any(s.kind == "recovery" for s in slots))
+        return KeySlots(store_id, slots, keys, mac, version=1)
+    sequence = document["sequence"]
+    _require(type(sequence) is int and 0 < sequence <= MAX_SEQUENCE)
+    coming = _parse_keys(document["next"]) if "next" in document else None
+    _require(all(use in k for use in USES for k in (keys, coming) if k is not None))
+    return KeySlots(store_id, slots, keys, mac, sequence, coming)
+
+
+def _parse_keys(table: dict[str, Any]) -> dict[str, bytes]:
+    _require(len(table) <= MAX_KEYS and all(_USE.fullmatch(use) for use in table))
+    return {use: _bytes(key) for use, key in table.items()}
 
 
 def _parse_slot(slot: dict[str, Any]) -> Slot:
-    if slot["kind"] == "keyring":
+    kind, slot_id, wrapped = slot["kind"], _hex(slot["id"], 16), _bytes(slot["wrapped"])
+    if kind in ("keyring", "recovery"):
         _require(slot.keys() == {"kind", "id", "wrapped"})
-        return Slot(_hex(slot["id"], 16), None, _bytes(slot["wrapped"]))
-    _require(slot["kind"] == "passphrase" and slot.keys() == {"kind", "id", "wrapped", "kdf"})
+        return Slot(kind, slot_id, wrapped)
+    _require(kind == "passphrase" and slot.keys() == {"kind", "id", "wrapped", "kdf"})
     table = slot["kdf"]
     _require(table.keys() == {"name", "salt", "memory_kib", "iterations", "lanes"} and table["name"] == "argon2id")
     kdf = Kdf(_bytes(table["salt"]), table["memory_kib"], table["iterations"], table["lanes"])
     _require(all(type(n) is int for n in (kdf.memory_kib, kdf.iterations, kdf.lanes)) and len(kdf.salt) == 16)
     _require(MIN_MEMORY_KIB <= kdf.memory_kib <= MAX_MEMORY_KIB)
     _require(1 <= kdf.iterations <= MAX_ITERATIONS and 1 <= kdf.lanes <= MAX_LANES)
-    return Slot(_hex(slot["id"], 16), kdf, _bytes(slot["wrapped"]))
+    return Slot("passphrase", slot_id, wrapped, kdf)
 
 
 def _document(slots: KeySlots) -> dict[str, Any]:
+    keys = {"keys": _keys_document(slots.keys)}
+    if slots.next is not None:
+        keys["next"] = _keys_document(slots.next)
     return {
         "format": FORMAT,
-        "version": VERSION,
+        "version": slots.version,
         "store_id": slots.store_id,
-        "slots": [_slot_document(s) | {"wrapped": _b64(s.wrapped)} for s in slots.slots],
-        "keys": {use: _b64(key) for use, key in sorted(slots.keys.items())},
+        **({"sequence": slots.sequence} if slots.version > 1 else {}),
+        "slots": [_slot_fields(s) | {"wrapped": _b64(s.wrapped)} for s in slots.slots],
+        **keys,
     }
 
 
-def _slot_document(slot: Slot) -> dict[str, Any]:
-    return _slot_fields(slot.id, slot.kdf)
+def _keys_document(keys: dict[str, bytes]) -> dict[str, str]:
+    return {use: _b64(key) for use, key in sorted(keys.items())}
 
 
-def _slot_fields(slot_id: str, kdf: Kdf | None) -> dict[str, Any]:
-    if kdf is None:
-        return {"kind": "keyring", "id": slot_id}
-    table = {"name": "argon2id", "salt": _b64(kdf.salt), "memory_kib": kdf.memory_kib}
-    return {"kind": "passphrase", "id": slot_id, "kdf": table | {"iterations": kdf.iterations, "lanes": kdf.lanes}}
-
-
-def _slot_context(store_id: str, slot_id: str, kdf: Kdf | None) -> bytes:
-    return _canonical({"use": "slot", "version": VERSION, "store_id": store_id} | _slot_fields(slot_id, kdf))
-
-
-def _key_context(store_id: str, use: str) -> bytes:
-    return _canonical({"use": "key", "version": VERSION, "store_id": store_id, "name": use})
-
-
-def _mac(slots: KeySlots, master: bytes) -> bytes:
-    key = derive(master, b"secondme keyslots mac")
-    return hmac.digest(key, _canonical(_document(slots)), hashlib.sha256)
-
-
-def _canonical(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
+def _slot_fields(slot: Slot) -> dict[str, Any]:
+    fields: dict[str, Any] = {"kind": slot.kind, "id": slot.id}
+    if slot.kdf is not None:
+        kdf = slot.kdf
+        table = {"name": "argon2id", "salt": _b64(kdf.salt), "memory_kib": kdf.memory_kib}
+        fields["kdf"] = table | {"iterations": kdf.iterations, "lanes": kdf.lanes}
+    return fields
 
 
 def _b64(data: bytes) -> str:
@@ -261,7 +268,3 @@ def _hex(value: Any, length: int) -> str:
 def _require(holds: bool) -> None:
     if not holds:
         raise ValueError
-
-
-def _damaged() -> CorruptRecord:
-    return CorruptRecord("the key file is damaged", hint="put a copy of keyslots.json back")

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from secondme.crypto import keyslots
 from secondme.crypto.unlock import unlock
 from secondme.memory.store import Store
 from secondme.types import Chunk, Citation, FileStamp, SourceFile, Trust, WatchedFolder
@@ -74,8 +73,6 @@ def vectors() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 def make(folder: Path) -> None:
     """Write the key file and the store into an empty folder."""
     folder.mkdir(parents=True)
-    slots, _ = keyslots.create(passphrase=PASSPHRASE)
-    keyslots.save(folder, slots)
     store = Store.open(folder / "store.db", unlock(folder, passphrase=PASSPHRASE).store)
     store.set_embedder(*EMBEDDER)
     for source, chunks, matrix in zip(SOURCES, CHUNKS, vectors(), strict=True):

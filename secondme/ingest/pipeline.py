@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from secondme.errors import Cancelled, IngestError, UnsupportedFormat
+from secondme.errors import Cancelled, IngestError, SecondMeError, UnsupportedFormat
 from secondme.ingest import reasons
 from secondme.ingest.chunk import chunk_tokens, embedding_text
 from secondme.ingest.parse.headings import clean_title
@@ -46,6 +46,8 @@ from secondme.types import (
 MAX_TEXT_MB = 8
 """Text taken from one file: about 10,000 chunks, minutes of embedding. What is longer is most often a log or a dump."""
 _BATCH = 32
+_QUICK_S, _HOLD_S = 0.02, 0.05
+"""Files that take less than the first share one writing of the watermark, for at most the second."""
 _RACY_NS = 2_000_000_000
 """A file stored within this time of its last change may have changed again under the same stamp."""
 
@@ -118,12 +120,43 @@ class _Run:
     def entries(self, plan: Plan) -> Iterator[IngestEvent]:
         """Take in what the plan found, in order."""
         self._n_total = len(plan.entries)
-        for entry in plan.entries:
+        entries = iter(plan.entries)
+        more = True
+        while more:
+            held: list[FileStored] = []
+            failure: SecondMeError | None = None
+            with self._store.batch():
+                try:
+                    more = yield from self._quick_ones(entries, plan, held)
+                except SecondMeError as error:
+                    failure = error
+            yield from held
+            if failure is not None:
+                raise failure
+
+    def _quick_ones(
+        self, entries: Iterator[Found | LeftOut], plan: Plan, held: list[FileStored]
+    ) -> Generator[IngestEvent, None, bool]:
+        """Take in entries until one takes its time, or enough are held; False once there are no more.
+
+        `held` are files that are stored but not acknowledged: nobody is told before the batch has ended.
+        """
+        started = time.perf_counter()
+        for entry in entries:
             self._check_cancelled()
+            mark = time.perf_counter()
             if isinstance(entry, LeftOut):
                 yield self._skipped(entry.path, entry.reason)
-            else:
-                yield from self._file(entry, plan)
+                continue
+            for event in self._file(entry, plan):
+                if isinstance(event, FileStored):
+                    held.append(event)
+                else:
+                    yield event
+            now = time.perf_counter()
+            if held and (now - mark > _QUICK_S or now - started > _HOLD_S):
+                return True
+        return False
 
     def removals(self, plan: Plan) -> Iterator[IngestEvent]:
         """Forget what is gone from the disk."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import apsw
 
+from secondme.crypto.erase import erase
 from secondme.crypto.keys import StoreKeys
 from secondme.durable import move_file, sync_file
 from secondme.errors import CorruptRecord, StoreError, WrongPassphrase
@@ -43,7 +45,7 @@ class Database:
         self._lock = threading.RLock()
         self._closed = False
         self._wal_is_stale = False
-        self._batches = 0
+        self._batches: Counter[int] = Counter()
 
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
@@ -73,20 +75,24 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("rollback")
             self._wal_is_stale |= deletes
-            if not self._batches:
+            if not self._batches[threading.get_ident()]:
                 self._acknowledge(connection)
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Write the watermark once, when the outermost block ends: what was done inside counts from then on."""
+        """Write the watermark once, when the outermost block ends: what this thread did inside counts from then on.
+
+        Other threads do not wait for it: each of their transactions is acknowledged at its own end.
+        """
+        thread = threading.get_ident()
         with self._lock:
-            self._batches += 1
+            self._batches[thread] += 1
         try:
             yield
         finally:
             with self.reading() as connection:
-                self._batches -= 1
-                if not self._batches:
+                self._batches[thread] -= 1
+                if not self._batches[thread]:
                     self._acknowledge(connection)
 
     def _acknowledge(self, connection: apsw.Connection) -> None:
@@ -228,7 +234,7 @@ def _check_file(path: Path) -> None:
         )
 
 
-def connect(path: Path, key: bytes) -> apsw.Connection:
+def connect(path: Path, key: bytes | bytearray) -> apsw.Connection:
     """Open with every setting in place and the key checked; the log is neither moved nor removed by itself."""
     import sqlite_vec
 
@@ -268,10 +274,15 @@ def connect(path: Path, key: bytes) -> apsw.Connection:
     return connection
 
 
-def _unlock(connection: apsw.Connection, key: bytes) -> None:
+def _unlock(connection: apsw.Connection, key: bytes | bytearray) -> None:
     connection.pragma("cipher", "chacha20")
-    # `raw:` skips the cipher's own key derivation: the key is random already.
-    connection.pragma("hexkey", (b"raw:" + key).hex())
+    # `raw:` skips the cipher's own key derivation: the key is random already. SQLite takes no key but as text.
+    spelled = key.hex()
+    statement = f"pragma hexkey='{b'raw:'.hex()}{spelled}'"
+    try:
+        connection.execute(statement, can_cache=False).get  # noqa: B018
+    finally:
+        erase(spelled, statement)
 
 
 def _read_first_page(connection: apsw.Connection) -> None:

@@ -43,7 +43,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """A step. `subjects` are items as `kind:id`; `digest` is the first subject's record hash after the step, if it has one.
+    """A step. `subjects` are items as `kind:id`; `digest` is the record hash of the first one after the step, if any.
 
     `actor` is who did it: `owner`, `ingest`, `import:<format>`, or a model with its version.
     """
@@ -72,7 +72,7 @@ def append(
     actor: str = OWNER,
     detail: Mapping[str, int | float | str | None] | None = None,
 ) -> Head:
-    """Add a step. `detail` must hold counts, ids and hashes only. Raises CorruptRecord if the chain has no beginning."""
+    """Add a step; `detail` holds counts, ids and hashes only. Raises CorruptRecord if the chain has no beginning."""
     last = head(connection)
     op = Op(last.seq + 1, time.time(), kind, actor, tuple(subjects), digest, dict(detail or {}), b"")
     link = link_hash(last.hash, op)

@@ -73,7 +73,7 @@ def put(connection: apsw.Connection, source: SourceFile, chunks: Sequence[Chunk]
     with _without_words(connection, [(source_id, last_id)]):
         _delete_chunks(connection, source_id, last_id)
         _fill_row(connection, source_id, source, n_chunks=len(chunks), skip_reason=None)
-    detail = {
+    detail: dict[str, int | str | None] = {
         "passages": len(chunks),
         "last": _last_id(connection, source_id),
         "sha256": source.content_hash.hex(),

@@ -45,7 +45,7 @@ class Watermark:
     epoch: int = 0
 
 
-def pack(mark: Watermark, key: bytes, store_id: str) -> bytes:
+def pack(mark: Watermark, key: bytes | bytearray, store_id: str) -> bytes:
     """The file's bytes, SIZE of them."""
     flags = _MOVING if mark.moving is not None else 0
     body = _BODY.pack(
@@ -63,7 +63,7 @@ def pack(mark: Watermark, key: bytes, store_id: str) -> bytes:
     return body + hmac.digest(key, body, hashlib.sha256)
 
 
-def unpack(data: bytes, key: bytes, store_id: str) -> Watermark | None:
+def unpack(data: bytes, key: bytes | bytearray, store_id: str) -> Watermark | None:
     """Read a file's bytes; None if they are not exactly what `pack` wrote for this store and key.
 
     Raises SchemaTooNew for a later version.
@@ -82,8 +82,8 @@ def path_for(store: Path) -> Path:
     return store.with_name(store.name + "-watermark")
 
 
-def load(store: Path, key: bytes, store_id: str) -> Watermark | None:
-    """The watermark of the store at `store`; None if there is no file. Raises CorruptRecord, SchemaTooNew or OSError."""
+def load(store: Path, key: bytes | bytearray, store_id: str) -> Watermark | None:
+    """The watermark of the store at `store`; None if there is none. Raises CorruptRecord, SchemaTooNew or OSError."""
     try:
         data = path_for(store).read_bytes()
     except FileNotFoundError:
@@ -97,7 +97,7 @@ def load(store: Path, key: bytes, store_id: str) -> Watermark | None:
     return found
 
 
-def save(store: Path, mark: Watermark, key: bytes, store_id: str) -> None:
+def save(store: Path, mark: Watermark, key: bytes | bytearray, store_id: str) -> None:
     """Replace the file; on the disk when it returns. Raises OSError."""
     replace_file(path_for(store), pack(mark, key, store_id))
 
@@ -108,7 +108,7 @@ class Witness:
     def __init__(self, path: Path | None) -> None:
         self._path = path
 
-    def load(self, key: bytes, store_id: str) -> Watermark | None:
+    def load(self, key: bytes | bytearray, store_id: str) -> Watermark | None:
         """The last copy; None if there is none or it cannot be read."""
         if self._path is None:
             return None

@@ -40,18 +40,27 @@ create table tombstone(
     hash blob primary key,
     kind text not null,
     at real not null) strict, without rowid;
-"""
 
-_WITH_UID = ("project", "source", "conversation", "turn")
-_WITH_ORIGIN = ("source", "conversation", "turn")
+alter table project add column uid blob not null default x'';
+alter table source add column uid blob not null default x'';
+alter table conversation add column uid blob not null default x'';
+alter table turn add column uid blob not null default x'';
+update project set uid = randomblob(16);
+update source set uid = randomblob(16);
+update conversation set uid = randomblob(16);
+update turn set uid = randomblob(16);
+create unique index project_uid on project(uid);
+create unique index source_uid on source(uid);
+create unique index conversation_uid on conversation(uid);
+create unique index turn_uid on turn(uid);
+
+alter table source add column origin text;
+alter table conversation add column origin text;
+alter table turn add column origin text;
+
+insert into setting values('tombstone_salt', randomblob(32));
+"""
 
 
 def apply(connection: apsw.Connection) -> None:
     connection.execute(_SCHEMA)
-    for table in _WITH_UID:
-        connection.execute(f"alter table {table} add column uid blob not null default x''")
-        connection.execute(f"update {table} set uid = randomblob(16)")
-        connection.execute(f"create unique index {table}_uid on {table}(uid)")
-    for table in _WITH_ORIGIN:
-        connection.execute(f"alter table {table} add column origin text")
-    connection.execute("insert into setting values('tombstone_salt', randomblob(32))")

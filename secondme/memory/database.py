@@ -248,7 +248,7 @@ def connect(path: Path, key: bytes | bytearray) -> apsw.Connection:
             # SQLite opens a file that it may not write all the same, and fails later with the words of a broken disk.
             if connection.readonly("main"):
                 raise read_only()
-            _unlock(connection, key)
+            use_key(connection, key)
             # One process owns the store. Without others to share it, the index of the log stays in memory, too.
             connection.pragma("locking_mode", "exclusive")
             # Before the other settings: some of them read the first page as well, and would call a wrong key damage.
@@ -274,7 +274,7 @@ def connect(path: Path, key: bytes | bytearray) -> apsw.Connection:
     return connection
 
 
-def _unlock(connection: apsw.Connection, key: bytes | bytearray) -> None:
+def use_key(connection: apsw.Connection, key: bytes | bytearray) -> None:
     connection.pragma("cipher", "chacha20")
     # `raw:` skips the cipher's own key derivation: the key is random already. SQLite takes no key but as text.
     spelled = key.hex()

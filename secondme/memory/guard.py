@@ -19,6 +19,7 @@ from pathlib import Path
 import apsw
 
 from secondme.crypto.keys import StoreKeys
+from secondme.durable import move_file, remove_file
 from secondme.errors import CorruptRecord, IntegrityError, RolledBack
 from secondme.memory import oplog, pages, watermark
 from secondme.memory.failures import os_errors, store_errors
@@ -54,10 +55,22 @@ class Guard:
         """
         try:
             with os_errors():
+                self._adopt_next()
                 self._mark = watermark.load(self._path, self._keys.watermark, self._keys.store_id)
                 return self._compare_pages() or self._compare_epoch()
         except IntegrityError as error:
             return error
+
+    def _adopt_next(self) -> None:
+        """Finish the putting in place of a new store that was interrupted, or forget the try."""
+        waiting = watermark.next_path_for(self._path)
+        if not waiting.exists():
+            return
+        mark = watermark.unpack(waiting.read_bytes(), self._keys.watermark, self._keys.store_id)
+        if mark is not None and pages.digest(self._path) == (mark.n_bytes, mark.tags):
+            move_file(waiting, watermark.path_for(self._path))
+        else:
+            remove_file(waiting)
 
     def _compare_pages(self) -> IntegrityError | None:
         mark = self._mark

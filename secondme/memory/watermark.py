@@ -82,6 +82,11 @@ def path_for(store: Path) -> Path:
     return store.with_name(store.name + "-watermark")
 
 
+def next_path_for(store: Path) -> Path:
+    """Where the watermark of a store waits that is about to take this one's place, see `install.py`."""
+    return store.with_name(store.name + "-watermark.next")
+
+
 def load(store: Path, key: bytes | bytearray, store_id: str) -> Watermark | None:
     """The watermark of the store at `store`; None if there is none. Raises CorruptRecord, SchemaTooNew or OSError."""
     try:

@@ -117,6 +117,13 @@ class Generator(Protocol):
         """Replace the cache. Raises ModelError if the state is damaged or belongs to another model or build."""
         ...
 
+    def forget(self) -> None:
+        """Empty the cache so that nothing of what was read or said is left in it; the model stays loaded.
+
+        A stream under way ends with an error. Raises ModelError if no new context can be made; then close it.
+        """
+        ...
+
     def close(self) -> None: ...
 
 

@@ -166,6 +166,11 @@ class EchoGenerator:
             self._cache = check_tokens(tokens, _N_VOCAB)
             self._epoch += 1
 
+    def forget(self) -> None:
+        with self._lock:
+            self._cache = []
+            self._epoch += 1
+
     def close(self) -> None:
         with self._lock:
             self._closed = True

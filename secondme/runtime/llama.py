@@ -46,25 +46,29 @@ class LlamaGenerator:
         self._model = LlamaModel(header, options)
         self._governor = ThreadGovernor(options.threads)
         self._n_batch = min(options.n_batch or (_GPU_BATCH if self._model.on_gpu else _CPU_BATCH), self._n_ctx)
+        self._abort = AbortFlag()
         try:
-            self._ctx = self._model.new_context(self._context_params())
+            self._open_context()
         except ModelError:
             self._model.close()
             raise
-        self._memory = lib.llama_get_memory(self._ctx)
-        if not self._memory:  # an encoder: llama.cpp would read through the null pointer
-            lib.llama_free(self._ctx)
-            self._model.close()
-            raise ModelError(f"{self._model.name} is not a language model", hint="choose one: secondme models list")
         self._batch = lib.llama_batch_init(self._n_batch, 0, 1)
-        self._abort = AbortFlag()
-        self._abort.attach(self._ctx)
         self._template: ChatTemplate | None = None
         self._lock = threading.Lock()
         self._closed = False
         self._cache: list[int] = []
         self._has_logits = False  # whether the last evaluated token is the last of the cache
         self._epoch = 0  # grows when someone else moves the cache, so that an older stream notices
+
+    def _open_context(self) -> None:
+        lib = library()
+        self._ctx = self._model.new_context(self._context_params())
+        self._memory = lib.llama_get_memory(self._ctx)
+        if not self._memory:  # an encoder: llama.cpp would read through the null pointer
+            lib.llama_free(self._ctx)
+            self._ctx = None
+            raise ModelError(f"{self._model.name} is not a language model", hint="choose one: secondme models list")
+        self._abort.attach(self._ctx)
 
     def _context_params(self) -> Any:
         params = library().llama_context_default_params()
@@ -204,16 +208,34 @@ class LlamaGenerator:
                 raise ModelError("the saved cache does not load", hint="nothing is lost: the text is read again")
             self._cache = tokens
 
+    def forget(self) -> None:
+        lib = library()
+        with self._lock:
+            if self._ctx is None:
+                return
+            self._next_epoch()
+            self._cache = []
+            self._has_logits = False
+            lib.llama_memory_clear(self._memory, True)
+            for array in (self._batch.token, self._batch.pos):
+                ctypes.memset(array, 0, self._n_batch * ctypes.sizeof(ctypes.c_int32))
+            # Its scratch buffers hold the last blocks' tokens and activations, and nothing clears them but its end.
+            lib.llama_free(self._ctx)
+            self._ctx = None
+            self._open_context()
+
     def close(self) -> None:
         self._closed = True
         self._abort.set()  # a block under way in another thread ends now
         with self._lock:
-            if self._ctx is None:
+            if self._batch is None:
                 return
             lib = library()
             lib.llama_batch_free(self._batch)
-            lib.llama_free(self._ctx)
-            self._ctx = None
+            self._batch = None
+            if self._ctx is not None:
+                lib.llama_free(self._ctx)
+                self._ctx = None
             self._cache = []
             self._model.close()
 
@@ -304,7 +326,7 @@ class LlamaGenerator:
             raise moved_cache_error()
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self._closed or self._ctx is None:
             raise closed_error()
 
     def _identity(self) -> dict[str, str]:

@@ -143,7 +143,9 @@ class LlamaModel:
             n = library().llama_tokenize(self.vocab, raw, len(raw), buffer, len(buffer), add_special, special)
         if n < 0:
             raise ModelError("the text cannot be turned into tokens", hint="shorten it")
-        return buffer[:n]
+        tokens: list[int] = buffer[:n]
+        ctypes.memset(buffer, 0, ctypes.sizeof(buffer))  # what was read must not stay behind (see Generator.forget)
+        return tokens
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         """The text of `tokens`, control tokens by name."""

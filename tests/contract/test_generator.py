@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ from secondme.runtime.base import DecodedText, DecodeEnd, Generator, Sampling
 from secondme.runtime.echo import EchoGenerator
 from secondme.runtime.llama import LlamaGenerator, LlamaOptions
 from secondme.types import Message, PrefillProgress
+from tests.reading_memory import hits
 
 N_CTX = 192
 COUNTING = "one two three four five six seven eight " * 3 + "one two three"
@@ -27,6 +31,21 @@ TEXTS = [
     "👩‍👩‍👧 🙂 🇩🇪",
     "a\x00b",
 ]
+
+FORGETTING = """
+import sys
+from pathlib import Path
+from secondme.runtime.llama import LlamaGenerator, LlamaOptions
+
+generator = LlamaGenerator(Path(sys.argv[1]), options=LlamaOptions(n_ctx=512, n_batch=64))
+tokens = generator.tokenize("".join(f" the {n} velvet zebras sleep" for n in range(30)))
+list(generator.prefill(tokens))
+print(*tokens[-12:], flush=True)
+sys.stdin.readline()
+generator.forget()
+print("forgotten", flush=True)
+sys.stdin.readline()
+"""
 
 
 @dataclass(frozen=True)
@@ -335,12 +354,43 @@ def test_threads_share_one_generator(generator: Generator) -> None:
     assert continued(generator, tokens, Sampling(max_tokens=4)) == whole
 
 
+def test_forgetting_empties_the_cache_and_keeps_the_model(generator: Generator) -> None:
+    tokens = generator.tokenize(COUNTING)
+    before = continued(generator, tokens, Sampling(max_tokens=8))
+    stream = generator.decode(Sampling(max_tokens=8))
+    next(stream)
+    generator.forget()
+    assert generator.cached_tokens == () and generator.usage.n_used == 0
+    with pytest.raises(ModelError):
+        list(stream)
+    with pytest.raises(ModelError):
+        list(generator.decode(Sampling()))
+    # Everything is read again, which shows in the progress, and continued as before.
+    assert prefill(generator, tokens)[0].n_done == 0
+    assert decode(generator, Sampling(max_tokens=8))[0] == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_was_read_is_not_left_in_a_real_models_memory(smollm2_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", FORGETTING, str(smollm2_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdin is not None and child.stdout is not None
+        block = {"tokens": struct.pack("<12i", *map(int, child.stdout.readline().split()))}
+        assert hits(child.pid, block)["tokens"] > 0
+        child.stdin.write("go on\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == "forgotten\n"
+        assert hits(child.pid, block)["tokens"] == 0
+
+
 def test_close_is_final_and_may_be_repeated(case: Case) -> None:
     generator = case.make()
     prefill(generator, generator.tokenize("one two three"))
     stream = generator.decode(Sampling(max_tokens=5))
     next(stream)
     generator.close()
+    generator.forget()
     generator.close()
     calls: list[Callable[[], object]] = [
         lambda: list(stream),

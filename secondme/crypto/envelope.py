@@ -52,10 +52,3 @@ def derive(key: Secret, purpose: bytes) -> bytearray:
     derived = bytearray(KEY_BYTES)
     HKDF(hashes.SHA256(), KEY_BYTES, salt=None, info=purpose).derive_into(key, derived)
     return derived
-
-
-def erase(secret: Secret) -> None:
-    """Overwrite a key in memory and leave it empty. `bytes` cannot be changed; the keys made here are none."""
-    if isinstance(secret, bytearray):
-        secret[:] = bytes(len(secret))
-        secret.clear()

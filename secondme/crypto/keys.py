@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Self
 
 from secondme.crypto import keyslots, slots
-from secondme.crypto.envelope import Secret, derive, erase
+from secondme.crypto.envelope import Secret, derive
+from secondme.crypto.erase import erase
 from secondme.crypto.keyslots import KeySlots, Slot
 from secondme.errors import StoreError
 
@@ -110,6 +111,8 @@ class Keys:
         with self._lock:
             for key in (self.master, self._db, self._watermark, self.export, *self._projects.values()):
                 erase(key)
+                # Zeros are a key as well: what still holds this one must fail, and not write something that they open.
+                key.clear()
             self._projects.clear()
 
     def __enter__(self) -> Self:

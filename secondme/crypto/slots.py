@@ -17,7 +17,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from secondme.crypto import keyslots
-from secondme.crypto.envelope import KEY_BYTES, Secret, derive, erase, random_key, unwrap, wrap
+from secondme.crypto.envelope import KEY_BYTES, Secret, derive, random_key, unwrap, wrap
+from secondme.crypto.erase import erase
 from secondme.crypto.keyslots import USES, Kdf, KeySlots, Slot
 from secondme.errors import CorruptRecord, NoKey, StoreError
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from secondme.assistant import Assistant, Credentials
@@ -139,11 +139,11 @@ def keys() -> Iterator[Pattern]:
     """The passphrase, and the opened keys of the home at hand."""
     yield from spellings(PASSPHRASE)
     opened = unlock(data_dir(), passphrase=PASSPHRASE)
-    for field in fields(opened):
-        value = getattr(opened, field.name)
-        if isinstance(value, bytes):
-            yield Pattern(f"key {field.name}", "raw", value)
-            yield from secrets(f"key {field.name}", value)
+    store = opened.store
+    held = {"master": opened.master, "db": store.db, "watermark": store.watermark, "export": opened.export}
+    for name, value in held.items():
+        yield Pattern(f"key {name}", "raw", bytes(value))
+        yield from secrets(f"key {name}", bytes(value))
 
 
 @contextmanager

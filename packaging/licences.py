@@ -21,6 +21,7 @@ NAMED = {
     "apsw-sqlite3mc": "zlib by its licence file, though not by its metadata; the cipher library is MIT",
     "certifi": "MPL-2.0: a list of certificates, used unchanged",
     "hypothesis": "MPL-2.0: used by the tests only",
+    "pyrage": "MIT by its licence file, though not by its metadata",
     "pathspec": "MPL-2.0: used by builds and checks only",
     "tqdm": "MPL-2.0 and MIT: used unchanged, through huggingface_hub",
 }

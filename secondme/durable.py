@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 NEW = ".new"
 
@@ -14,15 +16,31 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 
     When it returns, the new content survives a power cut; when it raises OSError, the old content is there.
     """
-    new = path.with_name(path.name + NEW)
+    with replacing(path, mode=mode) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int = 0o600, neighbour: Path | None = None) -> Iterator[BinaryIO]:
+    """A temporary neighbour to write, which takes the place of `path` in one step when the block ends.
+
+    If the block raises, or the disk does, the neighbour is gone and the old content is there. Two at once for the
+    same path would write into one neighbour: whoever calls owns the folder.
+    """
+    new = neighbour or path.with_name(path.name + NEW)
     try:
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), mode)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
+        file = os.fdopen(fd, "wb")
+        try:
+            yield file
             file.flush()
             os.fsync(file.fileno())
+        finally:
+            # Closing tries once more to write what could not be written; the first failure is the one to hear of.
+            with suppress(OSError):
+                file.close()
         move_file(new, path)
-    except OSError:
+    except BaseException:
         with suppress(OSError):
             new.unlink(missing_ok=True)
         raise

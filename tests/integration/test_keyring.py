@@ -31,7 +31,7 @@ def ask(kind):
     return "a passphrase"
 start = time.perf_counter()
 try:
-    result = {"key": unlock(Path(sys.argv[1]), ask=ask if "ask" in sys.argv else None).db.hex()}
+    result = {"key": unlock(Path(sys.argv[1]), ask=ask if "ask" in sys.argv else None).store.db.hex()}
 except SecondMeError as error:
     result = {"error": type(error).__name__, "message": error.message, "hint": error.hint, "code": error.exit_code}
 result |= {"asked": asked, "elapsed_s": time.perf_counter() - start, "backend": keychain.backend_name()}
@@ -47,7 +47,8 @@ from pathlib import Path
 from secondme.crypto import keychain, keyslots
 entry = keyslots.load(Path(sys.argv[1])).slots[0].id
 before = keychain.fetch(entry)
-print(json.dumps([len(before), keychain.fetch("0" * 16), keychain.remove(entry), keychain.fetch(entry)]))
+missing = [keychain.fetch("0" * 16).name, keychain.remove(entry), keychain.fetch(entry).name]
+print(json.dumps([len(before), *missing]))
 """
 
 
@@ -63,6 +64,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "XDG_DATA_HOME": str(tmp_path / "data"),
         "XDG_RUNTIME_DIR": str(tmp_path / "run"),
         "XDG_CONFIG_HOME": str(tmp_path / "home"),
+        "SECONDME_HOME": str(tmp_path / "secondme"),
         "PYTHONPATH": str(ROOT),
         "MEMORY": str(tmp_path / "memory"),
         "PYTHON": sys.executable,
@@ -124,7 +126,7 @@ def test_an_entry_is_found_removed_and_then_gone(environment: dict[str, str]) ->
         f'{DAEMON}; "$PYTHON" -c "$UNLOCK" "$MEMORY"; "$PYTHON" -c "$ENTRY" "$MEMORY"; "$PYTHON" -c "$UNLOCK" "$MEMORY"'
     )
     _, entry, gone = run(script, environment)
-    assert entry == [32, None, True, None]
+    assert entry == [32, "NO_ENTRY", True, "NO_ENTRY"]
     assert gone["error"] == "NoKey"
 
 

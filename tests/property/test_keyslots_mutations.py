@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,32 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from secondme.crypto import keyslots
-from secondme.crypto.keyslots import Kdf, KeySlots, Slot
-from secondme.crypto.unlock import Keys, unlock
+from secondme.crypto import keyslots, slots
+from secondme.crypto.keys import StoreKeys
+from secondme.crypto.keyslots import KeySlots, Slot
+from secondme.crypto.slots import close_slot, keyring_key, new_id, new_keys, recovery_key, sign, with_next
+from secondme.crypto.unlock import unlock
 from secondme.errors import CorruptRecord, NoKey, SchemaTooNew, WrongPassphrase
+from tests.keyfiles import DEVICE, SECRET, added, with_passphrase
 
 PASSPHRASE = "one"
 REFUSALS = (CorruptRecord, SchemaTooNew, WrongPassphrase, NoKey)
 
 
-def cheap_slots() -> tuple[KeySlots, bytes]:
-    """A key file of the least work, so that many can be tried."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Kdf.__init__, "__defaults__", (keyslots.MIN_MEMORY_KIB, 1, 1))
-        return keyslots.create(passphrase=PASSPHRASE)
+def full_file() -> tuple[KeySlots, bytearray]:
+    """A key file with a slot of each kind, a project's key, and a rotation under way."""
+    file, master = with_passphrase(PASSPHRASE)
+    for kind, key in (("keyring", keyring_key(SECRET, DEVICE)), ("recovery", recovery_key(SECRET))):
+        slot = Slot("keyring" if kind == "keyring" else "recovery", new_id(), b"")
+        file = added(file, master, close_slot(file.store_id, slot, key, master))
+    keys = file.keys | new_keys(file.store_id, master, ["project:" + "0" * 32])
+    return sign(with_next(replace(file, keys=keys), master), master), master
 
 
-SLOTS, MASTER = cheap_slots()
+Opened = tuple[StoreKeys, bytes]
+
+SLOTS, MASTER = full_file()
 DATA = keyslots.serialize(SLOTS)
-KEYS = Keys(keyslots.open_key(SLOTS, MASTER, "db"))
 CURRENT: list[bytes] = []
 
 
@@ -39,18 +47,25 @@ def in_memory() -> Iterator[None]:
     """Thousands of files: none is written, and Argon2 runs once. Any other salt or work factor gives another key."""
     assert SLOTS.slots[0].kdf is not None
     right = SLOTS.slots[0].kdf
-    key = keyslots.stretch(PASSPHRASE, right)
+    key = slots.stretch(PASSPHRASE, right)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keyslots, "stretch", lambda passphrase, kdf: key if kdf == right else bytes(32))
+        patch.setattr(slots, "stretch", lambda passphrase, kdf: key if kdf == right else bytes(32))
         patch.setattr(keyslots, "load", lambda folder: keyslots.parse(CURRENT[-1]))
         yield
 
 
-def opened(data: bytes) -> Keys | None:
+KEYS = (
+    StoreKeys(SLOTS.store_id, slots.open_key(SLOTS, MASTER, "db"), slots.open_key(SLOTS, MASTER, "watermark"), 1),
+    bytes(slots.open_key(SLOTS, MASTER, "export")),
+)
+
+
+def opened(data: bytes) -> Opened | None:
     """The keys of a folder with this key file; None if it was refused as it should be."""
     CURRENT[:] = [data]
     try:
-        return unlock(Path("nowhere"), passphrase=PASSPHRASE)
+        keys = unlock(Path("nowhere"), passphrase=PASSPHRASE)
+        return keys.store, bytes(keys.export)
     except REFUSALS:
         return None
 
@@ -79,8 +94,8 @@ def test_any_flipped_bit() -> None:
         b"\xef\xbb\xbf" + DATA,
         json.dumps(json.loads(DATA)).encode(),
         json.dumps(json.loads(DATA), indent=1, sort_keys=True).encode(),
-        DATA.replace(b'"version": 1,', b'"version": 0,\n "version": 1,'),
-        DATA.replace(b'"version": 1,', b'"version": 1.0,'),
+        DATA.replace(b'"version": 2,', b'"version": 1,\n "version": 2,'),
+        DATA.replace(b'"version": 2,', b'"version": 2.0,'),
     ],
 )
 def test_another_spelling_of_the_same(data: bytes) -> None:
@@ -142,10 +157,14 @@ def test_any_two_values_exchanged_with_another_files(a: tuple[Any, ...], b: tupl
     assert_refused(json.dumps(document, indent=1).encode())
 
 
-OTHER = keyslots.serialize(cheap_slots()[0])
+OTHER = keyslots.serialize(full_file()[0])
 
 
 def test_a_slot_added_by_somebody_else_is_noticed() -> None:
-    theirs = Slot("0" * 16, None, bytes(60))
-    added = KeySlots(SLOTS.store_id, (*SLOTS.slots, theirs), SLOTS.keys, SLOTS.mac)
-    assert_refused(keyslots.serialize(added))
+    theirs = Slot("keyring", "0" * 16, bytes(60))
+    assert_refused(keyslots.serialize(replace(SLOTS, slots=(*SLOTS.slots, theirs))))
+
+
+def test_an_older_sequence_under_the_same_mac_is_noticed() -> None:
+    assert_refused(keyslots.serialize(replace(SLOTS, sequence=2)))
+    assert_refused(keyslots.serialize(replace(SLOTS, next=None)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import errno
 import json
 import os
@@ -15,16 +14,10 @@ from typing import Any
 import pytest
 
 from secondme.crypto import keyslots
-from secondme.crypto.keyslots import FILE, Kdf, KeySlots
-from secondme.errors import CorruptRecord, NoKey, SchemaTooNew, StoreError, StoreFull
-
-ENTRY = ("0123456789abcdef", bytes(range(32)))
-
-
-@pytest.fixture(autouse=True)
-def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The least work that the file may ask for."""
-    monkeypatch.setattr(Kdf.__init__, "__defaults__", (keyslots.MIN_MEMORY_KIB, 1, 1))
+from secondme.crypto.keyslots import FILE, KeySlots
+from secondme.crypto.slots import open_key
+from secondme.errors import CorruptRecord, SchemaTooNew, StoreError, StoreFull
+from tests.keyfiles import DEVICE, SECRET, cheap_kdf, of_version_1, with_keyring, with_passphrase
 
 
 def document_of(slots: KeySlots) -> dict[str, Any]:
@@ -32,60 +25,15 @@ def document_of(slots: KeySlots) -> dict[str, Any]:
     return document
 
 
-def test_new_keys_open_with_the_passphrase_alone() -> None:
-    slots, master = keyslots.create(passphrase="one")
-    (slot,) = slots.slots
-    assert slot.kdf is not None
-    assert keyslots.open_slot(slots, slot, keyslots.stretch("one", slot.kdf)) == master
-    assert keyslots.open_slot(slots, slot, keyslots.stretch("two", slot.kdf)) is None
-    key = keyslots.open_key(slots, master, "db")
-    assert len(key) == len(master) == 32 and key != master
-    again, other = keyslots.create(passphrase="one")
-    assert other != master and again.store_id != slots.store_id
-    assert keyslots.open_slot(again, slot, keyslots.stretch("one", slot.kdf)) is None
-
-
-def test_the_default_work_factors_are_those_of_the_security_note(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    assert (Kdf(b"").memory_kib, Kdf(b"").iterations, Kdf(b"").lanes) == (65536, 3, 4)
-
-
-def test_new_keys_open_with_the_keyrings_key() -> None:
-    slots, master = keyslots.create(keyring_key=ENTRY)
-    (slot,) = slots.slots
-    assert (slot.id, slot.kdf) == (ENTRY[0], None)
-    assert keyslots.open_slot(slots, slot, ENTRY[1]) == master
-    assert keyslots.open_slot(slots, slot, bytes(32)) is None
-
-
-def test_a_passphrase_gives_the_key_it_always_gave() -> None:
-    """Pinned: any change would lock every owner out."""
-    kdf = Kdf(b"0123456789abcdef", 19 * 1024, 1, 1)
-    assert keyslots.stretch("golden", kdf).hex() == "5287f30660708217bf62d2a17c71139d5cb6d2b0abc44f5765cf3bdc40042f06"
-
-
-def test_the_same_passphrase_typed_on_another_system_is_the_same() -> None:
-    kdf = Kdf(bytes(16))
-    assert keyslots.stretch("caf\u00e9", kdf) == keyslots.stretch("cafe\u0301", kdf)
-    assert keyslots.stretch("caf\u00e9", kdf) != keyslots.stretch("cafe", kdf)
-    # A terminal may hand over bytes that are no UTF-8.
-    assert keyslots.stretch("\udcff", kdf) != keyslots.stretch("?", kdf)
-
-
-def test_an_empty_passphrase_is_none() -> None:
-    with pytest.raises(NoKey, match="empty"):
-        keyslots.create(passphrase="")
-
-
 def test_the_file_reads_back_equal_and_shows_no_key(tmp_path: Path) -> None:
-    slots, master = keyslots.create(passphrase="one")
+    slots, master = with_passphrase()
     keyslots.save(tmp_path, slots)
     assert keyslots.load(tmp_path) == slots
     file = tmp_path / FILE
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [p.name for p in tmp_path.iterdir()] == [FILE]
     text = file.read_bytes()
-    for secret in (master, keyslots.open_key(slots, master, "db")):
+    for secret in (master, open_key(slots, master, "db")):
         assert base64.b64encode(secret) not in text and secret.hex().encode() not in text
 
 
@@ -95,7 +43,7 @@ def test_no_file_is_none(tmp_path: Path) -> None:
 
 def test_saving_replaces_what_an_interruption_left(tmp_path: Path) -> None:
     (tmp_path / (FILE + ".new")).write_bytes(b"half" * 10_000)
-    slots, _ = keyslots.create(keyring_key=ENTRY)
+    slots, _ = with_keyring()
     keyslots.save(tmp_path, slots)
     assert keyslots.load(tmp_path) == slots
     assert [p.name for p in tmp_path.iterdir()] == [FILE]
@@ -107,7 +55,7 @@ def test_saving_replaces_what_an_interruption_left(tmp_path: Path) -> None:
 def test_a_failed_write_keeps_the_earlier_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[StoreError]
 ) -> None:
-    slots, _ = keyslots.create(keyring_key=ENTRY)
+    slots, _ = with_keyring()
     keyslots.save(tmp_path, slots)
 
     def failing(fd: int) -> None:
@@ -115,7 +63,7 @@ def test_a_failed_write_keeps_the_earlier_file(
 
     monkeypatch.setattr(os, "fsync", failing)
     with pytest.raises(kind) as caught:
-        keyslots.save(tmp_path, keyslots.create(keyring_key=ENTRY)[0])
+        keyslots.save(tmp_path, with_keyring()[0])
     assert caught.value.hint
     assert keyslots.load(tmp_path) == slots
     assert [p.name for p in tmp_path.iterdir()] == [FILE]
@@ -131,9 +79,9 @@ def test_a_folder_in_the_files_place_is_an_error(tmp_path: Path) -> None:
 
 
 def changed(change: Callable[[dict[str, Any]], object]) -> bytes:
-    document = document_of(keyslots.create(passphrase="one")[0])
+    document = document_of(with_passphrase()[0])
     change(document)
-    return json.dumps(document).encode()
+    return json.dumps(document, indent=1).encode()
 
 
 @pytest.mark.parametrize(
@@ -157,6 +105,20 @@ def changed(change: Callable[[dict[str, Any]], object]) -> bytes:
         lambda d: d.update(slots=[None]),
         lambda d: d.update(keys=[]),
         lambda d: d.update(keys={"db": 7}),
+        lambda d: d["keys"].pop("watermark"),
+        lambda d: d["keys"].update(another=d["keys"]["db"]),
+        lambda d: d["keys"].update({"project:" + "0" * 31: d["keys"]["db"]}),
+        lambda d: d["keys"].update({f"project:{i:032x}": "" for i in range(keyslots.MAX_KEYS)}),
+        lambda d: d.update(next=None),
+        lambda d: d.update(next={}),
+        lambda d: d.update(next={"db": d["keys"]["db"]}),
+        lambda d: d.update(version=1),
+        lambda d: d.pop("sequence"),
+        lambda d: d.update(sequence=0),
+        lambda d: d.update(sequence=2**63),
+        lambda d: d.update(sequence=True),
+        lambda d: d.update(sequence=1.0),
+        lambda d: d["slots"][0].update(kind="recovery"),
         lambda d: d.update(mac="not base64!"),
         lambda d: d["slots"][0].update(kind="plaintext"),
         lambda d: d["slots"][0].update(id=7),
@@ -181,7 +143,18 @@ def test_what_does_not_fit_the_format_is_refused(change: Callable[[dict[str, Any
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"null", b"[]", b"7", b'"format"', b"{", b"\xff\xfe", b"[" * 60_000, b"1" * 5000, b"{}" + b" " * 70_000],
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"7",
+        b'"format"',
+        b"{",
+        b"\xff\xfe",
+        b"[" * 60_000,
+        b"1" * 5000,
+        b"{}" + b" " * keyslots.MAX_FILE_BYTES,
+    ],
 )
 def test_what_is_no_key_file_is_refused(data: bytes) -> None:
     with pytest.raises(CorruptRecord):
@@ -190,17 +163,64 @@ def test_what_is_no_key_file_is_refused(data: bytes) -> None:
 
 def test_a_newer_version_says_so_whatever_else_it_holds() -> None:
     with pytest.raises(SchemaTooNew):
-        keyslots.parse(json.dumps({"format": keyslots.FORMAT, "version": 2, "other": []}).encode())
+        keyslots.parse(json.dumps({"format": keyslots.FORMAT, "version": 3, "other": []}).encode())
 
 
-def test_a_changed_file_is_refused_after_unlocking() -> None:
-    slots, master = keyslots.create(keyring_key=ENTRY)
-    another = dataclasses.replace(slots, keys={**slots.keys, "more": b"x"})
-    with pytest.raises(CorruptRecord, match="changed"):
-        keyslots.open_slot(another, another.slots[0], ENTRY[1])
-    # Without its mac a key still opens in its own place only.
-    other = keyslots.create(keyring_key=ENTRY)[0]
+# Version 1 -----------------------------------------------------------------------------------------------------
+
+
+def test_a_file_of_version_1_reads_back_equal() -> None:
+    for slot in (keyslots.Slot("keyring", "0" * 16, b""), keyslots.Slot("passphrase", "1" * 16, b"", cheap_kdf())):
+        made, _ = of_version_1(slot, SECRET)
+        assert keyslots.parse(keyslots.serialize(made)) == made
+        assert b"sequence" not in keyslots.serialize(made)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.update(sequence=1),
+        lambda d: d.update(next=d["keys"]),
+        lambda d: d["slots"][0].update(kind="recovery"),
+        lambda d: d.update(version=2),
+    ],
+)
+def test_version_1_knew_nothing_of_what_came_later(change: Callable[[dict[str, Any]], object]) -> None:
+    made, _ = of_version_1(keyslots.Slot("keyring", "0" * 16, b""), SECRET)
+    document = json.loads(keyslots.serialize(made))
+    change(document)
     with pytest.raises(CorruptRecord):
-        keyslots.open_key(dataclasses.replace(slots, keys=other.keys), master, "db")
-    with pytest.raises(CorruptRecord):
-        keyslots.open_key(slots, master, "export")
+        keyslots.parse(json.dumps(document, indent=1).encode())
+
+
+# What was taken out --------------------------------------------------------------------------------------------
+
+
+def test_a_key_that_was_taken_out_is_overwritten_on_the_disk(tmp_path: Path) -> None:
+    earlier, _ = with_keyring(SECRET, DEVICE)
+    keyslots.save(tmp_path, earlier)
+    with (tmp_path / FILE).open("rb") as still_open:
+        keyslots.save(tmp_path, with_keyring()[0], scrub=True)
+        data = still_open.read()
+    assert data and not data.strip(b"\0")
+
+
+def test_a_backup_that_shares_the_files_bytes_is_left_alone(tmp_path: Path) -> None:
+    earlier, _ = with_keyring()
+    keyslots.save(tmp_path, earlier)
+    (tmp_path / "backup").hardlink_to(tmp_path / FILE)
+    keyslots.save(tmp_path, with_keyring()[0], scrub=True)
+    assert (tmp_path / "backup").read_bytes() == keyslots.serialize(earlier)
+
+
+def test_an_earlier_file_that_cannot_be_overwritten_does_not_keep_the_new_one_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(fd: int, data: bytes, at: int) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    keyslots.save(tmp_path, with_keyring()[0], scrub=True)
+    monkeypatch.setattr(os, "pwrite", failing)
+    newer, _ = with_keyring()
+    keyslots.save(tmp_path, newer, scrub=True)
+    assert keyslots.load(tmp_path) == newer

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 APP = "secondme"
@@ -69,6 +70,21 @@ def absolute(path: Path) -> Path:
 
 
 def private_dir(path: Path) -> Path:
-    """Create `path` readable by its owner alone, and return it."""
+    """Create `path` readable by its owner alone, so that it survives a power cut, and return it. Raises OSError."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in missing:
+        _keep_name(folder)
     return path
+
+
+def _keep_name(path: Path) -> None:
+    """Flush the entry of a new folder; Windows has no handle for its parent, and some parents cannot be read."""
+    if os.name != "posix":
+        return
+    with suppress(PermissionError):
+        fd = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -14,7 +14,8 @@ NEW = ".new"
 def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Put `data` at `path` in one step: temporary file, fsync, rename, fsync of the folder.
 
-    When it returns, the new content survives a power cut; when it raises OSError, the old content is there.
+    When it returns, the new content survives a power cut; when it raises OSError, the old content is there, or the new
+    one where only the folder's fsync failed.
     """
     with replacing(path, mode=mode) as file:
         file.write(data)
@@ -24,8 +25,8 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 def replacing(path: Path, *, mode: int = 0o600, neighbour: Path | None = None) -> Iterator[BinaryIO]:
     """A temporary neighbour to write, which takes the place of `path` in one step when the block ends.
 
-    If the block raises, or the disk does, the neighbour is gone and the old content is there. Two at once for the
-    same path would write into one neighbour: whoever calls owns the folder.
+    If the block raises, or the disk does, the neighbour is gone and the old content is there (but see `replace_file`).
+    Two at once for the same path would write into one neighbour: whoever calls owns the folder.
     """
     new = neighbour or path.with_name(path.name + NEW)
     try:

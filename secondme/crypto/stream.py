@@ -23,7 +23,8 @@ once; the header is part of the key, so that a chunk opens under the header it w
 empty file is one empty last chunk; any other last chunk holds at least one byte, so that there is one way to write a
 file. The lengths follow from the size of the file. At most 2^32 chunks: 4 PiB by default, well within GCM's bounds for
 one key (NIST SP 800-38D). The context is whatever the file must belong to: the caller's project, kind, and hashes. Its
-tag is keyed, so that the header tells nothing of it, not even whether two files share one.
+tag is keyed, so that the header tells nothing of it, not even whether two files share one. An older file of the same
+key and context opens as well; what must not come back is told apart by its context.
 
 GCM does not commit to its key: a file can be made that opens under two. The commitment, compared before anything is
 decrypted, rules that out and tells a wrong key from damage.
@@ -48,7 +49,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from secondme.crypto.envelope import KEY_BYTES
+from secondme.crypto.envelope import KEY_BYTES, Secret
+from secondme.crypto.erase import erase
 from secondme.durable import replacing
 from secondme.errors import CorruptRecord, SchemaTooNew, StoreError, StoreFull, UsageError
 
@@ -89,7 +91,7 @@ class SealedInfo:
 
 
 def seal(
-    source: Iterable[bytes] | BinaryIO, path: Path, key: bytes, context: bytes, *, chunk_bits: int = CHUNK_BITS
+    source: Iterable[bytes] | BinaryIO, path: Path, key: Secret, context: bytes, *, chunk_bits: int = CHUNK_BITS
 ) -> SealedInfo:
     """Seal all of `source` into the file at `path`, which is replaced in one step; on the disk when it returns.
 
@@ -103,7 +105,7 @@ def seal(
 
 
 @contextmanager
-def sealing(path: Path, key: bytes, context: bytes, *, chunk_bits: int = CHUNK_BITS) -> Iterator[SealedWriter]:
+def sealing(path: Path, key: Secret, context: bytes, *, chunk_bits: int = CHUNK_BITS) -> Iterator[SealedWriter]:
     """A writer into the file at `path`, which is replaced in one step when the block ends; on the disk after it.
 
     If the block raises, or the disk is full (StoreFull) or fails (StoreError), the file at `path` is what it was
@@ -129,7 +131,7 @@ class SealedWriter:
     """
 
     def __init__(
-        self, file: BinaryIO, key: bytes, context: bytes, *, chunk_bits: int = CHUNK_BITS, name: str = "sealed file"
+        self, file: BinaryIO, key: Secret, context: bytes, *, chunk_bits: int = CHUNK_BITS, name: str = "sealed file"
     ) -> None:
         if not MIN_CHUNK_BITS <= chunk_bits <= MAX_CHUNK_BITS:
             raise ValueError(f"chunk_bits must be {MIN_CHUNK_BITS} to {MAX_CHUNK_BITS}")
@@ -169,11 +171,14 @@ class SealedWriter:
             self._write_chunk(last=True)
             n_sealed = HEADER_BYTES + n_bytes + self._n_chunks * TAG_BYTES
             self._info = SealedInfo(n_bytes, n_sealed, self._n_chunks)
+            self.forget()
         return self._info
 
     def forget(self) -> None:
-        """Overwrite the plaintext that is held."""
-        self._plain[:] = bytes(len(self._plain))
+        """Overwrite the plaintext that is held, and the file's key; nothing can be written after it."""
+        self._broken = True
+        self._cipher.forget()
+        erase(self._plain)
 
     def _write_chunk(self, *, last: bool) -> None:
         if self._broken:
@@ -194,7 +199,7 @@ class SealedWriter:
 # Reading -------------------------------------------------------------------------------------------------------
 
 
-def open_sealed(path: Path, key: bytes, context: bytes) -> SealedReader:
+def open_sealed(path: Path, key: Secret, context: bytes) -> SealedReader:
     """Open the sealed file at `path`; see SealedReader for what it raises. StoreError if there is none."""
     with _reading(path.name):
         file = path.open("rb", buffering=0)
@@ -216,10 +221,11 @@ class SealedReader(io.RawIOBase):
     Raises CorruptRecord (another key or context, damaged, cut off, not a sealed file), SchemaTooNew, StoreError.
     """
 
-    def __init__(self, file: _Seekable, key: bytes, context: bytes, *, name: str = "sealed file") -> None:
+    def __init__(self, file: _Seekable, key: Secret, context: bytes, *, name: str = "sealed file") -> None:
         super().__init__()
         self._file, self._name = file, name
         self._held = bytearray()
+        self._cipher: _Cipher | None = None
         with _reading(name):
             n_file_bytes = file.seek(0, io.SEEK_END)
             header = memoryview(bytearray(min(HEADER_BYTES, n_file_bytes)))
@@ -301,7 +307,9 @@ class SealedReader(io.RawIOBase):
         if not self.closed:
             super().close()
             self._file.close()
-            self._held[:] = bytes(len(self._held))
+            erase(self._held)
+            if self._cipher is not None:
+                self._cipher.forget()
 
     def _spans(self, offset: int, n: int) -> Iterator[tuple[int, int, int]]:
         """The parts of chunks that hold the `n` bytes from `offset` on: number, start and end within the chunk."""
@@ -331,6 +339,7 @@ class SealedReader(io.RawIOBase):
         sealed = memoryview(self._sealed)[: len(into) + TAG_BYTES]
         with _reading(self._name):
             self._fill(HEADER_BYTES + i * (self._chunk_bytes + TAG_BYTES), sealed)
+        assert self._cipher is not None
         if not self._cipher.open(i, last, sealed, into):
             where = "at its end" if last else f"in chunk {i + 1} of {self.n_chunks}"
             raise CorruptRecord(f"{self._name} is cut off or damaged {where}", hint=_REMEDY)
@@ -351,16 +360,26 @@ class SealedReader(io.RawIOBase):
 class _Cipher:
     """AES-256-GCM under the nonces of one file."""
 
-    def __init__(self, aead: AESGCM, prefix: bytes) -> None:
-        self._aead, self._prefix = aead, prefix
+    def __init__(self, key: bytes, prefix: bytes) -> None:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        self._key, self._prefix = key, prefix
+        self._aead: AESGCM | None = AESGCM(key)
+
+    def forget(self) -> None:
+        """Overwrite the key. Not before the end: some builds of the library read it anew for every chunk."""
+        self._aead = None
+        erase(self._key)
 
     def seal(self, i: int, last: bool, plain: memoryview, into: memoryview) -> None:
+        assert self._aead is not None
         self._aead.encrypt_into(self._nonce(i, last), plain, None, into)
 
     def open(self, i: int, last: bool, sealed: memoryview, into: memoryview) -> bool:
         """False, and `into` is overwritten, if the chunk is not what was sealed as number `i`."""
         from cryptography.exceptions import InvalidTag
 
+        assert self._aead is not None
         try:
             self._aead.decrypt_into(self._nonce(i, last), sealed, None, into)
         except InvalidTag:
@@ -373,28 +392,28 @@ class _Cipher:
         return self._prefix + i.to_bytes(4, "big") + bytes([last])
 
 
-def _open_cipher(key: bytes, head: bytes) -> tuple[_Cipher, bytes]:
+def _open_cipher(key: Secret, head: bytes) -> tuple[_Cipher, bytes]:
     """The cipher and the commitment of a file whose header begins with `head`, 72 bytes."""
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
     made = _hkdf(key, head[_SALT], _INFO_KEYS + head, KEY_BYTES + 32 + _PREFIX_BYTES)
-    return _Cipher(AESGCM(made[:KEY_BYTES]), made[-_PREFIX_BYTES:]), made[KEY_BYTES:-_PREFIX_BYTES]
+    file_key, commitment, prefix = made[:KEY_BYTES], made[KEY_BYTES:-_PREFIX_BYTES], made[-_PREFIX_BYTES:]
+    erase(made)
+    return _Cipher(file_key, prefix), commitment
 
 
-def _context_tag(key: bytes, salt: bytes, context: bytes) -> bytes:
+def _context_tag(key: Secret, salt: bytes, context: bytes) -> bytes:
     return _hkdf(key, salt, _INFO_CONTEXT + hashlib.sha256(context).digest(), 32)
 
 
-def _hkdf(key: bytes, salt: bytes, info: bytes, n: int) -> bytes:
+def _hkdf(key: Secret, salt: bytes, info: bytes, n: int) -> bytes:
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
     if len(key) != KEY_BYTES:
-        raise ValueError(f"the key must have {KEY_BYTES} bytes")
+        raise StoreError("there is no key for sealed files: the memory is locked", hint="unlock it, then try again")
     return HKDF(hashes.SHA256(), n, salt, info).derive(key)
 
 
-def _open_header(header: bytes, key: bytes, context: bytes, name: str) -> tuple[_Cipher, int]:
+def _open_header(header: bytes, key: Secret, context: bytes, name: str) -> tuple[_Cipher, int]:
     """The cipher and the chunk size's exponent; every check that needs no chunk."""
     if header[: len(MAGIC)] != MAGIC:
         raise CorruptRecord(f"{name} is not a sealed file, or is damaged at its beginning", hint=_REMEDY)

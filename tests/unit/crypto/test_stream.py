@@ -160,10 +160,20 @@ def test_chunks_have_bounds(bits: int) -> None:
         SealedWriter(io.BytesIO(), KEY, CONTEXT, chunk_bits=bits)
 
 
-@pytest.mark.parametrize("key", [b"", KEY[:31], KEY + b"\0"])
-def test_a_key_has_32_bytes(key: bytes) -> None:
-    with pytest.raises(ValueError, match="32"):
+@pytest.mark.parametrize("key", [b"", bytearray(), KEY[:31], KEY + b"\0"])
+def test_a_key_has_32_bytes_and_an_erased_one_none(key: bytes | bytearray) -> None:
+    with pytest.raises(StoreError, match="locked"):
         SealedWriter(io.BytesIO(), key, CONTEXT)
+    with pytest.raises(StoreError, match="locked"):
+        SealedReader(io.BytesIO(DATA), key, CONTEXT)
+
+
+def test_the_callers_key_is_left_alone(tmp_path: Path) -> None:
+    key = bytearray(KEY)
+    seal([b"a"], tmp_path / "a", key, CONTEXT)
+    with open_sealed(tmp_path / "a", key, CONTEXT) as reader:
+        assert reader.read() == b"a"
+    assert key == KEY == bytes(range(32))
 
 
 def test_the_number_of_chunks_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +262,12 @@ def test_after_closing_nothing_is_read_or_held() -> None:
     assert bytes(reader._held[:36]) == text(100)[64:]
     reader.close()
     reader.close()
-    assert file.closed and bytes(reader._held) == bytes(CHUNK)
+    assert (
+        file.closed
+        and bytes(reader._held) == bytes(CHUNK)
+        and reader._cipher is not None
+        and reader._cipher._key == bytes(32)
+    )
     for attempt in (lambda: reader.read_at(0, 5), lambda: reader.read_into(0, bytearray(5)), reader.verify):
         with pytest.raises(ValueError, match="closed"):
             attempt()

@@ -25,12 +25,12 @@ Kind = Literal[
     "put", "skipped", "touched", "moved", "removed", "embedder-set", "reindexed",
     "folder-added", "folder-removed",
     "conversation-new", "conversation-renamed", "conversation-removed", "turn-added", "turn-redacted",
-    "shown", "used", "forgotten", "exported", "imported", "project-removed",
+    "source-redacted", "shown", "used", "forgotten", "lifted", "exported", "imported", "project-removed",
 ]  # fmt: skip
 
 OWNER = "owner"
 
-_ENDS = frozenset({"removed", "folder-removed", "conversation-removed", "forgotten", "project-removed"})
+ENDS = frozenset({"removed", "folder-removed", "conversation-removed", "forgotten", "project-removed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def last_digests(connection: apsw.Connection) -> dict[str, bytes]:
     for op in several(connection):
         if op.digest is not None and op.subjects:
             found[op.subjects[0]] = op.digest
-        if op.kind in _ENDS:
+        if op.kind in ENDS:
             for subject in op.subjects:
                 found.pop(subject, None)
     return found

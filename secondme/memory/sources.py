@@ -43,6 +43,11 @@ def project_id(connection: apsw.Connection, name: str) -> int | None:
     return None if found is None else int(found)
 
 
+def project_uid(connection: apsw.Connection, name: str) -> bytes | None:
+    found = connection.execute("select uid from project where name = ?", (pack_text(name),)).get
+    return None if found is None else bytes(found)
+
+
 def ensure_project(connection: apsw.Connection, name: str) -> int:
     """The project's id; it is made on first use."""
     found = project_id(connection, name)
@@ -215,14 +220,36 @@ def _delete_chunks(connection: apsw.Connection, source_id: int, last_id: int) ->
 
 
 def remove(connection: apsw.Connection, source_ids: Sequence[int]) -> None:
-    """Forget sources with everything that came from them; those that are gone already are passed over."""
+    """Take sources out with everything that came from them; those that are gone already are passed over."""
+    purge(connection, source_ids)
+    if source_ids:
+        oplog.append(connection, "removed", [f"source:{i}" for i in source_ids])
+
+
+def purge(connection: apsw.Connection, source_ids: Sequence[int]) -> None:
+    """As `remove`, but the caller logs it."""
     retired = [(source_id, _retire(connection, source_id)) for source_id in source_ids]
     with _without_words(connection, retired):
         for source_id, last_id in retired:
             _delete_chunks(connection, source_id, last_id)
             connection.execute("delete from source where id = ?", (source_id,))
-    if source_ids:
-        oplog.append(connection, "removed", [f"source:{i}" for i in source_ids])
+
+
+def purge_chunks(connection: apsw.Connection, chunk_ids: Sequence[int]) -> None:
+    """Take single chunks out, their words and vectors with them; the caller logs what is left of their sources."""
+    for chunk_id in chunk_ids:
+        connection.execute(
+            """insert into word(word, rowid, text, title, headings)
+               select 'delete', id, text, title, headings from chunk_words where id = ?""",
+            (chunk_id,),
+        )
+        vectors.delete(connection, chunk_id)
+        connection.execute(
+            """update source set n_chunks = n_chunks - 1
+               where id = (select source_id from chunk where id = ?)""",
+            (chunk_id,),
+        )
+        connection.execute("delete from chunk where id = ?", (chunk_id,))
 
 
 def touch(connection: apsw.Connection, source_id: int, stamp: FileStamp) -> None:
@@ -280,6 +307,24 @@ def replace_vectors(
         )
     rebuild_words(connection)
     oplog.append(connection, "reindexed", ["store"], detail={"embedder": embedder})
+
+
+def add_vectors(connection: apsw.Connection, batch: Sequence[tuple[int, FloatMatrix]]) -> None:
+    """Give chunks their vectors; those that have one, or are gone, are passed over."""
+    known = settings.embedder(connection)
+    if known is None:
+        raise StoreError(
+            "no embedding model is recorded in the store", hint="this is a fault of secondme; please report it"
+        )
+    rows = []
+    for chunk_id, vector in batch:
+        sql = """select project_id from chunk c
+                 where id = ? and not exists (select 1 from vector_rowids v where v.rowid = c.id)"""
+        project = connection.execute(sql, (chunk_id,)).get
+        if project is not None:
+            rows.append((chunk_id, int(project), vectors.as_matrix(vector.reshape(1, -1), known[1])[0]))
+    vectors.insert(connection, rows)
+    oplog.append(connection, "reindexed", ["store"], detail={"embedder": known[0], "passages": len(rows)})
 
 
 # Reading -------------------------------------------------------------------------------------------------------

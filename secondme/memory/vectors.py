@@ -108,6 +108,20 @@ def delete_source(connection: apsw.Connection, source_id: int) -> None:
         )
 
 
+def delete(connection: apsw.Connection, chunk_id: int) -> None:
+    """Remove one chunk's vector, if there are any vectors."""
+    if connection.table_exists(None, "vector_rowids"):
+        with blocks_read():
+            connection.execute("delete from vector where chunk_id = ?", (chunk_id,))
+
+
+def has(connection: apsw.Connection, chunk_id: int) -> bool:
+    """Whether a chunk has a vector."""
+    if not connection.table_exists(None, "vector_rowids"):
+        return False
+    return connection.execute("select 1 from vector_rowids where rowid = ?", (chunk_id,)).get is not None
+
+
 @contextmanager
 def blocks_read() -> Iterator[None]:
     """sqlite-vec hides a damaged page behind a plain error; with statements as fixed as these it has no other cause."""
@@ -139,6 +153,13 @@ def search(connection: apsw.Connection, vector: FloatMatrix, k: int, project_id:
     # Ties in the order of storing, so that the same question gives the same answer.
     order = sorted(range(len(rows)), key=lambda i: (-cosines[i], rows[i][0]))
     return [(rows[i][0], float(cosines[i])) for i in order[:k]]
+
+
+def missing(connection: apsw.Connection, after_id: int, limit: int) -> list[int]:
+    """Ids above `after_id` of chunks that have no vector yet, in order."""
+    sql = """select id from chunk c where id > ? and not exists (select 1 from vector_rowids v where v.rowid = c.id)
+             order by id limit ?"""
+    return [int(row[0]) for row in connection.execute(sql, (after_id, limit))]
 
 
 def count(connection: apsw.Connection) -> int:

@@ -1,0 +1,162 @@
+"""Forgets: takes items out with everything that came from them, and reads back that nothing of them is left.
+
+Every function works on a connection inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import apsw
+
+from secondme.errors import CorruptRecord
+from secondme.memory import conversations, oplog, sources, tombstones, vectors
+from secondme.memory.digests import source_digest, turn_digest
+from secondme.memory.forgetting import Passage, Plan, Target, examine
+from secondme.memory.rows import pack_citations, pack_text
+from secondme.memory.sources import project_id
+
+_WORDS_A_QUERY = 200
+
+
+def forget(connection: apsw.Connection, target: Target) -> Plan:
+    """Carry out what `examine` finds. Steps of the log name ids and counts only."""
+    plan = examine(connection, target)
+    shown = plan.shown
+    whole = [s.id for s in shown.sources]
+    single = [p for p in plan.passages if p.source_id not in set(whole)]
+    _remove_links(connection, plan.uids)
+    sources.purge(connection, whole)
+    sources.purge_chunks(connection, [p.id for p in single])
+    _remove_turns(connection, target, shown.turns)
+    for redaction in plan.redactions:
+        connection.execute(
+            "update turn set text = ?, citations = ? where id = ?",
+            (pack_text(redaction.text), pack_citations(redaction.citations), redaction.turn_id),
+        )
+    for folder in shown.folders:
+        conversations.remove_folder(connection, folder.path, folder.project)
+    for kind, hashes in plan.tombstones:
+        tombstones.bury(connection, hashes, kind)
+    if not shown.is_empty:
+        _log(connection, target, plan, single)
+    return plan
+
+
+def forget_project(connection: apsw.Connection, name: str) -> Plan | None:
+    """Take a whole project out, its row and followed folders too; None if there is none. Leaves no tombstones."""
+    number = project_id(connection, name)
+    if number is None:
+        return None
+    target = Target(
+        sources=_ids(connection, "select id from source where project_id = ?", number),
+        conversations=_ids(connection, "select id from conversation where project_id = ?", number),
+        for_good=False,
+    )
+    plan = forget(connection, target)
+    for folder in conversations.folders(connection, name):
+        conversations.remove_folder(connection, folder.path, folder.project)
+    connection.execute("delete from project where id = ?", (number,))
+    oplog.append(connection, "project-removed", [f"project:{number}"])
+    return plan
+
+
+def _ids(connection: apsw.Connection, sql: str, project: int) -> tuple[int, ...]:
+    return tuple(row[0] for row in connection.execute(sql, (project,)))
+
+
+def _remove_links(connection: apsw.Connection, uids: Iterable[bytes]) -> None:
+    connection.executemany("delete from edge where from_uid = ?1 or to_uid = ?1", ((uid,) for uid in uids))
+
+
+def _remove_turns(connection: apsw.Connection, target: Target, turns: Iterable[int]) -> None:
+    connection.executemany("delete from conversation where id = ?", ((i,) for i in target.conversations))
+    connection.executemany("delete from turn where id = ?", ((i,) for i in turns))
+
+
+def _log(connection: apsw.Connection, target: Target, plan: Plan, single: Sequence[Passage]) -> None:
+    shown = plan.shown
+    subjects = [f"source:{s.id}" for s in shown.sources]
+    subjects += [f"passage:{p.id}" for p in single]
+    subjects += [f"conversation:{c.id}" for c in shown.conversations]
+    subjects += [f"turn:{i}" for i in shown.turns]
+    counts: dict[str, int | float | str | None] = {
+        "passages": len(shown.passages),
+        "answers": len(shown.answers),
+        "citations": shown.n_citations,
+        "links": shown.n_links,
+        "tombstones": sum(len(hashes) for _, hashes in plan.tombstones),
+    }
+    oplog.append(connection, "forgotten", subjects, detail=counts)
+    for source_id in dict.fromkeys(p.source_id for p in single):
+        digest = source_digest(connection, source_id)
+        oplog.append(connection, "source-redacted", [f"source:{source_id}"], digest=digest)
+    for redaction in plan.redactions:
+        digest = turn_digest(connection, redaction.turn_id)
+        detail = {"text": "kept" if target.keep_answers else "removed", "citations": len(redaction.citations)}
+        oplog.append(connection, "turn-redacted", [f"turn:{redaction.turn_id}"], digest=digest, detail=detail)
+
+
+# Reading back ------------------------------------------------------------------------------------------------
+
+
+def verify(connection: apsw.Connection, plan: Plan) -> None:
+    """Look for what `plan` took out. Raises CorruptRecord if any row, word, vector, citation or link of it is left."""
+    left = [what for what, n in _left(connection, plan) if n]
+    if left:
+        raise CorruptRecord(
+            f"something of what was forgotten is still in the store: {', '.join(left)}",
+            hint="run: secondme doctor --read-data, then forget it again",
+        )
+
+
+def verify_log(store: Path) -> None:
+    """The write-ahead log, where earlier versions of rows live on, must be empty. Raises CorruptRecord."""
+    log = store.with_name(store.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        raise CorruptRecord(
+            "the write-ahead log still holds what was forgotten", hint="close secondme and open it again, which cuts it"
+        )
+
+
+def _left(connection: apsw.Connection, plan: Plan) -> Iterator[tuple[str, int]]:
+    shown = plan.shown
+    yield "files", _count(connection, "select count(*) from source where id = ?", (s.id for s in shown.sources))
+    yield "passages", _count(connection, "select count(*) from chunk where id = ?", shown.passages)
+    yield "words", _words_left(connection, plan.passages)
+    yield "vectors", sum(vectors.has(connection, i) for i in shown.passages)
+    yield "turns", _count(connection, "select count(*) from turn where id = ?", shown.turns)
+    ids = (c.id for c in shown.conversations)
+    yield "conversations", _count(connection, "select count(*) from conversation where id = ?", ids)
+    yield "citations", _citations_left(connection, frozenset(shown.passages))
+    yield "links", _count(connection, "select count(*) from edge where from_uid = ?1 or to_uid = ?1", plan.uids)
+
+
+def _count(connection: apsw.Connection, sql: str, values: Iterable[int | bytes]) -> int:
+    return sum(int(connection.execute(sql, (value,)).get) for value in values)
+
+
+def _words_left(connection: apsw.Connection, passages: Sequence[Passage]) -> int:
+    """Passages that the word index still finds by any of their own words."""
+    n_left = 0
+    for source_id in dict.fromkeys(p.source_id for p in passages):
+        of_source = [p for p in passages if p.source_id == source_id]
+        ids = {p.id for p in of_source}
+        words = sorted({word for p in of_source for word in tombstones.wording(p.text).split(" ") if word})
+        sql = "select rowid from word where word match ? and rowid between ? and ?"
+        for start in range(0, len(words), _WORDS_A_QUERY):
+            match = " OR ".join(f'"{_clean(word)}"' for word in words[start : start + _WORDS_A_QUERY])
+            rows = connection.execute(sql, (match, min(ids), max(ids)))
+            n_left += len(ids.intersection(row[0] for row in rows))
+    return n_left
+
+
+def _clean(word: str) -> str:
+    return word.encode("utf-8", "replace").decode("utf-8")
+
+
+def _citations_left(connection: apsw.Connection, chunks: frozenset[int]) -> int:
+    rows = connection.execute("select citations from turn where citations != '[]'") if chunks else ()
+    return sum(1 for (packed,) in rows for citation in json.loads(packed) if citation["chunk_id"] in chunks)

@@ -1,0 +1,339 @@
+"""What goes when something is forgotten: the items, what was derived from them, and what must not come back.
+
+Derived are the passages of a file, their words, vectors and links, and the answers that rest on them: those that cite
+one of them, in whatever version, and those that repeat a distinct line or sentence. A passage takes its copies in
+other files along; a file does not, since it may be the copy that is not wanted. What is left standing elsewhere in
+memory gets no tombstone: it was not forgotten.
+
+Nothing is changed here, `forget.py` does that. Every function works on a connection inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+import apsw
+
+from secondme.memory import conversations, sources, vectors
+from secondme.memory.redaction import Gone, Redaction, chunk_ids_of, redact, runs_of
+from secondme.memory.rows import SELECT_SOURCE, passage_uid, to_source, unpack_text
+from secondme.memory.tombstones import (
+    Kind,
+    Place,
+    all_wordings,
+    is_distinct,
+    path_hash,
+    salt,
+    text_hashes,
+    units,
+    wording,
+)
+from secondme.types import Conversation, StoredSource, WatchedFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to forget: items by their ids, and (project, path) of files or folders with all below them.
+
+    `keep_answers` leaves the text of answers and drops their citations only. Without `for_good` there are no
+    tombstones: a followed folder may bring the items back.
+    """
+
+    sources: tuple[int, ...] = ()
+    passages: tuple[int, ...] = ()
+    conversations: tuple[int, ...] = ()
+    turns: tuple[int, ...] = ()
+    paths: tuple[tuple[str, str], ...] = ()
+    keep_answers: bool = False
+    for_good: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Forgetting:
+    """What goes. `passages` holds those of `sources` and the `copies` too; `missing` are named but not there.
+
+    `answers` are the turns whose citations, and unless they are kept whose text, go; `turns` go as a whole.
+    """
+
+    sources: tuple[StoredSource, ...]
+    passages: tuple[int, ...]
+    copies: tuple[int, ...]
+    n_vectors: int
+    n_links: int
+    n_citations: int
+    answers: tuple[int, ...]
+    turns: tuple[int, ...]
+    conversations: tuple[Conversation, ...]
+    folders: tuple[WatchedFolder, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.sources or self.passages or self.turns or self.conversations or self.folders)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    id: int
+    source_id: int
+    ordinal: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan:
+    """A Forgetting with all that carrying it out takes; holds text, and is never shown."""
+
+    shown: Forgetting
+    passages: tuple[Passage, ...]
+    places: Mapping[int, Place]
+    uids: frozenset[bytes]
+    redactions: tuple[Redaction, ...]
+    tombstones: tuple[tuple[Kind, frozenset[bytes]], ...]
+
+
+@dataclass(slots=True)
+class _Search:
+    """The wordings that go, by the source they are in, and what of them lives on."""
+
+    wholes: frozenset[str] = frozenset()
+    of_files: dict[int, set[str]] = field(default_factory=dict)
+    of_passages: dict[int, set[str]] = field(default_factory=dict)
+    alive: set[str] = field(default_factory=set)
+    alive_in: dict[int, set[str]] = field(default_factory=dict)
+
+    def going(self) -> frozenset[str]:
+        return frozenset().union(*self.of_files.values(), *self.of_passages.values())
+
+    def is_alive(self, words: str, source_id: int) -> bool:
+        return words in (self.alive if is_distinct(words) else self.alive_in.get(source_id, ()))
+
+    def distinct(self) -> frozenset[str]:
+        """Wordings that nothing left in memory has, and that are nobody else's by chance."""
+        return frozenset(w for w in self.going() if is_distinct(w) and w not in self.alive)
+
+
+def examine(connection: apsw.Connection, target: Target) -> Plan:
+    """Find out what goes. Raises CorruptRecord if a stored citation cannot be read."""
+    whole = _sources(connection, target)
+    single = tuple(p for p in _passages(connection, _ONE_PASSAGE, target.passages) if p.source_id not in whole)
+    of_files = _passages(connection, _OF_SOURCE, whole)
+    search, copies = _search(connection, of_files, single)
+    passages = (*of_files, *single, *copies)
+    places = _places(connection, passages, whole)
+    going_turns = _turns(connection, target)
+    distinct = search.distinct()
+    gone = Gone(
+        frozenset(p.id for p in passages),
+        tuple(chunk_ids_of(connection, whole)),
+        frozenset((s.project, s.path) for s in whole.values()),
+        distinct,
+        frozenset(run for words in distinct for run in runs_of(words)),
+    )
+    redactions, n_citations = redact(connection, gone, target.turns, going_turns, keep_answers=target.keep_answers)
+    uids = _uids(connection, target, passages, whole)
+    shown = Forgetting(
+        sources=tuple(whole.values()),
+        passages=tuple(p.id for p in passages),
+        copies=tuple(p.id for p in copies),
+        n_vectors=_count_vectors(connection, passages),
+        n_links=_count_links(connection, uids),
+        n_citations=n_citations,
+        answers=tuple(r.turn_id for r in redactions),
+        turns=going_turns,
+        conversations=tuple(c for c in conversations.several(connection, None) if c.id in target.conversations),
+        folders=_folders(connection, target),
+        missing=_missing(connection, target),
+    )
+    tombstones = _tombstones(connection, target, whole, search, places) if target.for_good else ()
+    return Plan(shown, passages, places, uids, redactions, tombstones)
+
+
+# Files and passages ------------------------------------------------------------------------------------------
+
+
+def _sources(connection: apsw.Connection, target: Target) -> dict[int, StoredSource]:
+    found = {s.id: s for project, path in target.paths for s in sources.several(connection, project, path)}
+    for source_id in target.sources:
+        for row in connection.execute(f"{SELECT_SOURCE} where s.id = ?", (source_id,)):
+            found[source_id] = to_source(row)
+    return found
+
+
+_ONE_PASSAGE = "select id, source_id, ordinal, text from chunk where id = ?"
+_OF_SOURCE = "select id, source_id, ordinal, text from chunk where source_id = ? order by ordinal"
+
+
+def _passages(connection: apsw.Connection, sql: str, ids: Iterable[int]) -> tuple[Passage, ...]:
+    rows = (row for i in dict.fromkeys(ids) for row in connection.execute(sql, (i,)))
+    return tuple(Passage(row[0], row[1], row[2], unpack_text(row[3])) for row in rows)
+
+
+def _places(
+    connection: apsw.Connection, passages: Sequence[Passage], whole: Mapping[int, StoredSource]
+) -> dict[int, Place]:
+    places = {s.id: Place(s.project, s.path, s.id) for s in whole.values()}
+    for source_id in {p.source_id for p in passages} - places.keys():
+        for row in connection.execute(f"{SELECT_SOURCE} where s.id = ?", (source_id,)):
+            source = to_source(row)
+            places[source_id] = Place(source.project, source.path, source_id)
+    return places
+
+
+def _search(
+    connection: apsw.Connection, of_files: Sequence[Passage], single: Sequence[Passage]
+) -> tuple[_Search, tuple[Passage, ...]]:
+    """The wordings that go, and the passages elsewhere that are copies of single ones."""
+    found = _Search(wholes=frozenset(w for p in single if is_distinct(w := wording(p.text))))
+    for source_id in {p.source_id for p in of_files}:
+        found.of_files[source_id] = set(_wordings([p for p in of_files if p.source_id == source_id], None))
+    ids = {p.id for p in single}
+    for source_id in {p.source_id for p in single}:
+        around = _passages(connection, _OF_SOURCE, [source_id])
+        found.of_passages[source_id] = set(_wordings(around, ids))
+    copies = _look_at_the_rest(connection, found, ids | {p.id for p in of_files})
+    for copy in copies:
+        found.of_passages.setdefault(copy.source_id, set()).update(all_wordings(copy.text))
+    return found, copies
+
+
+def _look_at_the_rest(connection: apsw.Connection, found: _Search, going: set[int]) -> tuple[Passage, ...]:
+    """Note which wordings live on in passages that stay; return the copies, which do not stay."""
+    copies = []
+    wordings = found.going()
+    rows = connection.execute("select id, source_id, ordinal, text from chunk order by id") if wordings else ()
+    for chunk_id, source_id, ordinal, stored in rows:
+        if chunk_id in going:
+            continue
+        text = unpack_text(stored)
+        if wording(text) in found.wholes:
+            copies.append(Passage(chunk_id, source_id, ordinal, text))
+            continue
+        same = wordings.intersection(all_wordings(text))
+        found.alive |= same
+        found.alive_in.setdefault(source_id, set()).update(same)
+    return tuple(copies)
+
+
+def _wordings(passages: Sequence[Passage], going: set[int] | None) -> Iterator[str]:
+    """Wordings of those passages of one source, in order, that are `going`, or of all.
+
+    Lines and sentences are found in the text as it was before it was cut; one that is cut counts where most of it is.
+    """
+    for run in _runs(passages):
+        ends = [0, *accumulate(len(p.text) for p in run)]
+        leaving = [(p, a, b) for p, a, b in zip(run, ends, ends[1:], strict=False) if going is None or p.id in going]
+        for unit in units("".join(p.text for p in run)) if leaving else ():
+            if len(leaving) == len(run):
+                yield unit.words
+                continue
+            n_leaving = sum(max(0, min(b, unit.end) - max(a, unit.start)) for _, a, b in leaving)
+            if 2 * n_leaving > unit.end - unit.start:
+                yield unit.words
+        yield from (words for p, _, _ in leaving if (words := wording(p.text)))
+
+
+def _runs(passages: Sequence[Passage]) -> Iterator[list[Passage]]:
+    """Passages that follow one another without a gap."""
+    run: list[Passage] = []
+    for passage in passages:
+        if run and passage.ordinal != run[-1].ordinal + 1:
+            yield run
+            run = []
+        run.append(passage)
+    if run:
+        yield run
+
+
+# What hangs on them ------------------------------------------------------------------------------------------
+
+
+def _turns(connection: apsw.Connection, target: Target) -> tuple[int, ...]:
+    """Turns that go as a whole."""
+    sql = "select id from turn where id = ?1 union select id from turn where conversation_id = ?2 order by id"
+    found = [row[0] for i in target.turns for row in connection.execute(sql, (i, None))]
+    found += [row[0] for i in target.conversations for row in connection.execute(sql, (None, i))]
+    return tuple(dict.fromkeys(found))
+
+
+def _folders(connection: apsw.Connection, target: Target) -> tuple[WatchedFolder, ...]:
+    """Followed folders at and below the paths."""
+    return tuple(
+        folder
+        for project, path in target.paths
+        for folder in conversations.folders(connection, project)
+        if folder.path == path or folder.path.startswith(path.rstrip("/") + "/")
+    )
+
+
+_UIDS = {
+    "source": "select uid from source where id = ?",
+    "conversation": "select uid from conversation where id = ?",
+    "turn": "select uid from turn where id = ?",
+}
+
+
+def _missing(connection: apsw.Connection, target: Target) -> tuple[str, ...]:
+    """What was named and is not there, as the operation log writes it."""
+    known = {
+        "passage": ("select 1 from chunk where id = ?", target.passages),
+        "source": (_UIDS["source"], target.sources),
+        "conversation": (_UIDS["conversation"], target.conversations),
+        "turn": (_UIDS["turn"], target.turns),
+    }
+    return tuple(
+        f"{kind}:{i}" for kind, (sql, ids) in known.items() for i in ids if connection.execute(sql, (i,)).get is None
+    )
+
+
+def _uids(
+    connection: apsw.Connection, target: Target, passages: Sequence[Passage], whole: Mapping[int, StoredSource]
+) -> frozenset[bytes]:
+    """Names of all that goes, as links have them."""
+    of_source = {i: _uid(connection, "source", i) for i in {p.source_id for p in passages} | whole.keys()}
+    found = {uid for i, uid in of_source.items() if i in whole}
+    found |= {passage_uid(of_source[p.source_id], p.ordinal, p.text) for p in passages}
+    found |= {_uid(connection, "conversation", i) for i in target.conversations}
+    found |= {_uid(connection, "turn", i) for i in _turns(connection, target)}
+    return frozenset(found - {b""})
+
+
+def _uid(connection: apsw.Connection, kind: str, item_id: int) -> bytes:
+    return bytes(connection.execute(_UIDS[kind], (item_id,)).get or b"")
+
+
+def _count_links(connection: apsw.Connection, uids: Iterable[bytes]) -> int:
+    sql = "select from_uid, to_uid, kind from edge where from_uid = ?1 or to_uid = ?1"
+    return len({row for uid in uids for row in connection.execute(sql, (uid,))})
+
+
+def _count_vectors(connection: apsw.Connection, passages: Sequence[Passage]) -> int:
+    return sum(vectors.has(connection, p.id) for p in passages)
+
+
+def _tombstones(
+    connection: apsw.Connection,
+    target: Target,
+    whole: Mapping[int, StoredSource],
+    search: _Search,
+    places: Mapping[int, Place],
+) -> tuple[tuple[Kind, frozenset[bytes]], ...]:
+    key = salt(connection)
+    paths = {*target.paths, *((s.project, s.path) for s in whole.values() if s.id in target.sources)}
+    texts = {
+        kind: frozenset(
+            digest
+            for source_id, wordings in found.items()
+            for words in wordings
+            if not search.is_alive(words, source_id)
+            for digest in text_hashes(key, words, places[source_id])
+        )
+        for kind, found in (("file", search.of_files), ("passage", search.of_passages))
+    }
+    return (
+        ("path", frozenset(path_hash(key, project, path) for project, path in paths)),
+        ("file", texts["file"]),
+        ("passage", texts["passage"]),
+    )

@@ -213,8 +213,17 @@ class IngestDone:
     embed_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class EmbedProgress:
+    """Passages that were stored without a vector, such as imported ones, and have one now."""
+
+    n_done: int
+    n_total: int
+
+
 IngestEvent = (
     ScanProgress
+    | EmbedProgress
     | FileStarted
     | FileProgress
     | FileStored

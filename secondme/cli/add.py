@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from secondme.cli.output import LockAsked, ProgressLine, add_common, credentials, say
 from secondme.sanitize import clean_line
 from secondme.types import (
+    EmbedProgress,
     FileProgress,
     FileRemoved,
     FileRenamed,
@@ -102,6 +103,8 @@ def _progress(event: IngestEvent) -> str:
             return f"[{n_done + 1}/{n_total}] reading {path}"
         case FileProgress(path, done, total):
             return f"{clean_line(path)}: {done}/{total} passages"
+        case EmbedProgress(n_done, n_total):
+            return f"[{n_done}/{n_total}] imported passages"
         case FileStored(path, n_chunks, n_done, n_total):
             return f"[{n_done}/{n_total}] stored {path}: {n_chunks} passages"
         case FileRemoved(path):

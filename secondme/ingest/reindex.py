@@ -9,7 +9,19 @@ from secondme.errors import Cancelled, ConfigError
 from secondme.ingest.chunk import embedding_text
 from secondme.memory.store import Store
 from secondme.runtime.base import Embedder
-from secondme.types import CancelCheck, FileProgress, FileStarted, FileStored, IngestDone, IngestEvent, never_cancelled
+from secondme.types import (
+    CancelCheck,
+    EmbedProgress,
+    FileProgress,
+    FileStarted,
+    FileStored,
+    IngestDone,
+    IngestEvent,
+    never_cancelled,
+)
+
+
+_BATCH = 64
 
 
 def check_embedder(store: Store, embedder: Embedder) -> None:
@@ -44,3 +56,27 @@ def reindex(store: Store, embedder: Embedder, *, cancelled: CancelCheck = never_
         yield FileStored(source.path, len(chunks), n + 1, len(sources))
     store.replace_vectors(fresh, embedder.fingerprint, embedder.n_dims)
     yield IngestDone(len(sources), 0, 0, 0, len(fresh), 0, time.perf_counter() - started, embed_s)
+
+
+def embed_missing(
+    store: Store, embedder: Embedder, *, cancelled: CancelCheck = never_cancelled
+) -> Iterator[EmbedProgress]:
+    """Embed the passages that have no vector yet, such as imported ones. Each batch is kept, so it can be stopped.
+
+    Raises ConfigError if the store's vectors are another model's, and Cancelled between batches.
+    """
+    check_embedder(store, embedder)
+    n_total = store.n_unembedded()
+    n_done = last = 0
+    while batch := store.unembedded(last, _BATCH):
+        if cancelled():
+            raise Cancelled(
+                f"stopped; {n_total - n_done} passages are still found by their words only",
+                hint="run: secondme memory reindex",
+            )
+        texts = [embedding_text(c.title, c.chunk, embedder.count_tokens, embedder.n_ctx) for c in batch]
+        vectors = embedder.embed(texts, cancelled=cancelled)
+        store.add_vectors(list(zip((c.id for c in batch), vectors, strict=True)))
+        last = batch[-1].id
+        n_done += len(batch)
+        yield EmbedProgress(n_done, n_total)

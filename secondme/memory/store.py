@@ -7,16 +7,18 @@ StoreError.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from secondme.crypto.keys import StoreKeys
 from secondme.errors import StoreError
 from secondme.memory import checks, conversations, oplog, search, settings, sources, vectors
+from secondme.memory.arrivals import Arrivals
 from secondme.memory.database import Database, open_database
 from secondme.memory.oplog import Kind, Op
+from secondme.memory.portable import Portable
 from secondme.memory.rows import Row
 from secondme.types import (
     Check,
@@ -213,6 +215,41 @@ class Store:
             sources.replace_vectors(connection, batch, fingerprint, n_dims)
             settings.set_embedder(connection, fingerprint, n_dims)
         self._database.compact_wal()
+
+    def unembedded(self, after_id: int = 0, limit: int = 256) -> list[StoredChunk]:
+        """Chunks that have no vector yet, with ids above `after_id`, in the order of storing."""
+        with self._database.reading() as connection:
+            if settings.embedder(connection) is None:
+                sql = "select id from chunk where id > ? order by id limit ?"
+                ids = [int(row[0]) for row in connection.execute(sql, (after_id, limit))]
+            else:
+                ids = vectors.missing(connection, after_id, limit)
+            return sources.chunks(connection, ids)
+
+    def n_unembedded(self) -> int:
+        """How many chunks have no vector yet; words find them all the same."""
+        with self._database.reading() as connection:
+            n_chunks = int(connection.execute("select count(*) from chunk").get)
+            return n_chunks - (vectors.count(connection) if settings.embedder(connection) else 0)
+
+    def add_vectors(self, batch: Sequence[tuple[int, FloatMatrix]]) -> None:
+        """Give chunks that have none their vectors, (chunk id, float32 [n_dims])."""
+        with self._database.writing() as connection:
+            sources.add_vectors(connection, batch)
+
+    # Export and import -----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def portable(self) -> Iterator[Portable]:
+        """All there is, to be read in one go; the store is locked meanwhile."""
+        with self._database.reading() as connection:
+            yield Portable(connection)
+
+    @contextmanager
+    def arriving(self, actor: str) -> Iterator[Arrivals]:
+        """Put items from elsewhere into the store: all that the block adds, or nothing if it raises."""
+        with self._database.writing() as connection:
+            yield Arrivals(connection, actor)
 
     # Folders ---------------------------------------------------------------------------------------------------
 

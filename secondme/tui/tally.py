@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Generic, TypeVar
 
 from secondme.types import (
+    EmbedProgress,
     FileProgress,
     FileRemoved,
     FileRenamed,
@@ -87,6 +88,8 @@ def folded(view: IngestView, event: IngestEvent) -> IngestView:
     match event:
         case ScanProgress(n_files):
             return replace(view, n_found=n_files)
+        case EmbedProgress():
+            return view
         case FileStarted(path, n_done, n_total):
             return replace(view, path=path, n_done=n_done, n_total=n_total, n_chunks_file=0)
         case FileProgress(path, n_chunks_done, _):

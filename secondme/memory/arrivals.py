@@ -1,0 +1,241 @@
+"""Puts portable items into a store, each only once: the other direction of `portable.py`.
+
+What is here already stays as it is. Every item that is new gets its step in the operation log. Vectors come later, see
+`Store.unembedded`. All works on a connection inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import apsw
+
+from secondme.memory import oplog
+from secondme.memory.digests import conversation_digest, folder_digest, source_digest, turn_digest
+from secondme.memory.portable import (
+    NO_CHUNK,
+    Origin,
+    PortableCitation,
+    PortableConversation,
+    PortableEdge,
+    PortableFolder,
+    PortablePassage,
+    PortableProject,
+    PortableSource,
+    PortableTurn,
+)
+from secondme.memory.rows import pack_citations, pack_headings, pack_inode, pack_path, pack_text
+from secondme.types import Chunk, Citation
+
+_Value = int | float | str | bytes | None
+Outcome = Literal["new", "known", "kept"]
+"""`known`: the same item is here; `kept`: another one is in its place, or has changed since, and stays."""
+
+
+class Arrivals:
+    """What is being imported. Sources come before their passages, passages before the turns that cite them."""
+
+    def __init__(self, connection: apsw.Connection, actor: str) -> None:
+        self._connection = connection
+        self._actor = actor
+        self._projects: dict[str, int] = {}
+        self._new_sources: dict[bytes, int] = {}
+        self._kept_sources: dict[bytes, int] = {}
+        self._passages: dict[bytes, int] = {}
+
+    # Sources ---------------------------------------------------------------------------------------------------
+
+    def add_project(self, project: PortableProject) -> Outcome:
+        """A project is its name; the uid of one that is here stays."""
+        found = self._one("select id from project where name = ?", pack_text(project.name))
+        outcome: Outcome = "known"
+        if found is None:
+            taken = self._one("select id from project where uid = ?", project.uid) is not None
+            sql = "insert into project(name, uid) values(?, coalesce(?, randomblob(16))) returning id"
+            found = self._insert(sql, pack_text(project.name), None if taken else project.uid)
+            outcome = "new"
+        self._projects[project.name] = found
+        return outcome
+
+    def _project(self, name: str) -> int:
+        if name not in self._projects:
+            found = self._one("select id from project where name = ?", pack_text(name))
+            sql = "insert into project(name, uid) values(?, randomblob(16)) returning id"
+            self._projects[name] = self._insert(sql, pack_text(name)) if found is None else found
+        return self._projects[name]
+
+    def add_folder(self, folder: PortableFolder) -> Outcome:
+        key = (self._project(folder.project), pack_path(folder.path))
+        if self._one("select id from folder where project_id = ? and path = ?", *key) is not None:
+            return "known"
+        sql = "insert into folder(project_id, path, watch, added_at) values(?, ?, ?, ?) returning id"
+        local_id = self._insert(sql, *key, int(folder.watch), folder.added_at)
+        self._log(f"folder:{local_id}", folder_digest(self._connection, local_id))
+        return "new"
+
+    def add_source(self, source: PortableSource) -> Outcome:
+        """Make the source's row; one that is new gets its passages by `add_passages`."""
+        row = self._connection.execute("select id, content_hash from source where uid = ?", (source.uid,)).fetchone()
+        if row is not None:
+            self._kept_sources[source.uid] = row[0]
+            return "known" if row[1] == source.content_hash else "kept"
+        key = (self._project(source.project), pack_path(source.path))
+        taken = self._one("select id from source where project_id = ? and path = ?", *key)
+        if taken is not None:
+            self._kept_sources[source.uid] = taken
+            return "kept"
+        self._new_sources[source.uid] = self._insert(
+            """insert into source(project_id, path, uid, media_type, title, content_hash, size_bytes, mtime_ns, inode,
+                   trust, n_chunks, ingested_at, skip_reason, origin)
+               values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) returning id""",
+            *key,
+            source.uid,
+            pack_text(source.media_type),
+            pack_text(source.title),
+            source.content_hash,
+            source.stamp.size_bytes,
+            source.stamp.mtime_ns,
+            pack_inode(source.stamp.inode),
+            source.trust.value,
+            source.n_passages,
+            source.ingested_at,
+            None if source.skip_reason is None else pack_text(source.skip_reason),
+            _pack_origin(source.origin),
+        )
+        if not source.n_passages:
+            self._finish_source(self._new_sources.pop(source.uid), 0)
+        return "new"
+
+    def add_passages(self, source: bytes, passages: Sequence[PortablePassage]) -> bool:
+        """All passages of a source at once; False if the source was here already, and so nothing was stored."""
+        local_id = self._new_sources.pop(source, None)
+        if local_id is None:
+            self._find_passages(source, passages)
+            return False
+        self._kept_sources[source] = local_id
+        for passage in passages:
+            self._passages[passage.uid] = self._insert_chunk(local_id, passage.chunk)
+        self._connection.execute(
+            """insert into word(rowid, text, title, headings)
+               select w.id, w.text, w.title, w.headings from chunk c join chunk_words w on w.id = c.id
+               where c.source_id = ?""",
+            (local_id,),
+        )
+        self._finish_source(local_id, len(passages))
+        return True
+
+    def _insert_chunk(self, source_id: int, chunk: Chunk) -> int:
+        return self._insert(
+            """insert into chunk(ordinal, byte_start, byte_end, line_start, line_end, page, headings, heading_words,
+                   text, project_id, source_id)
+               select ?, ?, ?, ?, ?, ?, ?, ?, ?, project_id, id from source where id = ? returning id""",
+            chunk.ordinal,
+            chunk.byte_start,
+            chunk.byte_end,
+            chunk.line_start,
+            chunk.line_end,
+            chunk.page,
+            pack_headings(chunk.heading_path),
+            pack_text(" ".join(chunk.heading_path)),
+            pack_text(chunk.text),
+            source_id,
+        )
+
+    def _find_passages(self, source: bytes, passages: Sequence[PortablePassage]) -> None:
+        """Citations of a file that is here already point at its passages, where the text is the same."""
+        kept = self._kept_sources.get(source)
+        for passage in passages:
+            sql = "select id from chunk where source_id = ? and ordinal = ? and text = ?"
+            found = self._one(sql, kept, passage.chunk.ordinal, pack_text(passage.chunk.text))
+            if found is not None:
+                self._passages[passage.uid] = found
+
+    def _finish_source(self, local_id: int, n_passages: int) -> None:
+        last = self._one("select coalesce(max(id), 0) from chunk where source_id = ?", local_id)
+        detail = {"passages": n_passages, "last": last}
+        self._log(f"source:{local_id}", source_digest(self._connection, local_id), detail)
+
+    # Conversations ---------------------------------------------------------------------------------------------
+
+    def add_conversation(
+        self, conversation: PortableConversation, turns: Sequence[PortableTurn]
+    ) -> tuple[Outcome, int]:
+        """Store a conversation, or the turns that one which is here has not got yet; return how many are new."""
+        found = self._one("select id from conversation where uid = ?", conversation.uid)
+        local_id = self._insert_conversation(conversation) if found is None else found
+        n_new = sum(self._add_turn(local_id, turn) for turn in turns)
+        if found is not None and n_new:
+            sql = "update conversation set updated_at = max(updated_at, ?) where id = ?"
+            self._connection.execute(sql, (conversation.updated_at, local_id))
+        return ("new" if found is None else "known"), n_new
+
+    def _insert_conversation(self, conversation: PortableConversation) -> int:
+        local_id = self._insert(
+            """insert into conversation(project_id, uid, title, created_at, updated_at, origin)
+               values(?, ?, ?, ?, ?, ?) returning id""",
+            self._project(conversation.project),
+            conversation.uid,
+            pack_text(conversation.title),
+            conversation.created_at,
+            conversation.updated_at,
+            _pack_origin(conversation.origin),
+        )
+        self._log(f"conversation:{local_id}", conversation_digest(self._connection, local_id))
+        return local_id
+
+    def _add_turn(self, conversation_id: int, turn: PortableTurn) -> bool:
+        if self._one("select id from turn where uid = ?", turn.uid) is not None:
+            return False
+        local_id = self._insert(
+            """insert into turn(conversation_id, uid, role, text, created_at, citations, origin)
+               values(?, ?, ?, ?, ?, ?, ?) returning id""",
+            conversation_id,
+            turn.uid,
+            turn.role,
+            pack_text(turn.text),
+            turn.created_at,
+            pack_citations([self._local(c) for c in turn.citations]),
+            _pack_origin(turn.origin),
+        )
+        subjects = (f"turn:{local_id}", f"conversation:{conversation_id}")
+        oplog.append(
+            self._connection, "imported", subjects, digest=turn_digest(self._connection, local_id), actor=self._actor
+        )
+        return True
+
+    def _local(self, cited: PortableCitation) -> Citation:
+        found = self._passages.get(cited.passage, NO_CHUNK) if cited.passage else NO_CHUNK
+        return replace(cited.citation, chunk_id=found)
+
+    # Links -----------------------------------------------------------------------------------------------------
+
+    def add_edge(self, edge: PortableEdge) -> Outcome:
+        self._connection.execute(
+            "insert or ignore into edge(from_uid, to_uid, kind, at) values(?, ?, ?, ?)",
+            (edge.from_uid, edge.to_uid, edge.kind, edge.at),
+        )
+        return "new" if self._connection.changes() else "known"
+
+    def finish(self, counts: Mapping[str, int | float | str | None]) -> None:
+        """Log what the import was, as a whole."""
+        oplog.append(self._connection, "imported", ["store"], actor=self._actor, detail=counts)
+
+    # The connection --------------------------------------------------------------------------------------------
+
+    def _log(self, subject: str, digest: bytes, detail: Mapping[str, int | float | str | None] | None = None) -> None:
+        oplog.append(self._connection, "imported", [subject], digest=digest, actor=self._actor, detail=detail)
+
+    def _one(self, sql: str, *values: _Value) -> int | None:
+        found = self._connection.execute(sql, values).get
+        return None if found is None else int(found)
+
+    def _insert(self, sql: str, *values: _Value) -> int:
+        return int(self._connection.execute(sql, values).get)
+
+
+def _pack_origin(origin: Origin | None) -> str | None:
+    # ASCII only: an id from elsewhere may hold what SQLite's text cannot.
+    return None if origin is None else json.dumps(origin, sort_keys=True, separators=(",", ":"))

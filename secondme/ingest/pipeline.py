@@ -17,6 +17,7 @@ import numpy as np
 from secondme.errors import Cancelled, IngestError, SecondMeError, UnsupportedFormat
 from secondme.ingest import reasons
 from secondme.ingest.chunk import chunk_tokens, embedding_text
+from secondme.ingest.forgotten import Forgotten
 from secondme.ingest.parse.headings import clean_title
 from secondme.ingest.parse.isolate import ParseProcess
 from secondme.ingest.parse.sniff import media_reason
@@ -25,6 +26,7 @@ from secondme.ingest.read import Content, Cutting, ParsedFile, parse_file, read_
 from secondme.ingest.reindex import check_embedder
 from secondme.ingest.walk import Found, LeftOut
 from secondme.memory.store import Store
+from secondme.paths import absolute
 from secondme.runtime.base import Embedder, FloatMatrix
 from secondme.types import (
     CancelCheck,
@@ -54,12 +56,14 @@ _RACY_NS = 2_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """How files are taken in. `rehash` reads every file, however unchanged it looks."""
+    """How files are taken in. `rehash` reads every file, however unchanged it looks; `again` brings back what was
+    forgotten."""
 
     project: str = "default"
     max_file_mb: int = 64
     max_text_mb: int = MAX_TEXT_MB
     rehash: bool = False
+    again: bool = False
 
 
 def ingest(
@@ -81,7 +85,7 @@ def ingest(
     with ParseProcess() as process:
         run = _Run(store, embedder, options or IngestOptions(), process, cancelled)
         plan = yield from planned(paths, store, run.options.project, within, cancelled)
-        yield from run.entries(plan)
+        yield from run.entries(plan, () if within else [absolute(p) for p in paths])
         yield from run.removals(plan)
     store.compact_wal()
     yield run.done()
@@ -117,9 +121,10 @@ class _Run:
             embed_s=self._embed_s,
         )
 
-    def entries(self, plan: Plan) -> Iterator[IngestEvent]:
-        """Take in what the plan found, in order."""
+    def entries(self, plan: Plan, named: Sequence[Path]) -> Iterator[IngestEvent]:
+        """Take in what the plan found, in order; `named` are paths that the owner asked for."""
         self._n_total = len(plan.entries)
+        forgotten = Forgotten(self._store, self.options.project, named, again=self.options.again)
         entries = iter(plan.entries)
         more = True
         while more:
@@ -127,7 +132,7 @@ class _Run:
             failure: SecondMeError | None = None
             with self._store.batch():
                 try:
-                    more = yield from self._quick_ones(entries, plan, held)
+                    more = yield from self._quick_ones(entries, plan, forgotten, held)
                 except SecondMeError as error:
                     failure = error
             yield from held
@@ -135,7 +140,7 @@ class _Run:
                 raise failure
 
     def _quick_ones(
-        self, entries: Iterator[Found | LeftOut], plan: Plan, held: list[FileStored]
+        self, entries: Iterator[Found | LeftOut], plan: Plan, forgotten: Forgotten, held: list[FileStored]
     ) -> Generator[IngestEvent, None, bool]:
         """Take in entries until one takes its time, or enough are held; False once there are no more.
 
@@ -148,7 +153,7 @@ class _Run:
             if isinstance(entry, LeftOut):
                 yield self._skipped(entry.path, entry.reason)
                 continue
-            for event in self._file(entry, plan):
+            for event in self._file(entry, plan, forgotten):
                 if isinstance(event, FileStored):
                     held.append(event)
                 else:
@@ -171,8 +176,11 @@ class _Run:
 
     # One file ------------------------------------------------------------------------------------------------
 
-    def _file(self, found: Found, plan: Plan) -> Iterator[IngestEvent]:
+    def _file(self, found: Found, plan: Plan, forgotten: Forgotten) -> Iterator[IngestEvent]:
         known = plan.known.get(found.path)
+        if forgotten.leaves_out(found.path):
+            yield self._skipped(found.path, reasons.FORGOTTEN)
+            return
         if reason := media_reason(Path(found.path)):
             yield self._skipped(found.path, reason)  # known by its name alone, so there is nothing to remember
             return
@@ -184,7 +192,8 @@ class _Run:
         except IngestError as error:
             yield self._unread(found, known, error)
             return
-        if known is not None and known.content_hash == content.content_hash and self._still_valid(known):
+        same = known is not None and known.content_hash == content.content_hash and self._still_valid(known)
+        if known is not None and same and not self.options.again:
             if known.stamp != content.stamp:
                 self._store.touch_source(known.id, content.stamp)
             yield self._again(known)
@@ -192,7 +201,7 @@ class _Run:
             yield self._renamed(old, found.path, content)
             plan.moved.add(old.id)
         else:
-            yield from self._taken_in(found.path, content)
+            yield from self._taken_in(found.path, content, known, forgotten)
 
     def _renamed(self, old: StoredSource, path: str, content: Content) -> FileRenamed:
         title = _name_title(path) if old.title == _name_title(old.path) else None
@@ -201,16 +210,29 @@ class _Run:
         self._n_done += 1
         return FileRenamed(old.path, path)
 
-    def _taken_in(self, path: str, content: Content) -> Iterator[IngestEvent]:
+    def _taken_in(
+        self, path: str, content: Content, known: StoredSource | None, forgotten: Forgotten
+    ) -> Iterator[IngestEvent]:
         yield FileStarted(path, self._n_done, self._n_total)
-        try:
-            parsed = parse_file(Path(path), content.data, self._cutting)
-        except IngestError as error:
-            self._remember_skip(path, content, error.message)
-            yield self._skipped(path, error.message)
-            return
-        vectors = yield from self._embedded(path, parsed)
-        self._store.put_source(self._source(path, parsed.media_type, content, parsed.title), parsed.chunks, vectors)
+        source_id = 0
+        while not source_id:
+            mask = forgotten.mask(path, known.id if known is not None else None)
+            try:
+                parsed = parse_file(Path(path), content.data, self._cutting, mask)
+            except IngestError as error:
+                self._remember_skip(path, content, error.message)
+                yield self._skipped(path, error.message)
+                return
+            forgotten.lift(path, parsed.wanted)
+            vectors = yield from self._embedded(path, parsed)
+            source = self._source(path, parsed.media_type, content, parsed.title)
+            source_id = self._store.put_source(source, parsed.chunks, vectors, seen=mask.stones)
+            if not source_id:
+                # Something was forgotten while this file was read, and it may be what this file says.
+                forgotten.reload()
+                if forgotten.leaves_out(path):
+                    yield self._skipped(path, reasons.FORGOTTEN)
+                    return
         self._n_stored += 1
         self._n_chunks += len(parsed.chunks)
         self._n_bytes += len(content.data)
@@ -239,7 +261,8 @@ class _Run:
 
     def _looks_unchanged(self, known: StoredSource, stamp: FileStamp) -> bool:
         racy = known.ingested_at * 1e9 - stamp.mtime_ns < _RACY_NS
-        return not self.options.rehash and not racy and known.stamp == stamp and self._still_valid(known)
+        anew = self.options.rehash or self.options.again
+        return not anew and not racy and known.stamp == stamp and self._still_valid(known)
 
     def _still_valid(self, known: StoredSource) -> bool:
         """False if a file that was left out is worth another try: when asked for, or under another limit."""
@@ -248,7 +271,8 @@ class _Run:
             return True
         limits = {reasons.TOO_LARGE: self.options.max_file_mb, reasons.TOO_MUCH_TEXT: self.options.max_text_mb}
         template = reasons.template(reason)
-        return not self.options.rehash and (template not in limits or reason == template.format(limits[template]))
+        anew = self.options.rehash or self.options.again
+        return not anew and (template not in limits or reason == template.format(limits[template]))
 
     def _moved_from(self, found: Found, content: Content) -> StoredSource | None:
         """The source with this content whose file is gone: then the file was moved here."""

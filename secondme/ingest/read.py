@@ -12,6 +12,7 @@ from pathlib import Path
 from secondme.errors import FileVanished, SecondMeError
 from secondme.ingest import reasons
 from secondme.ingest.chunk import CountTokens, chunk_document
+from secondme.ingest.forgotten import Mask
 from secondme.ingest.parse import ISOLATED, kind_of, parse_kind
 from secondme.ingest.parse.isolate import ParseProcess
 from secondme.ingest.walk import Found, stamp_of
@@ -34,6 +35,8 @@ class ParsedFile:
     media_type: str
     title: str
     chunks: list[Chunk]
+    wanted: frozenset[bytes] = frozenset()
+    """Tombstones that stand for text of this file, which the owner asked for again."""
 
 
 def read_file(found: Found, limit_bytes: int) -> Content:
@@ -86,18 +89,27 @@ class Cutting:
     cancelled: CancelCheck
 
 
-def parse_file(path: Path, data: bytes, cutting: Cutting) -> ParsedFile:
-    """Parse and cut. Raises IngestError for whatever goes wrong with this file, and Cancelled."""
+def parse_file(path: Path, data: bytes, cutting: Cutting, mask: Mask | None = None) -> ParsedFile:
+    """Parse and cut what `mask` leaves. Raises IngestError for whatever goes wrong with this file, and Cancelled."""
     try:
-        document = _document(path, data, cutting)
+        document = whole = _document(path, data, cutting)
+        if mask is not None:
+            document = mask.document(whole)
         chunks = chunk_document(document, cutting.count_tokens, cutting.max_tokens)
+        wanted = frozenset[bytes]()
+        if mask is not None:
+            wanted = mask.wanted(whole, chunks)
+            kept = mask.chunks(chunks)
+            if chunks and not kept:
+                raise reasons.unsupported(reasons.FORGOTTEN_TEXT)
+            chunks = kept
     except SecondMeError:
         raise
     except MemoryError:
         raise reasons.failed(reasons.CRASHED) from None
     except Exception as error:  # the per-file edge: one odd file must not end the rest
         raise reasons.failed(reasons.NOT_TAKEN.format(type(error).__name__)) from None
-    return ParsedFile(document.media_type, document.title, chunks)
+    return ParsedFile(document.media_type, document.title, chunks, wanted)
 
 
 def _document(path: Path, data: bytes, cutting: Cutting) -> Document:

@@ -47,6 +47,8 @@ UNREADABLE_FOLDER = "the folder may not be listed; what is remembered from it st
 MISSING_FOLDER = "the folder is not there; what is remembered from it stays"
 EMPTY_MOUNT = "the folder is empty, maybe an unmounted disk; what is remembered from it stays"
 OWN_DATA = "it belongs to secondme itself"
+FORGOTTEN = "it was forgotten"
+FORGOTTEN_TEXT = "all of its text was forgotten"
 POLLING = "the system's limit of watched folders is reached; it is checked every {} s instead"
 NOT_READ = "it could not be read ({})"
 NOT_TAKEN = "its parser failed ({})"
@@ -72,6 +74,8 @@ HINTS = {
     UNREADABLE_FOLDER: "check its permissions",
     MISSING_FOLDER: "connect its disk, or forget the folder if it is gone for good",
     EMPTY_MOUNT: "connect its disk, or forget the folder if it is gone for good",
+    FORGOTTEN: "add it by its own path to bring it back",
+    FORGOTTEN_TEXT: "add it with --again to bring it back",
     POLLING: "raise fs.inotify.max_user_watches to see changes at once",
 }
 

@@ -7,19 +7,21 @@ StoreError.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from secondme.crypto.keys import StoreKeys
 from secondme.errors import StoreError
-from secondme.memory import checks, conversations, oplog, search, settings, sources, vectors
+from secondme.memory import checks, conversations, forget, oplog, search, settings, sources, tombstones, vectors
 from secondme.memory.arrivals import Arrivals
 from secondme.memory.database import Database, open_database
+from secondme.memory.forgetting import Forgetting, Plan, Target, examine
 from secondme.memory.oplog import Kind, Op
 from secondme.memory.portable import Portable
 from secondme.memory.rows import Row
+from secondme.memory.tombstones import Tombstones
 from secondme.types import (
     Check,
     Chunk,
@@ -44,6 +46,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._n_forgets = 0
 
     @classmethod
     def open(cls, path: Path, keys: StoreKeys, witness: Path | None = None) -> Self:
@@ -86,12 +89,17 @@ class Store:
 
     # Sources ---------------------------------------------------------------------------------------------------
 
-    def put_source(self, source: SourceFile, chunks: Sequence[Chunk], vectors: FloatMatrix) -> int:
+    def put_source(
+        self, source: SourceFile, chunks: Sequence[Chunk], vectors: FloatMatrix, *, seen: Tombstones | None = None
+    ) -> int:
         """Store a file's version with its chunks in place of the earlier one of (project, path); return its id.
 
-        `vectors` is float32 [len(chunks), n_dims], rows of length 1.
+        `vectors` is float32 [len(chunks), n_dims], rows of length 1. `seen` are the tombstones the text was held to: if
+        anything was forgotten since, nothing is stored and the id is 0.
         """
         with self._database.writing(deletes=True) as connection:
+            if seen is not None and seen.version != self._n_forgets:
+                return 0
             return sources.put(connection, source, chunks, vectors)
 
     def put_skip(self, source: SourceFile, reason: str) -> None:
@@ -134,6 +142,56 @@ class Store:
     def sources_by_hash(self, project: str, content_hash: bytes) -> list[StoredSource]:
         with self._database.reading() as connection:
             return sources.by_hash(connection, project, content_hash)
+
+    # Forgetting ------------------------------------------------------------------------------------------------
+
+    def forgetting(self, target: Target) -> Forgetting:
+        """What would go if `target` were forgotten."""
+        with self._database.reading() as connection:
+            return examine(connection, target).shown
+
+    def forget(self, target: Target) -> Forgetting:
+        """Take items out with everything derived from them, and read back that it is gone, the log's file included.
+
+        Raises CorruptRecord if anything of it is left.
+        """
+        with self._database.writing(deletes=True) as connection:
+            plan = forget.forget(connection, target)
+            self._n_forgets += 1
+        return self._verified(plan)
+
+    def forget_project(self, name: str) -> Forgetting | None:
+        """Take a whole project out; None if there is none of that name. Raises CorruptRecord if anything is left."""
+        with self._database.writing(deletes=True) as connection:
+            plan = forget.forget_project(connection, name)
+            self._n_forgets += 1
+        return None if plan is None else self._verified(plan)
+
+    def _verified(self, plan: Plan) -> Forgetting:
+        # Under one lock: another thread would write into the log that is found empty here.
+        with self._database.reading() as connection:
+            self._database.compact_wal()
+            forget.verify(connection, plan)
+            forget.verify_log(self._database.path)
+        return plan.shown
+
+    def tombstones(self) -> Tombstones:
+        """What was forgotten, for those who take texts in."""
+        with self._database.reading() as connection:
+            return tombstones.load(connection, self._n_forgets)
+
+    def lift(self, hashes: Collection[bytes]) -> int:
+        """Take tombstones away, because the owner wants the text back; returns how many there were."""
+        with self._database.writing() as connection:
+            n_lifted = tombstones.lift(connection, hashes)
+            if n_lifted:
+                oplog.append(connection, "lifted", ["store"], detail={"tombstones": n_lifted})
+            return n_lifted
+
+    def project_uid(self, name: str) -> bytes | None:
+        """The 16 bytes that name a project in the key file; None if there is no such project."""
+        with self._database.reading() as connection:
+            return sources.project_uid(connection, name)
 
     # Chunks ----------------------------------------------------------------------------------------------------
 

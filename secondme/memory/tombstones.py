@@ -101,15 +101,10 @@ class Tombstones:
     texts: Mapping[bytes, Kind]
     version: int = 0
 
-    def hides_path(self, project: str, path: str) -> bool:
-        """Whether `path`, or a folder it is in, was forgotten."""
-        return bool(self.paths) and any(
-            path_hash(self.salt, project, str(p)) in self.paths for p in (path, *PurePath(path).parents)
-        )
-
-    def is_named(self, project: str, path: str) -> bool:
-        """Whether this very path was forgotten."""
-        return path_hash(self.salt, project, path) in self.paths
+    def hides_path(self, project: str, path: str, *, root: str | None = None) -> bool:
+        """Whether `path` was forgotten, or a folder it is in; with `root` only folders from there on count."""
+        above = (str(p) for p in PurePath(path).parents if root is None or p.is_relative_to(root))
+        return bool(self.paths) and any(path_hash(self.salt, project, p) in self.paths for p in (path, *above))
 
     def masked(self, text: str, place: Place, *, lifted: Collection[Kind] = ()) -> str:
         """`text` with spaces for what was forgotten; kinds in `lifted` stay."""

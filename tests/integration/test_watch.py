@@ -233,7 +233,7 @@ def test_a_full_disk_ends_it(store: Store, docs: Path, monkeypatch: pytest.Monke
     follower = Following(store, docs)
     follower.comes_to({"a.txt": "first", "sub/b.txt": "second"})
 
-    def full(*args: object) -> None:
+    def full(*args: object, **kwargs: object) -> None:
         raise StoreFull("the disk is full")
 
     monkeypatch.setattr(store, "put_source", full)

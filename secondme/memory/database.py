@@ -21,15 +21,13 @@ from secondme.durable import move_file, sync_file
 from secondme.errors import CorruptRecord, StoreError, WrongPassphrase
 from secondme.memory import oplog
 from secondme.memory.failures import damaged, os_errors, read_only, result_name, store_errors, translate
-from secondme.memory.guard import Guard
+from secondme.memory.guard import FIRST_STEP, Guard
 from secondme.memory.migrations import migrate, pending, schema_version
 
 KEY_BYTES = 32
 CACHE_KIB = 64 * 1024
 FIRST_WITH_LOG = 3
 """Schema version from which a store has an operation log."""
-FIRST_STEP = 1
-"""The step that every store begins with; one that knows no other holds nothing yet."""
 
 _PLAIN_MAGIC = b"SQLite format 3\x00"
 _MIN_BYTES = 512
@@ -148,16 +146,34 @@ def open_database(path: Path, keys: StoreKeys, witness: Path | None = None) -> D
             _create(path, keys, guard)
         _check_file(path)
     problem = guard.inspect()
-    connection = connect(path, keys.db)
+    try:
+        reconnect = problem is None and guard.log_is_longer
+        connection = _connect_without_tail(path, keys, guard) if reconnect else connect(path, keys.db)
+    except WrongPassphrase:
+        if not guard.has_mark():
+            raise
+        # The watermark is authenticated with the same keys, so they are right, and the first page is not.
+        raise problem or damaged("SQLITE_NOTADB") from None
     try:
         if problem is not None:
             raise problem
+        guard.follow(connection)
         with store_errors(connection):
             _bring_up_to_date(connection, guard, keys)
     except BaseException:
+        # SQLite made it when it opened the file; while it is open, no other process has the store.
+        guard.remove_empty_log()
         connection.close()
         raise
     return Database(connection, path, guard)
+
+
+def _connect_without_tail(path: Path, keys: StoreKeys, guard: Guard) -> apsw.Connection:
+    """Connect once to see that no other process has the store open, then without what was never acknowledged."""
+    with suppress(CorruptRecord, WrongPassphrase):
+        connect(path, keys.db).close()
+    guard.cut_log()
+    return connect(path, keys.db)
 
 
 def _bring_up_to_date(connection: apsw.Connection, guard: Guard, keys: StoreKeys) -> None:
@@ -245,6 +261,9 @@ def connect(path: Path, key: bytes | bytearray) -> apsw.Connection:
         raise translate(error) from None
     try:
         with store_errors(connection):
+            # The file changes at our own checkpoints only, which the watermark knows of; not either if this fails.
+            connection.wal_autocheckpoint(0)
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             # SQLite opens a file that it may not write all the same, and fails later with the words of a broken disk.
             if connection.readonly("main"):
                 raise read_only()
@@ -256,9 +275,6 @@ def connect(path: Path, key: bytes | bytearray) -> apsw.Connection:
             connection.pragma("temp_store", "memory")
             connection.pragma("mmap_size", 0)
             connection.pragma("cache_size", -CACHE_KIB)
-            # The file changes at our own checkpoints only, which the watermark knows of.
-            connection.wal_autocheckpoint(0)
-            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             connection.pragma("journal_mode", "wal")
             # FULL: an acknowledged row survives a power cut. NORMAL loses the last ones.
             connection.pragma("synchronous", "full")

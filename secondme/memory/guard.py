@@ -4,7 +4,11 @@ What each check catches, in the order they are made at opening:
     page digest     the database file is not the one last written: an old page, an old file, bytes changed outside
     key file        an older `keyslots.json` than the store has seen
     log head        the write-ahead log lost its tail, with it steps that were acknowledged
+    log digest      the write-ahead log holds other frames than were written, such as pages of an earlier time
     witness         the whole data folder is an older copy than this machine has seen
+
+What follows the last acknowledged commit in the write-ahead log is cut off: nothing vouches for it, and nobody was told
+of it.
 
 A checkpoint is the only moment at which the database file changes. It is announced in the watermark first, with the
 digest of those pages that it leaves alone, so that one which was interrupted can be told from damage.
@@ -12,14 +16,16 @@ digest of those pages that it leaves alone, so that one which was interrupted ca
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import apsw
 
 from secondme.crypto.keys import StoreKeys
-from secondme.durable import move_file, remove_file
+from secondme.durable import move_file, remove_file, sync_file
 from secondme.errors import CorruptRecord, IntegrityError, RolledBack
 from secondme.memory import oplog, pages, watermark
 from secondme.memory.failures import os_errors, store_errors
@@ -27,6 +33,8 @@ from secondme.memory.oplog import Head
 from secondme.memory.watermark import Watermark, Witness
 
 REPAIR = "run: secondme memory repair; it shows what is there and what is missing before it changes anything"
+FIRST_STEP = 1
+"""The step that every store begins with; one that knows no other holds nothing yet."""
 CHECKPOINT_BYTES = 16 * 1024 * 1024
 """Size of the write-ahead log from which it is moved into the file."""
 
@@ -40,6 +48,19 @@ class Guard:
         self._keys = keys
         self._witness = Witness(witness)
         self._mark: Watermark | None = None
+        self._log = pages.LogDigest()
+        self._n_frames = 0
+        self._log_fits = True
+        self._had_log = False
+
+    def follow(self, connection: apsw.Connection) -> None:
+        """Learn after each commit how many frames the write-ahead log has."""
+
+        def committed(connection: apsw.Connection, name: str, n_frames: int) -> int:
+            self._n_frames = n_frames
+            return apsw.SQLITE_OK
+
+        connection.set_wal_hook(committed)
 
     @property
     def unfinished(self) -> bool:
@@ -53,10 +74,12 @@ class Guard:
 
         The caller may have a better reason, such as a wrong key.
         """
+        self._had_log = self._wal.exists()
         try:
             with os_errors():
                 self._adopt_next()
                 self._mark = watermark.load(self._path, self._keys.watermark, self._keys.store_id)
+                self._log_fits = self._take_up_log()
                 return self._compare_pages() or self._compare_epoch()
         except IntegrityError as error:
             return error
@@ -72,12 +95,43 @@ class Guard:
         else:
             remove_file(waiting)
 
+    def _take_up_log(self) -> bool:
+        """Whether the write-ahead log begins with what was acknowledged."""
+        mark = self._mark
+        if mark is None:
+            return True
+        if self._log_size() >= mark.n_log_bytes:
+            self._log.extend(self._wal, mark.n_log_bytes)
+        self._n_frames = pages.log_frames(self._log.n_bytes)
+        return (self._log.n_bytes, self._log.digest()) == (mark.n_log_bytes, mark.log)
+
+    def _log_size(self) -> int:
+        return self._wal.stat().st_size if self._wal.exists() else 0
+
+    @property
+    def log_is_longer(self) -> bool:
+        """Whether something follows the last acknowledged commit in the write-ahead log, which fits as far as that."""
+        return self._mark is not None and self._log_fits and self._log_size() > self._mark.n_log_bytes
+
+    def remove_empty_log(self) -> None:
+        """Leave no trace of an opening that failed."""
+        with suppress(OSError):
+            if not self._had_log and self._wal.stat().st_size == 0:
+                self._wal.unlink()
+
+    def cut_log(self) -> None:
+        """Take away what was never acknowledged. The store must be closed, and no other may have it open."""
+        assert self._mark is not None
+        with os_errors():
+            os.truncate(self._wal, self._mark.n_log_bytes)
+            sync_file(self._wal)
+
     def _compare_pages(self) -> IntegrityError | None:
         mark = self._mark
         if mark is None or pages.digest(self._path) == (mark.n_bytes, mark.tags):
             return None
         if mark.moving is not None:
-            left_alone = pages.digest_without(self._path, pages.pages_in_wal(self._wal))
+            left_alone = pages.digest_without(self._path, pages.pages_in_wal(self._wal, mark.n_log_bytes))
             if left_alone == mark.moving:
                 return None
         return RolledBack(
@@ -126,8 +180,15 @@ class Guard:
                 raise RolledBack("the watermark, which vouches for the store, is missing", hint=REPAIR)
             return
         self._require(connection, head, self._mark, "the store")
-        if seen is not None:
+        # Power that fails while the store is made, and again, may leave the copy of a first step that never came to be.
+        if seen is not None and seen.head.seq > FIRST_STEP:
             self._require(connection, head, seen, "the data folder is an older copy: it")
+        if not self._log_fits:
+            raise RolledBack(
+                "the write-ahead log is not the one that was last written: parts of it are older, or were changed by"
+                " something else",
+                hint=REPAIR,
+            )
 
     def _require(self, connection: apsw.Connection, head: Head, mark: Watermark, what: str) -> None:
         if head.seq < mark.head.seq:
@@ -143,10 +204,18 @@ class Guard:
 
     def acknowledge(self, connection: apsw.Connection) -> None:
         """Write the newest step into the watermark: from here on it counts. Raises StoreFull or StoreError."""
-        head = oplog.head(connection)
         assert self._mark is not None
-        if head != self._mark.head or self._mark.epoch != self._keys.epoch:
-            self._save(replace(self._mark, head=head, epoch=self._keys.epoch))
+        mark = replace(self._mark, head=oplog.head(connection), epoch=self._keys.epoch)
+        if mark != self._mark or self._mark.n_log_bytes != pages.log_bytes(self._n_frames):
+            self._save(_with(mark, self._log_now()))
+
+    def _log_now(self) -> pages.LogDigest:
+        n_bytes = pages.log_bytes(self._n_frames)
+        if n_bytes < self._log.n_bytes:
+            self._log = pages.LogDigest()
+        with os_errors():
+            self._log.extend(self._wal, n_bytes)
+        return self._log
 
     def checkpoint_is_due(self) -> bool:
         try:
@@ -161,14 +230,17 @@ class Guard:
         """
         assert self._mark is not None
         with store_errors(connection), os_errors():
-            moving = pages.pages_in_wal(self._wal)
+            log = self._log_now()
+            moving = pages.pages_in_wal(self._wal, log.n_bytes)
             if moving or self.unfinished:
-                self._save(replace(self._mark, moving=pages.digest_without(self._path, moving)))
-                n_frames, n_moved = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-                if n_frames != n_moved:
+                self._save(replace(_with(self._mark, log), moving=pages.digest_without(self._path, moving)))
+                counts = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                if counts != (self._n_frames, self._n_frames):
                     raise CorruptRecord("the write-ahead log could not be moved into the store", hint=REPAIR)
                 n_bytes, tags = pages.digest(self._path)
-                self._save(replace(self._mark, n_bytes=n_bytes, tags=tags, moving=None))
+                empty = pages.LogDigest()
+                self._save(replace(_with(self._mark, empty), n_bytes=n_bytes, tags=tags, moving=None))
+                self._log, self._n_frames = empty, 0
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def _save(self, mark: Watermark) -> None:
@@ -176,6 +248,10 @@ class Guard:
             watermark.save(self._path, mark, self._keys.watermark, self._keys.store_id)
         self._mark = mark
         self._witness.save(watermark.pack(mark, self._keys.watermark, self._keys.store_id))
+
+
+def _with(mark: Watermark, log: pages.LogDigest) -> Watermark:
+    return replace(mark, n_log_bytes=log.n_bytes, log=log.digest())
 
 
 def _when(connection: apsw.Connection, head: Head) -> str:

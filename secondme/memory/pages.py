@@ -23,6 +23,11 @@ _LOCK_PAGE = (1 << 30) // PAGE_BYTES + 1
 
 WAL_HEADER = struct.Struct(">8I")
 WAL_FRAME = struct.Struct(">6I")
+_WAL_STEP = WAL_FRAME.size + PAGE_BYTES
+_FRAMES_AT_ONCE = 256
+
+NO_LOG = hashlib.sha256().digest()
+"""Digest of a write-ahead log without a frame."""
 
 
 def digest(path: Path) -> tuple[int, bytes]:
@@ -61,30 +66,52 @@ def _mapped(path: Path) -> Iterator[mmap.mmap | bytes]:
             yield view
 
 
-def pages_in_wal(wal: Path) -> frozenset[int]:
-    """Numbers of the pages in a write-ahead log up to its last commit (SQLite file format, section 4).
+def log_bytes(n_frames: int) -> int:
+    """Length of a write-ahead log of so many frames (SQLite file format, section 4)."""
+    return WAL_HEADER.size + n_frames * _WAL_STEP if n_frames else 0
 
-    Frames of an earlier use of the log have other salts and do not count. None of the content is looked at.
-    """
-    if not wal.exists():
+
+def log_frames(n_bytes: int) -> int:
+    return (n_bytes - WAL_HEADER.size) // _WAL_STEP if n_bytes else 0
+
+
+def pages_in_wal(wal: Path, n_bytes: int) -> frozenset[int]:
+    """Numbers of the pages in the first `n_bytes` of a write-ahead log, as far as it reaches. Raises OSError."""
+    if not n_bytes or not wal.exists():
         return frozenset()
     with _mapped(wal) as view:
-        return frozenset(_committed(view))
+        starts = range(WAL_HEADER.size, min(n_bytes, len(view)) - _WAL_STEP + 1, _WAL_STEP)
+        return frozenset(int.from_bytes(view[start : start + 4], "big") for start in starts)
 
 
-def _committed(view: mmap.mmap | bytes) -> set[int]:
-    if len(view) < WAL_HEADER.size:
-        return set()
-    _, _, page_bytes, _, *salts, _, _ = WAL_HEADER.unpack(view[: WAL_HEADER.size])
-    committed: set[int] = set()
-    pending: set[int] = set()
-    step = WAL_FRAME.size + page_bytes
-    for start in range(WAL_HEADER.size, len(view) - step + 1, step):
-        page, n_pages, salt1, salt2, _, _ = WAL_FRAME.unpack(view[start : start + WAL_FRAME.size])
-        if [salt1, salt2] != salts:
-            break
-        pending.add(page)
-        if n_pages:
-            committed |= pending
-            pending = set()
-    return committed
+class LogDigest:
+    """SHA-256 of a write-ahead log's header, its frames' headers and their pages' tails, taken as the log grows.
+
+    A frame that is put in from an earlier time is valid to SQLite and to the cipher; this tells it.
+    """
+
+    def __init__(self) -> None:
+        self.n_bytes = 0
+        self._hasher = hashlib.sha256()
+
+    def extend(self, wal: Path, n_bytes: int) -> None:
+        """Take up what follows as far as `n_bytes`, or as the file reaches. Raises OSError, and then is unchanged."""
+        if n_bytes <= self.n_bytes:
+            return
+        hasher, at = self._hasher.copy(), self.n_bytes
+        with wal.open("rb") as file:
+            file.seek(at)
+            if not at:
+                hasher.update(file.read(WAL_HEADER.size))
+                at = WAL_HEADER.size
+            while at < n_bytes:
+                piece = file.read(min(n_bytes - at, _FRAMES_AT_ONCE * _WAL_STEP))
+                if not piece:
+                    break
+                frames = [piece[i : i + _WAL_STEP] for i in range(0, len(piece), _WAL_STEP)]
+                hasher.update(b"".join([frame[: WAL_FRAME.size] + frame[-TAIL_BYTES:] for frame in frames]))
+                at += len(piece)
+        self._hasher, self.n_bytes = hasher, at
+
+    def digest(self) -> bytes:
+        return self._hasher.digest()

@@ -1,8 +1,9 @@
 """The watermark: a small authenticated file beside the store that says how far it was acknowledged.
 
 A page's tag proves that the store once wrote it, not that it is the newest. The watermark holds the number and hash of
-the last acknowledged step of the operation log, and a digest of the database file's page tags (`pages.py`), under
-HMAC-SHA256. It is replaced in one step and fsynced before a transaction counts as acknowledged.
+the last acknowledged step of the operation log, and digests of the page tags in the database file and in its
+write-ahead log (`pages.py`), under HMAC-SHA256. It is replaced in one step and fsynced before a transaction counts as
+acknowledged.
 
 A copy lies outside the data folder, the witness: it is written without waiting for the disk and only ever tells that
 the whole data folder is an older copy.
@@ -21,10 +22,11 @@ from pathlib import Path
 from secondme.durable import replace_file
 from secondme.errors import CorruptRecord, SchemaTooNew
 from secondme.memory.oplog import Head
+from secondme.memory.pages import NO_LOG
 
 MAGIC = b"SMWM"
 VERSION = 1
-_BODY = struct.Struct(">4sHH32sQ32sQQ32s32s")
+_BODY = struct.Struct(">4sHH32sQ32sQQ32s32sQ32s")
 SIZE = _BODY.size + 32
 
 _MOVING = 1
@@ -35,7 +37,8 @@ class Watermark:
     """`head` is the last acknowledged step, `n_bytes` and `tags` describe the database file at rest.
 
     While a checkpoint moves the log into the file, `moving` is the digest of those pages that it does not touch.
-    `epoch` is the number of the key file that belongs to it.
+    `epoch` is the number of the key file that belongs to it. `n_log_bytes` and `log` describe the write-ahead log up to
+    the last acknowledged commit.
     """
 
     head: Head
@@ -43,6 +46,8 @@ class Watermark:
     tags: bytes
     moving: bytes | None = None
     epoch: int = 0
+    n_log_bytes: int = 0
+    log: bytes = NO_LOG
 
 
 def pack(mark: Watermark, key: bytes | bytearray, store_id: str) -> bytes:
@@ -59,6 +64,8 @@ def pack(mark: Watermark, key: bytes | bytearray, store_id: str) -> bytes:
         mark.epoch,
         mark.tags,
         mark.moving or bytes(32),
+        mark.n_log_bytes,
+        mark.log,
     )
     return body + hmac.digest(key, body, hashlib.sha256)
 
@@ -72,10 +79,10 @@ def unpack(data: bytes, key: bytes | bytearray, store_id: str) -> Watermark | No
         raise SchemaTooNew("a newer version of secondme wrote the watermark", hint="update secondme")
     if len(data) != SIZE or not hmac.compare_digest(hmac.digest(key, data[:-32], hashlib.sha256), data[-32:]):
         return None
-    magic, version, flags, store, seq, chain, n_bytes, epoch, tags, moving = _BODY.unpack(data[:-32])
+    magic, version, flags, store, seq, chain, n_bytes, epoch, tags, moving, n_log_bytes, log = _BODY.unpack(data[:-32])
     if (magic, version, store) != (MAGIC, VERSION, hashlib.sha256(store_id.encode()).digest()):
         return None
-    return Watermark(Head(seq, chain), n_bytes, tags, moving if flags & _MOVING else None, epoch)
+    return Watermark(Head(seq, chain), n_bytes, tags, moving if flags & _MOVING else None, epoch, n_log_bytes, log)
 
 
 def path_for(store: Path) -> Path:

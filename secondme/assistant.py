@@ -8,13 +8,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from secondme.config import Config
-from secondme.errors import StoreError
+from secondme.errors import ModelError, StoreError, StoreFull
 from secondme.paths import absolute, data_dir, private_dir, state_dir
 from secondme.types import (
     Answer,
@@ -24,8 +25,10 @@ from secondme.types import (
     Citation,
     ContextUsage,
     Conversation,
+    EmbedProgress,
     IngestEvent,
     Message,
+    Notice,
     StoredChunk,
     StoredSource,
     StoreStats,
@@ -35,7 +38,11 @@ from secondme.types import (
 )
 
 if TYPE_CHECKING:
+    from secondme.crypto.keys import Keys
     from secondme.crypto.unlock import AskKind
+    from secondme.exchange.export import ExportEvent, ExportOptions
+    from secondme.exchange.importing import ImportEvent, ImportRequest
+    from secondme.memory.forgetting import Forgetting, Target
     from secondme.memory.lock import StoreLock
     from secondme.memory.store import Store
     from secondme.runtime.base import Embedder, Generator
@@ -72,8 +79,11 @@ class Assistant:
         self._generator = generator
         self._embedder = embedder
         self._store: Store | None = None
+        self._keys: Keys | None = None
         self._lock: StoreLock | None = None
+        self._locked = False
         self._loading = threading.RLock()
+        self._opening = threading.RLock()  # apart, so that locking never waits for a model that is being loaded
 
     def __enter__(self) -> Self:
         return self
@@ -84,12 +94,16 @@ class Assistant:
     # The parts, each opened when first needed ------------------------------------------------------------------
 
     def unlock(self, credentials: Credentials | None = None) -> None:
-        """Open the store. Raises StoreLocked, NoKey, WrongPassphrase and what opening a store raises."""
+        """Open the store, for the first time or after `lock`.
+
+        Raises StoreLocked, NoKey, WrongPassphrase and what opening a store raises.
+        """
         from secondme.crypto.unlock import harden_process, unlock
         from secondme.memory.lock import StoreLock
+        from secondme.memory.rekey import opener
         from secondme.memory.store import Store
 
-        with self._loading:
+        with self._opening:
             if self._store is not None:
                 return
             credentials = credentials or self._credentials
@@ -101,21 +115,57 @@ class Assistant:
                     f"the data folder {data_dir()} cannot be made ({error.strerror})",
                     hint="check what stands in its place and its permissions, or set SECONDME_HOME",
                 ) from None
-            lock = StoreLock(folder)
-            lock.acquire()
+            self._lock = StoreLock(folder)
+            self._lock.acquire()
             try:
-                keys = unlock(folder, ask=credentials.ask, passphrase=credentials.passphrase)
-                self._store = Store.open(folder / "store.db", keys.store, state_dir() / "witness")
+                path = folder / "store.db"
+                self._keys = unlock(folder, ask=credentials.ask, passphrase=credentials.passphrase, opens=opener(path))
+                self._store = Store.open(path, self._keys.store, state_dir() / "witness")
             except BaseException:
-                lock.release()
+                self._close_store()
                 raise
-            self._lock = lock
+            self._locked = False
+
+    def lock(self) -> None:
+        """Close the store, overwrite its keys and empty the model's context; the models themselves stay loaded.
+
+        From here on another process may open the store, and whatever needs memory fails until `unlock` is called.
+        """
+        with self._opening:
+            self._locked = True
+            self._credentials = replace(self._credentials, passphrase=None)
+            self._close_store()
+        with self._loading:
+            if self._generator is None:
+                return
+            try:
+                self._generator.forget()
+            except ModelError:
+                self._generator.close()
+                self._generator = None
+
+    def _close_store(self) -> None:
+        """The process lock goes last, and the keys go whatever happens to the store."""
+        store, self._store = self._store, None
+        try:
+            if store is not None:
+                store.close()
+        finally:
+            if self._keys is not None:
+                self._keys.erase()
+                self._keys = None
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
 
     @property
     def store(self) -> Store:
-        self.unlock()
-        assert self._store is not None
-        return self._store
+        with self._opening:
+            if self._locked:
+                raise StoreError("memory is locked", hint="unlock it first")
+            self.unlock()
+            assert self._store is not None
+            return self._store
 
     @property
     def embedder(self) -> Embedder:
@@ -147,13 +197,11 @@ class Assistant:
 
     def close(self) -> None:
         """Close everything that was opened; the lock goes last."""
-        for part in (self._generator, self._embedder, self._store):
+        for part in (self._generator, self._embedder):
             if part is not None:
                 part.close()
-        self._generator = self._embedder = self._store = None
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        self._generator = self._embedder = None
+        self._close_store()
 
     # Documents -------------------------------------------------------------------------------------------------
 
@@ -163,17 +211,22 @@ class Assistant:
         *,
         project: str = DEFAULT_PROJECT,
         rehash: bool = False,
+        again: bool = False,
         cancelled: CancelCheck = never_cancelled,
     ) -> Iterator[IngestEvent]:
-        """Bring files and folders into memory; folders are remembered, so that `watch` can follow them."""
+        """Bring files and folders into memory; folders are remembered, so that `watch` can follow them.
+
+        `again` brings back passages that were forgotten; a forgotten file comes back by its own path.
+        """
         from secondme.ingest.pipeline import IngestOptions, ingest
 
-        self._check_embedder()
+        yield from self.embed_missing(cancelled=cancelled)
         for path in paths:
             if path.is_dir():
                 folder = WatchedFolder(str(absolute(path)), project, watch=True, added_at=time.time())
                 self.store.add_folder(folder)
-        options = IngestOptions(project=project, max_file_mb=self.config.max_file_mb, rehash=rehash)
+        limit = self.config.max_file_mb
+        options = IngestOptions(project=project, max_file_mb=limit, rehash=rehash, again=again)
         yield from ingest(paths, self.store, self.embedder, options, cancelled=cancelled)
 
     def watch(
@@ -189,10 +242,34 @@ class Assistant:
         yield from follow(folders, self.store, self.embedder, options, cancelled=cancelled)
 
     def reindex(self, *, cancelled: CancelCheck = never_cancelled) -> Iterator[IngestEvent]:
-        """Embed every stored chunk again, after a change of the embedding model."""
+        """Embed every stored chunk again, after a change of the embedding model; else what has no vector yet."""
         from secondme.ingest.reindex import reindex
 
         yield from reindex(self.store, self.embedder, cancelled=cancelled)
+
+    def embed_missing(self, *, cancelled: CancelCheck = never_cancelled) -> Iterator[EmbedProgress]:
+        """Embed the passages that have no vector yet, such as imported ones."""
+        from secondme.ingest.reindex import embed_missing
+
+        yield from embed_missing(self.store, self.embedder, cancelled=cancelled)
+
+    # Export and import -----------------------------------------------------------------------------------------
+
+    def export(
+        self, path: Path, options: ExportOptions, *, cancelled: CancelCheck = never_cancelled
+    ) -> Iterator[ExportEvent]:
+        """Write all of memory into one file."""
+        from secondme.exchange.export import export
+
+        yield from export(self.store, path, options, cancelled=cancelled)
+
+    def import_(self, request: ImportRequest, *, cancelled: CancelCheck = never_cancelled) -> Iterator[ImportEvent]:
+        """Bring in an export of this or another program; `embed_missing` then finishes what it stored."""
+        from secondme.exchange.importing import NEEDS_EMBEDDER, import_
+
+        if request.found.form in NEEDS_EMBEDDER:
+            request = replace(request, embedder=self.embedder)
+        yield from import_(self.store, request, cancelled=cancelled)
 
     def _check_embedder(self) -> None:
         from secondme.ingest.reindex import check_embedder
@@ -205,9 +282,13 @@ class Assistant:
     def folders(self, project: str | None = None) -> list[WatchedFolder]:
         return self.store.folders(project)
 
-    def forget_source(self, source: StoredSource) -> None:
-        """Take a file out of memory; a folder that is still followed would bring it back."""
-        self.store.remove_source(source.id)
+    def forgetting(self, target: Target) -> Forgetting:
+        """What would go if `target` were forgotten."""
+        return self.store.forgetting(target)
+
+    def forget(self, target: Target) -> Forgetting:
+        """Take items out of memory with everything derived from them; they do not come back by themselves."""
+        return self.store.forget(target)
 
     def passage(self, chunk_id: int) -> list[StoredChunk]:
         """A chunk with the one before and the one after it, in order; empty if it is gone."""
@@ -227,7 +308,11 @@ class Assistant:
         found = retrieve(words, self.store, self.embedder, k=k, project=project)
         asked = Asked(found.weights, found.question_vector)
         passages = excerpts(found.hits if found.found else (), asked, self.embedder, n_embedded=3)
-        return [citation(n, passage, marked=True) for n, passage in enumerate(passages, start=1)]
+        shown = [citation(n, passage, marked=True) for n, passage in enumerate(passages, start=1)]
+        with suppress(StoreFull):  # what is found can be read on a full disk, too
+            if shown:
+                self.store.note("shown", [f"passage:{c.chunk_id}" for c in shown], detail={"by": "search"})
+        return shown
 
     # Conversations ---------------------------------------------------------------------------------------------
 
@@ -253,9 +338,23 @@ class Assistant:
             self.store.add_turn(conversation_id, "user", question, ())
         engines = Engines(self.store, self.embedder, self.generator)
         for event in answer(Question(question, project, history, attached), engines, cancelled=cancelled):
-            if isinstance(event, Answer) and conversation_id is not None:
-                self.store.add_turn(conversation_id, "assistant", event.text, event.citations)
+            if isinstance(event, Answer):
+                turn_id = None
+                if conversation_id is not None:
+                    turn_id = self.store.add_turn(conversation_id, "assistant", event.text, event.citations)
+                try:
+                    self._note_use(event, turn_id)
+                except StoreFull:
+                    yield Notice("the disk is full, so that the log does not say what this answer used")
             yield event
+
+    def _note_use(self, answer: Answer, turn_id: int | None) -> None:
+        """Log which passages the model read, and which are marked in what it said."""
+        read = [c for c in answer.citations if c.chunk_id]
+        if read:
+            marked = " ".join(str(c.chunk_id) for c in read if c.marked)
+            subjects = [f"passage:{c.chunk_id}" for c in read] + ([f"turn:{turn_id}"] if turn_id else [])
+            self.store.note("used" if marked else "shown", subjects, detail={"by": "answer", "marked": marked})
 
     def new_conversation(self, project: str = DEFAULT_PROJECT, title: str = "New conversation") -> int:
         return self.store.new_conversation(project, title)

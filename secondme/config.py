@@ -25,6 +25,7 @@ class Config:
     gpu_layers: layers kept on the GPU when the build has one; -1 means all.
     max_file_mb: larger files are skipped, with their reason.
     theme: Textual theme of the terminal app.
+    idle_lock_minutes: the terminal app locks memory after that long without a key; 0 means never.
     """
 
     model: str = DEFAULT_MODEL
@@ -34,6 +35,7 @@ class Config:
     gpu_layers: int = -1
     max_file_mb: int = 64
     theme: str = "textual-dark"
+    idle_lock_minutes: int = 15
 
 
 def load_config(path: Path | None = None) -> Config:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from secondme.assistant import Credentials
 
+MAX_KEY_BYTES = 4096
+
 
 class LockAsked(KeyboardInterrupt):
     """Another process asked this one to lock memory (`memory/lock.py`): a verb stops as after ctrl-c."""
@@ -131,6 +133,11 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--project", default="default", metavar="NAME", help="the project to work in (default: default)"
     )
+    add_key(parser)
+
+
+def add_key(parser: argparse.ArgumentParser) -> None:
+    """How a verb that opens the store gets the passphrase."""
     parser.add_argument(
         "--key-fd",
         type=int,
@@ -144,27 +151,35 @@ def credentials(args: argparse.Namespace) -> Credentials:
     from secondme.assistant import Credentials
 
     if args.key_fd is not None:
-        return Credentials(passphrase=_read_key(args.key_fd))
+        return Credentials(passphrase=read_key(args.key_fd))
     return Credentials(ask=ask_passphrase)
 
 
-def _read_key(fd: int) -> str:
+def read_key(fd: int) -> str:
+    """The first line. What it was made of is overwritten, so that its owner can erase it with `crypto.erase`."""
+    from secondme.crypto.erase import erase
+
+    held, size = bytearray(2 * MAX_KEY_BYTES), 0  # of its full size at once: growing would leave copies behind
     try:
-        data = b""
-        while b"\n" not in data and len(data) < 4096:
-            piece = os.read(fd, 4096)
-            if not piece:
+        while size < MAX_KEY_BYTES and (piece := os.read(fd, MAX_KEY_BYTES)):
+            held[size : size + len(piece)] = piece
+            size += len(piece)
+            erase(piece)
+            if b"\n" in held:
                 break
-            data += piece
+        end = held.find(b"\n")
+        end = size if end < 0 else end - held.endswith(b"\r", 0, end)
+        if not end:
+            raise NoKey(
+                "the passphrase read from --key-fd is empty", hint="write it to the descriptor, ended by a newline"
+            )
+        return str(memoryview(held)[:end], "utf-8")
     except OSError as error:
         raise UsageError(f"cannot read file descriptor {fd}", hint="open it, as in: --key-fd 3 3<keyfile") from error
-    line = data.split(b"\n", 1)[0].removesuffix(b"\r")
-    if not line:
-        raise NoKey("the passphrase read from --key-fd is empty", hint="write it to the descriptor, ended by a newline")
-    try:
-        return line.decode("utf-8")
     except UnicodeDecodeError:
         raise UsageError("the passphrase is not valid UTF-8", hint="encode it as UTF-8") from None
+    finally:
+        erase(held)
 
 
 def ask_passphrase(kind: str) -> str:

@@ -2,19 +2,27 @@
 
 Python's strings and bytes cannot be changed and are not cleared when they are freed: a key would stay readable in
 memory until something else happens to lie there. CPython keeps their characters in one piece behind the object's
-header (PEP 393), so that they can be overwritten in place. What cannot be reached so: copies that Python, a library or
-the terminal made on the way. On other Pythons only bytearrays are overwritten.
+header (PEP 393), so that they can be overwritten in place. On other Pythons only bytearrays are overwritten.
+
+Native libraries make copies of their own. Those that they free as they are can be overwritten where the allocator is
+glibc's (`freed_is_cleared`). What cannot be reached: what Python, a library or the terminal copied elsewhere.
 """
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 _BYTES_HEADER = bytes.__basicsize__ - 1
 # A string's size is its header, its characters and a zero of one character's width.
 _ASCII_HEADER = sys.getsizeof("") - 1
+# mallopt(3); glibc keeps up to seven freed blocks of each of these sizes in bytes for every thread (malloc.c, tcache).
+_M_PERTURB = -6
+_CACHED_SIZES, _CACHED_BLOCKS = range(24, 1040, 16), 7
 _WIDE_HEADER = sys.getsizeof("\xe9\xe8") - 3
 
 
@@ -54,3 +62,38 @@ def _place(secret: str | bytes) -> tuple[int, int, int]:
 
 def _ends(place: tuple[int, int, int]) -> tuple[int, int]:
     return place[0], place[2]
+
+
+@contextmanager
+def freed_is_cleared() -> Iterator[None]:
+    """Overwrite what native code frees inside the block, in this thread. Nothing happens without glibc."""
+    libc = _glibc()
+    if libc is None:
+        yield
+        return
+    libc.mallopt(_M_PERTURB, 0xFF)
+    try:
+        yield
+    finally:
+        libc.mallopt(_M_PERTURB, 0)
+        # Blocks that the thread keeps for its next use are passed over by that: take them all, and give them back.
+        for size in _CACHED_SIZES:
+            blocks = [libc.malloc(size) for _ in range(_CACHED_BLOCKS)]
+            for block in filter(None, blocks):
+                ctypes.memset(block, 0, size)
+                libc.free(block)
+
+
+@cache
+def _glibc() -> Any:
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "gnu_get_libc_version"):
+        return None
+    libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = (
+        ctypes.c_void_p,
+        [ctypes.c_size_t],
+        [ctypes.c_void_p],
+    )
+    return libc

@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from secondme.crypto import keyslots
 from secondme.crypto.envelope import KEY_BYTES, Secret, derive, random_key, unwrap, wrap
-from secondme.crypto.erase import erase
+from secondme.crypto.erase import erase, freed_is_cleared
 from secondme.crypto.keyslots import USES, Kdf, KeySlots, Slot
 from secondme.errors import CorruptRecord, NoKey, StoreError
 
@@ -58,13 +58,17 @@ def stretch(passphrase: str, kdf: Kdf) -> bytearray:
         salt=kdf.salt, length=KEY_BYTES, iterations=kdf.iterations, lanes=kdf.lanes, memory_cost=kdf.memory_kib
     )
     key = bytearray(KEY_BYTES)
+    spelled = text.encode("utf-8", "surrogatepass")
     try:
-        derivation.derive_into(text.encode("utf-8", "surrogatepass"), key)
+        with freed_is_cleared():  # OpenSSL hands the passphrase on in blocks that it frees as they are
+            derivation.derive_into(spelled, key)
     except MemoryError:
         raise StoreError(
             f"checking a passphrase takes {kdf.memory_kib // 1024} MiB of memory, which is not free",
             hint="close other programs and try again",
         ) from None
+    finally:
+        erase(spelled, text if text is not passphrase else None)
     return key
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
+from pathlib import Path
 
 import pytest
 
-from secondme.crypto.erase import erase, layout_is_known
+from secondme.crypto.erase import erase, freed_is_cleared, layout_is_known
 
 
 def test_the_layout_is_known_here() -> None:
@@ -33,3 +35,22 @@ def test_what_python_shares_is_left_alone() -> None:
     letter, byte = "Zebra"[0], b"Zebra"[:1]
     erase(letter, byte, "", b"", None)
     assert letter == "Zebra"[0] == chr(90) and byte == bytes([90])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator is glibc's")
+@pytest.mark.parametrize("size", [40, 120, 1000, 1100, 70_000])
+def test_what_native_code_frees_is_cleared(size: int) -> None:
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = (
+        ctypes.c_void_p,
+        [ctypes.c_size_t],
+        [ctypes.c_void_p],
+    )
+    with freed_is_cleared():
+        address = libc.malloc(size)
+        ctypes.memset(address, ord("S"), size)
+        libc.free(address)
+    with Path("/proc/self/mem").open("rb", 0) as memory:
+        memory.seek(address)
+        # Nothing else ran in between, so that the place is still mapped and still free.
+        assert b"SSSSSSSS" not in memory.read(size)

@@ -18,9 +18,9 @@ def register(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the chat needs a terminal", hint='use: secondme ask "question"')
-    from secondme.cli.output import _read_key
+    from secondme.cli.output import read_key
     from secondme.config import load_config
     from secondme.tui.app import run as run_app
 
-    passphrase = _read_key(args.key_fd) if args.key_fd is not None else None
+    passphrase = read_key(args.key_fd) if args.key_fd is not None else None
     return run_app(load_config(), project=args.project, passphrase=passphrase)

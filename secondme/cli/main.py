@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import sys
 
-# verb -> what it does; the module is secondme.cli.<verb>, with register(subparsers) and run(args) -> int.
+# verb -> what it does; the module is secondme.cli.<verb>, with register(subparsers) and run(args) -> int. A verb that
+# is a word of Python has a module with an underscore behind it.
 VERBS = {
     "chat": "open the terminal app (what plain `secondme` does)",
     "ask": "ask one question and print the answer with its citations",
     "add": "bring files and folders into memory",
     "memory": "list, search, show and remove what is in memory",
+    "export": "write all of memory into one file, sealed for a passphrase",
+    "import": "bring in an export of secondme, ChatGPT or Claude, Markdown notes, or JSONL",
     "models": "list, pull, verify and remove models",
     "doctor": "check that everything works on this machine",
     "bench": "measure speed and size; prints rows",
 }
+
+_MODULES = {"import": "import_"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,7 +54,7 @@ def _dispatch(args: list[str]) -> int:
     if not args or (wanted is None and not {"-h", "--help"} & set(args)):
         wanted, args = "chat", ["chat", *args]
     if wanted in VERBS:
-        module = importlib.import_module(f"secondme.cli.{wanted}")
+        module = importlib.import_module(f"secondme.cli.{_MODULES.get(wanted, wanted)}")
         module.register(verbs)
         code: int = module.run(parser.parse_args(args))
         return code

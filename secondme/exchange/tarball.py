@@ -40,6 +40,7 @@ class Member:
         self.size_bytes = size_bytes
         self._file = file
         self._left = size_bytes
+        self._n_padding = -size_bytes % BLOCK
         self._hash = hashlib.sha256()
 
     @property
@@ -66,10 +67,11 @@ class Member:
             raise CorruptRecord("a record of the export is cut off", hint=TAKE_ANOTHER)
 
     def finish(self) -> None:
-        """Go to the end of the member's last block."""
+        """Go to the end of the member's last block; doing so again does nothing."""
         while self._left:
             self.read(1 << 20)
-        if _exactly(self._file, -self.size_bytes % BLOCK).strip(b"\0"):
+        n_padding, self._n_padding = self._n_padding, 0
+        if _exactly(self._file, n_padding).strip(b"\0"):
             raise CorruptRecord("the export is damaged", hint=TAKE_ANOTHER)
 
 

@@ -20,7 +20,6 @@ from secondme.types import (
     never_cancelled,
 )
 
-
 _BATCH = 64
 
 
@@ -37,8 +36,17 @@ def check_embedder(store: Store, embedder: Embedder) -> None:
 
 
 def reindex(store: Store, embedder: Embedder, *, cancelled: CancelCheck = never_cancelled) -> Iterator[IngestEvent]:
-    """Replace all vectors. All or nothing: until the last file is embedded the old vectors stay in use."""
+    """Replace all vectors. All or nothing: until the last file is embedded the old vectors stay in use.
+
+    Where they are this model's and some are missing only, those are made, each batch for itself.
+    """
     started = time.perf_counter()
+    n_missing = store.n_unembedded()
+    if n_missing and store.embedder() in (None, (embedder.fingerprint, embedder.n_dims)):
+        yield from embed_missing(store, embedder, cancelled=cancelled)
+        elapsed_s = time.perf_counter() - started
+        yield IngestDone(0, 0, 0, 0, n_missing, 0, elapsed_s, elapsed_s)
+        return
     sources = [s for s in store.sources() if s.n_chunks]
     fresh = []
     embed_s = 0.0

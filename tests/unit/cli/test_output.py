@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from secondme.cli.ask import citation_line
-from secondme.cli.output import _read_key, render_errors
+from secondme.cli.output import read_key, render_errors
 from secondme.errors import NoKey, StoreLocked, UsageError
 from tests.tui.driving import HOSTILE, citation, is_harmless
 
@@ -71,16 +71,16 @@ def test_being_asked_to_lock_is_an_orderly_end_as_well(capsys: pytest.CaptureFix
     ("data", "expected"), [(b"secret\nrest", "secret"), (b"secret\r\n", "secret"), ("päss".encode(), "päss")]
 )
 def test_a_key_is_the_first_line(data: bytes, expected: str) -> None:
-    assert _read_key(_piped(data)) == expected
+    assert read_key(_piped(data)) == expected
 
 
 def test_keys_that_are_none() -> None:
     with pytest.raises(NoKey):
-        _read_key(_piped(b"\n"))
+        read_key(_piped(b"\n"))
     with pytest.raises(UsageError):
-        _read_key(_piped(b"\xff\xfe\n"))
+        read_key(_piped(b"\xff\xfe\n"))
     with pytest.raises(UsageError):
-        _read_key(987)
+        read_key(987)
 
 
 def _piped(data: bytes) -> int:

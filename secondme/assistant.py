@@ -286,6 +286,11 @@ class Assistant:
         """What would go if `target` were forgotten."""
         return self.store.forgetting(target)
 
+    def forget_source(self, source: StoredSource) -> Forgetting:
+        from secondme.memory.forgetting import Target
+
+        return self.forget(Target(sources=(source.id,)))
+
     def forget(self, target: Target) -> Forgetting:
         """Take items out of memory with everything derived from them; they do not come back by themselves."""
         return self.store.forget(target)

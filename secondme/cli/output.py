@@ -155,7 +155,7 @@ def credentials(args: argparse.Namespace) -> Credentials:
     return Credentials(ask=ask_passphrase)
 
 
-def read_key(fd: int) -> str:
+def read_key(fd: int, option: str = "--key-fd") -> str:
     """The first line. What it was made of is overwritten, so that its owner can erase it with `crypto.erase`."""
     from secondme.crypto.erase import erase
 
@@ -171,11 +171,11 @@ def read_key(fd: int) -> str:
         end = size if end < 0 else end - held.endswith(b"\r", 0, end)
         if not end:
             raise NoKey(
-                "the passphrase read from --key-fd is empty", hint="write it to the descriptor, ended by a newline"
+                f"the passphrase read from {option} is empty", hint="write it to the descriptor, ended by a newline"
             )
         return str(memoryview(held)[:end], "utf-8")
     except OSError as error:
-        raise UsageError(f"cannot read file descriptor {fd}", hint="open it, as in: --key-fd 3 3<keyfile") from error
+        raise UsageError(f"cannot read file descriptor {fd}", hint=f"open it, as in: {option} 3 3<keyfile") from error
     except UnicodeDecodeError:
         raise UsageError("the passphrase is not valid UTF-8", hint="encode it as UTF-8") from None
     finally:
@@ -192,13 +192,30 @@ def ask_passphrase(kind: str) -> str:
             hint="pass it with --key-fd N, or unlock the system's keyring",
         )
     if kind == "existing":
-        return getpass.getpass("Passphrase: ")
+        return getpass.getpass("Passphrase or recovery code: ")
     say("No system keyring is at hand, so a passphrase will protect your memory. Nobody can recover it for you.")
+    return ask_new_passphrase()
+
+
+def ask_new_passphrase() -> str:
+    """Ask for a new passphrase until it was typed twice alike. Raises NoKey without a terminal."""
+    import getpass
+
+    if not has_terminal():
+        raise NoKey("there is no terminal to ask for a new passphrase", hint="pass it with --new-key-fd N")
     while True:
         first = getpass.getpass("New passphrase: ")
         if first and first == getpass.getpass("Again: "):
             return first
         say("They differ, or are empty; once more.")
+
+
+def ask_line(question: str, *, hint: str) -> str:
+    """What the owner types on the terminal. Raises UsageError with `hint` where there is nobody to ask."""
+    if not (sys.stdin.isatty() and has_terminal()):
+        raise UsageError("there is no terminal to ask on", hint=hint)
+    print(f"{question} ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip()
 
 
 def has_terminal() -> bool:

@@ -57,6 +57,15 @@ def resembles(text: str) -> bool:
     return abs(len(typed) - N_CHARACTERS) <= 2 * GROUP and n_known >= len(typed) - 4 and n_digits >= GROUP
 
 
+def first_difference(spelled: str, typed: str) -> int:
+    """The number of the first group, from 1, in which what was typed is not the code; 0 if it is the code."""
+    right, given = _bare(spelled), _bare(typed)
+    if right == given:
+        return 0
+    same = next((i for i, (a, b) in enumerate(zip(right, given, strict=False)) if a != b), min(len(right), len(given)))
+    return min(same, N_CHARACTERS - 1) // GROUP + 1
+
+
 def _bare(text: str) -> str:
     kept = "".join(c for c in text if c not in _SEPARATORS and not c.isspace())
     return kept.upper().translate(_CONFUSED)

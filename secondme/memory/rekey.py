@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -62,3 +63,8 @@ def opens_with(store: Path, key: bytes | bytearray) -> bool:
         return False
     connection.close()
     return True
+
+
+def opener(store: Path) -> Callable[[bytes | bytearray], bool]:
+    """`opens_with` for a store that need not be there: `crypto.unlock` settles an interrupted rotation by it."""
+    return lambda key: store.exists() and opens_with(store, key)

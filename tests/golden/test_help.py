@@ -14,6 +14,7 @@ from secondme.cli.main import VERBS
 
 HERE = Path(__file__).parent / "help"
 CASES = ["", *VERBS, *(f"memory {a}" for a in ("list", "search", "rm")), *(f"models {a}" for a in ("pull", "rm"))]
+CASES += [f"keys {a}" for a in ("add-passphrase", "rotate")]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c or "top")

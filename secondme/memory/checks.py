@@ -1,88 +1,212 @@
-"""Verifies a store: what `secondme doctor` says about it."""
+"""Verifies a store, every byte of it: what `secondme doctor --read-data` says, item by item."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import apsw
 
-from secondme.errors import CorruptRecord
-from secondme.memory import settings, vectors
-from secondme.memory.failures import store_errors
-from secondme.memory.migrations import schema_version
+from secondme.crypto.keys import StoreKeys
+from secondme.errors import IntegrityError
+from secondme.memory import lenient
+from secondme.memory.history import read_history
+from secondme.memory.oplog import Head
+from secondme.memory.survey import BadItem, BadSource, Survey, survey
 from secondme.types import Check
 
-_RESTORE = "restore the data folder from a backup, then add the folders again"
-_REINDEX = "run: secondme memory reindex"
+REPAIR = "run: secondme memory repair"
+REINDEX = "run: secondme memory reindex"
+
+_TABLES = {
+    "chunk": "the texts of the files",
+    "conversation": "the list of conversations",
+    "edge": "the links between memories",
+    "folder": "the list of followed folders",
+    "migration": "the record of the schema",
+    "op": "the operation log",
+    "op_subject": "the operation log",
+    "project": "the list of projects",
+    "setting": "the store's settings",
+    "source": "the list of files",
+    "sqlite_schema": "the store's table of contents",
+    "sqlite_sequence": "the count of ids",
+    "tombstone": "the list of what was forgotten",
+    "turn": "the turns of conversations",
+    "vector": "the vectors",
+    "word": "the word index",
+}
+_FAULTS = {
+    "lost": "is missing, although it was stored",
+    "changed": "is not what was stored",
+    "unreadable": "cannot be read",
+}
 
 
-def check_store(connection: apsw.Connection, *, read_data: bool) -> Iterator[Check]:
-    """Yield one Check a property; damage is a failed line and raises nothing.
+def read_data(path: Path, keys: StoreKeys, witness: Path | None = None) -> Iterator[Check]:
+    """Read everything in the store at `path` and yield what was found; damage is a line and raises nothing.
 
-    With `read_data` every page, record and vector is read; else only what is quick.
+    The caller holds the folder's lock. Raises StoreLocked, StoreFull or StoreError if it cannot be looked at.
     """
-    pragma = "integrity_check" if read_data else "quick_check"
-    verifications: list[tuple[str, Callable[[apsw.Connection], tuple[bool, str]], str]] = [
-        ("store", _version, _RESTORE),
-        ("store pages", lambda c: _faults(c, f"pragma {pragma}(5)"), _RESTORE),
-        ("store links", lambda c: _faults(c, "pragma foreign_key_check"), _RESTORE),
-        ("store records", _records, _RESTORE),
-    ]
+    try:
+        with lenient.opened(path, keys, witness) as damaged:
+            detail = f"chacha20, schema version {damaged.version}, SQLite {apsw.sqlite_lib_version()}"
+            yield Check("store", "ok", detail)
+            yield from lines(damaged.survey(keys))
+    except IntegrityError as error:
+        yield Check("store", "failed", error.message, error.hint or "")
+
+
+def of_open(connection: apsw.Connection, *, read_data: bool) -> Iterator[Check]:
+    """The same for a store that is open, and so was not refused; without `read_data` only what is quick."""
+    start = Head(0, bytes(connection.execute("select value from setting where name = 'oplog_genesis'").get))
+    history = read_history(connection, start, None)
     if read_data:
-        verifications += [("word index", _words, _REINDEX), ("vectors", _vectors, _REINDEX)]
-    for name, verify, remedy in verifications:
-        try:
-            with store_errors(connection):
-                sound, detail = verify(connection)
-        except CorruptRecord as error:
-            sound, detail = False, error.message
-        yield Check(name, "ok", detail) if sound else Check(name, "failed", detail, remedy)
+        yield from lines(survey(connection, history, None))
+        return
+    yield from _history(Survey(history))
+    sound = connection.execute("pragma quick_check(1)").get == "ok"
+    yield Check("pages", "ok", "in order") if sound else _failed("pages", "not all are in order")
 
 
-def _version(connection: apsw.Connection) -> tuple[bool, str]:
-    return True, f"chacha20, schema version {schema_version(connection)}, SQLite {apsw.sqlite_lib_version()}"
+def lines(found: Survey) -> Iterator[Check]:
+    """What a survey found: one line for each part that is sound, and one for each item that is not."""
+    yield from _history(found)
+    yield from _pages(found)
+    yield from _files(found)
+    yield from _conversations(found)
+    yield from _words_and_vectors(found)
 
 
-def _faults(connection: apsw.Connection, sql: str) -> tuple[bool, str]:
-    """Run a pragma that reports problems as rows; only their number is shown, as a row may quote content."""
-    problems = [row for row in connection.execute(sql) if row != ("ok",)]
-    return not problems, f"{len(problems)} problems found" if problems else "all sound"
+def _failed(name: str, detail: str, remedy: str = REPAIR) -> Check:
+    return Check(name, "failed", detail, remedy)
 
 
-def _records(connection: apsw.Connection) -> tuple[bool, str]:
-    """Each source has the chunks it says, and each chunk its vector."""
-    wrong = connection.execute(
-        """select count(*) from source s
-           where n_chunks != (select count(*) from chunk c where c.source_id = s.id)"""
-    ).get
-    n_chunks = connection.execute("select count(*) from chunk").get
-    n_vectors = vectors.count(connection) if settings.embedder(connection) else 0
-    if wrong:
-        return False, f"{wrong} files do not have all their chunks"
-    if n_chunks != n_vectors:
-        return False, f"{n_chunks} chunks and {n_vectors} vectors"
-    return True, f"{n_chunks} chunks, each with its vector"
+def _history(found: Survey) -> Iterator[Check]:
+    history = found.history
+    if found.opening is not None:
+        yield _failed("history", found.opening.message, found.opening.hint or REPAIR)
+    if not history.is_sound:
+        detail = f"the operation log is whole up to step {history.whole.seq}; behind it {history.n_missing} steps are"
+        yield _failed("history", f"{detail} lost, changed or unreadable")
+    elif found.opening is None:
+        yield Check("history", "ok", f"{history.whole.seq} steps in one chain{_last(history.last_at)}")
+    for subject in found.unlogged:
+        yield _failed("history", f"no step tells of {named(subject)}: it was put in by something else")
 
 
-def _words(connection: apsw.Connection) -> tuple[bool, str]:
-    """FTS5 compares its index with the stored text, and raises if they differ."""
-    connection.execute("insert into word(word, rank) values('integrity-check', 1)")
-    return True, "matches the stored text"
+def _last(at: float | None) -> str:
+    return f", the last of {when(at)}" if at is not None else ""
 
 
-def _vectors(connection: apsw.Connection) -> tuple[bool, str]:
-    """Read every vector, and compare the copy that is searched with the one that is exact."""
-    known = settings.embedder(connection)
-    if known is None:
-        return True, "none yet"
-    import numpy as np
+def when(at: float) -> str:
+    """A time as the owner reads it; `at` in seconds since 1970."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
-    bad = 0
-    n = 0
-    with vectors.blocks_read():
-        for coarse, fine in connection.execute("select coarse, fine from vector"):
-            n += 1
-            row = np.frombuffer(fine, np.float32)[None, :]
-            whole = row.shape[1] == known[1] and np.isfinite(row).all()
-            bad += not (whole and vectors.quantize(row)[0].tobytes() == coarse)
-    return not bad, f"{bad} of {n} are damaged" if bad else f"{n} of {known[1]} dimensions"
+
+def _pages(found: Survey) -> Iterator[Check]:
+    if found.tables:
+        yield _failed("pages", f"not all can be read, or are not in order, in {', '.join(parts(found.tables))}")
+    else:
+        yield Check("pages", "ok", "every page was read and is whole")
+    if found.n_broken_links:
+        yield _failed("links", f"{found.n_broken_links} records point to others that are gone")
+
+
+def parts(tables: Sequence[str]) -> list[str]:
+    """Tables in the owner's words, each once."""
+    return list(dict.fromkeys(_TABLES.get(name) or _TABLES.get(name.split("_")[0], name) for name in tables))
+
+
+def _files(found: Survey) -> Iterator[Check]:
+    for bad in found.sources:
+        yield _failed("file", describe_source(bad))
+    for path in found.incomplete:
+        yield Check("file", "warning", f"{path}: a part of it was lost to damage", f"run: secondme add {path}")
+    if not found.sources:
+        before = f"; of {found.n_before_log} items the log does not know yet" if found.n_before_log else ""
+        detail = f"{found.n_sources} with {found.n_passages} passages, each as it was stored{before}"
+        yield Check("files", "ok", detail)
+
+
+def describe_source(bad: BadSource) -> str:
+    """A damaged file and its passages, without a word of what they say."""
+    name = bad.path or "a file whose path cannot be read"
+    text = f"{name} (s{bad.id}) {_FAULTS[bad.fault]}"
+    if bad.fault == "unreadable" and bad.good is not None:
+        if bad.bad:
+            text = f"{name} (s{bad.id}): {passages(bad.bad)} of {bad.n_chunks} cannot be read"
+        elif bad.good:
+            text += f", but {len(bad.good)} passages can"
+    elif bad.fault == "changed":
+        if bad.bad:
+            text = f"{name} (s{bad.id}): {passages(bad.bad)} of {bad.n_chunks} {'is' if len(bad.bad) == 1 else 'are'}"
+            text += " not what was stored"
+        else:
+            text = f"{name} (s{bad.id}): its text or what is recorded of it is not what was stored"
+    return text
+
+
+def passages(ordinals: Sequence[int]) -> str:
+    """`passages 3-5, 9`, counted from 1."""
+    spans: list[list[int]] = []
+    for ordinal in sorted(ordinals):
+        if spans and ordinal == spans[-1][1] + 1:
+            spans[-1][1] = ordinal
+        else:
+            spans.append([ordinal, ordinal])
+    shown = ", ".join(f"{a + 1}" if a == b else f"{a + 1}-{b + 1}" for a, b in spans)
+    return f"{'passage' if len(ordinals) == 1 else 'passages'} {shown}"
+
+
+def _conversations(found: Survey) -> Iterator[Check]:
+    for item in found.items:
+        yield _failed(item.kind, describe_item(item))
+    for turn_id, conversation_id in found.bad_citations:
+        yield _failed("turn", f"the citations of turn t{turn_id} of conversation c{conversation_id} cannot be read")
+    if not any(item.kind != "folder" for item in found.items) and not found.bad_citations:
+        detail = f"{found.n_conversations} with {found.n_turns} turns, each as it was stored"
+        yield Check("conversations", "ok", detail)
+    if not any(item.kind == "folder" for item in found.items):
+        yield Check("folders", "ok", f"{found.n_folders} followed")
+
+
+def describe_item(item: BadItem) -> str:
+    """A damaged turn, conversation or folder, without a word of what it says."""
+    if item.kind == "folder":
+        return f"{item.path or f'folder {item.id}'} {_FAULTS[item.fault]}"
+    name = f"conversation c{item.id}"
+    if item.kind == "turn":
+        name = f"turn t{item.id}" + (f" of conversation c{item.of}" if item.of is not None else "")
+        name += f", {when(item.at)}," if item.at is not None else ""
+    return f"{name} {_FAULTS[item.fault]}"
+
+
+def named(subject: str) -> str:
+    """`source:3` as the command line spells it."""
+    kind, _, number = subject.partition(":")
+    return {"source": "file s", "turn": "turn t", "conversation": "conversation c", "folder": "folder "}[kind] + number
+
+
+def _words_and_vectors(found: Survey) -> Iterator[Check]:
+    if found.words_are_sound:
+        yield Check("word index", "ok", "matches the stored text")
+    else:
+        yield _failed("word index", "does not match the stored text")
+    vectors = found.vectors
+    if not vectors.readable:
+        yield _failed("vectors", "not all can be read")
+    n_bad = sum(map(len, vectors.bad.values()))
+    if n_bad:
+        known = {bad: ids for bad, ids in vectors.bad.items() if bad}
+        yield _failed("vectors", f"{n_bad} of {vectors.n} are damaged, in {len(known)} files: {_numbers(known)}")
+    if vectors.n_waiting:
+        what = "passage awaits its vector" if vectors.n_waiting == 1 else "passages await their vectors"
+        yield Check("vectors", "warning", f"{vectors.n_waiting} {what}: until then only words find them", REINDEX)
+    elif vectors.is_sound:
+        yield Check("vectors", "ok", f"{vectors.n} of {vectors.n_dims} dimensions" if vectors.n else "none yet")
+
+
+def _numbers(by_source: dict[int, tuple[int, ...]]) -> str:
+    return "; ".join(f"s{i} ({', '.join(f'#{n}' for n in ids)})" for i, ids in by_source.items())

@@ -144,7 +144,7 @@ def open_database(path: Path, keys: StoreKeys, witness: Path | None = None) -> D
     with os_errors():
         if not _exists(path, guard):
             _create(path, keys, guard)
-        _check_file(path)
+        check_file(path)
     problem = guard.inspect()
     try:
         reconnect = problem is None and guard.log_is_longer
@@ -233,7 +233,7 @@ def _create(path: Path, keys: StoreKeys, guard: Guard) -> None:
     move_file(fresh, path)
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
     """Refuse what SQLite would take for an empty database or would call a wrong key."""
     with path.open("rb") as file:
         head = file.read(len(_PLAIN_MAGIC))

@@ -304,10 +304,14 @@ class Store:
             yield Portable(connection)
 
     @contextmanager
-    def arriving(self, actor: str) -> Iterator[Arrivals]:
-        """Put items from elsewhere into the store: all that the block adds, or nothing if it raises."""
+    def arriving(self, actor: str, *, again: bool = False) -> Iterator[Arrivals]:
+        """Put items from elsewhere into the store: all that the block adds, or nothing if it raises.
+
+        What was forgotten does not come back unless `again`.
+        """
         with self._database.writing() as connection:
-            yield Arrivals(connection, actor)
+            stones = None if again else tombstones.load(connection, self._n_forgets)
+            yield Arrivals(connection, actor, stones)
 
     # Folders ---------------------------------------------------------------------------------------------------
 
@@ -377,6 +381,6 @@ class Store:
         )
 
     def check(self, *, read_data: bool = False) -> list[Check]:
-        """Verify the store; with `read_data` every record, word and vector."""
+        """Verify the operation log and the pages; with `read_data` every record, word and vector as well."""
         with self._database.reading() as connection:
-            return list(checks.check_store(connection, read_data=read_data))
+            return list(checks.of_open(connection, read_data=read_data))

@@ -1,0 +1,108 @@
+"""Opens a store as far as it can be opened: refusals become findings, and nothing is changed by looking.
+
+For `checks.py` and `salvage.py` alone; everything else opens a store by `open_database`. The caller holds the lock of
+the data folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from secondme.crypto.keys import StoreKeys
+from secondme.errors import CorruptRecord, IntegrityError, WrongPassphrase
+from secondme.memory import oplog, watermark
+from secondme.memory.database import FIRST_WITH_LOG, check_file, connect
+from secondme.memory.failures import os_errors, store_errors
+from secondme.memory.guard import Guard
+from secondme.memory.history import History, read_history
+from secondme.memory.migrations import pending, schema_version
+from secondme.memory.oplog import Head
+from secondme.memory.scavenge import only_damage, tolerant
+from secondme.memory.survey import Survey, survey
+from secondme.memory.watermark import Witness
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """An open store that may be damaged. `acknowledged` is the newest step that watermark or witness know."""
+
+    path: Path
+    connection: apsw.Connection
+    acknowledged: Head | None
+    opening: IntegrityError | None
+    version: int
+
+    def survey(self, keys: StoreKeys) -> Survey:
+        """Read everything. Raises StoreError for anything but damage."""
+        with store_errors(self.connection):
+            start = oplog.genesis(keys.store_id)
+            history = History(start, start)
+            if self.version >= FIRST_WITH_LOG:
+                history = read_history(self.connection, start, self.acknowledged)
+            return survey(self.connection, history, self.opening)
+
+
+@contextmanager
+def opened(path: Path, keys: StoreKeys, witness: Path | None = None) -> Iterator[Damaged]:
+    """Open what is there. Raises CorruptRecord (no first page, no file), SchemaTooNew, StoreLocked or StoreError."""
+    with os_errors():
+        if not path.exists():
+            raise CorruptRecord("there is no store file", hint=f"restore {path.name} from a backup")
+        check_file(path)
+    problem = Guard(path, keys, witness).inspect()
+    try:
+        connection = connect(path, keys.db)
+    except WrongPassphrase:
+        raise CorruptRecord(
+            "the first page of the store cannot be read: the file is damaged, or another memory's",
+            hint=f"restore {path.name} from a backup",
+        ) from None
+    try:
+        with store_errors(connection):
+            version = _version(connection)
+            problem = problem or _compare_log(connection, path, keys, witness)
+        yield Damaged(path, connection, _acknowledged(path, keys, witness), problem, version)
+    finally:
+        connection.close()
+
+
+def _version(connection: apsw.Connection) -> int:
+    """The schema's version; where its record cannot be read, what the tables say. Raises SchemaTooNew."""
+    version = 0
+    with tolerant():
+        pending(connection)
+        version = schema_version(connection)
+    if version:
+        return version
+    return FIRST_WITH_LOG if connection.table_exists(None, "op") else FIRST_WITH_LOG - 1
+
+
+def _compare_log(
+    connection: apsw.Connection, path: Path, keys: StoreKeys, witness: Path | None
+) -> IntegrityError | None:
+    """What opening the store would say of its log."""
+    guard = Guard(path, keys, witness)
+    guard.inspect()
+    try:
+        if connection.table_exists(None, "op"):
+            guard.compare_log(connection)
+        else:
+            guard.refuse_older_than_log()
+    except IntegrityError as error:
+        return error
+    except apsw.Error as error:
+        only_damage(error)
+        return CorruptRecord("the operation log cannot be read", hint="run: secondme memory repair")
+    return None
+
+
+def _acknowledged(path: Path, keys: StoreKeys, witness: Path | None) -> Head | None:
+    marks = [Witness(witness).load(keys.watermark, keys.store_id)]
+    with suppress(CorruptRecord), os_errors():
+        marks.append(watermark.load(path, keys.watermark, keys.store_id))
+    return max((m.head for m in marks if m is not None), key=lambda head: head.seq, default=None)

@@ -1,0 +1,297 @@
+"""Reads everything in a store, damaged or not, and says which items are not what was stored.
+
+The store is opened without the strictness of `open_database`: what SQLite and the cipher still give is held against
+the operation log, item by item, so that one damaged record never hides another. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import apsw
+
+from secondme.errors import CorruptRecord, IntegrityError
+from secondme.memory import derived, digests, scavenge
+from secondme.memory.derived import Vectors
+from secondme.memory.history import History
+from secondme.memory.rows import Row, unpack_citations, unpack_path, unpack_text
+from secondme.memory.scavenge import Gap, only_damage, tolerant
+
+Fault = Literal["lost", "changed", "unreadable"]
+"""`lost`: the log knows the item and the store does not; `changed`: readable, but not what was stored."""
+
+DERIVED = ("word", "vector")
+"""Tables that can be made again from the others, by the beginning of their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadSource:
+    """A file that is not as it was stored. `ordinals` are its passages that are, from 0; None if that is not known."""
+
+    id: int
+    path: str | None
+    fault: Fault
+    n_chunks: int
+    good: tuple[int, ...] | None = None
+    bad: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BadItem:
+    """A turn, conversation or folder; `of` is a turn's conversation, `path` a folder's."""
+
+    kind: Literal["turn", "conversation", "folder"]
+    id: int
+    fault: Fault
+    of: int | None = None
+    path: str | None = None
+    at: float | None = None
+
+
+@dataclass(slots=True)
+class Survey:
+    """What was found. `tables` are those of which a page cannot be read or is not in order.
+
+    `opening` is why the store is refused; `unlogged` are items that no step of the log vouches for, although it should.
+    """
+
+    history: History
+    opening: IntegrityError | None = None
+    tables: tuple[str, ...] = ()
+    n_broken_links: int = 0
+    n_sources: int = 0
+    n_passages: int = 0
+    n_turns: int = 0
+    n_conversations: int = 0
+    n_folders: int = 0
+    sources: list[BadSource] = field(default_factory=list)
+    items: list[BadItem] = field(default_factory=list)
+    unlogged: list[str] = field(default_factory=list)
+    n_before_log: int = 0
+    incomplete: list[str] = field(default_factory=list)
+    bad_citations: list[tuple[int, int]] = field(default_factory=list)
+    words_are_sound: bool = True
+    vectors: Vectors = field(default_factory=Vectors)
+
+    @property
+    def trace_is_sound(self) -> bool:
+        """Whether all that cannot be made again is as it was stored."""
+        damaged = [t for t in self.tables if not t.startswith(DERIVED)]
+        found = (damaged, self.sources, self.items, self.unlogged, self.bad_citations)
+        return self.history.is_sound and not self.n_broken_links and not any(found)
+
+    @property
+    def is_sound(self) -> bool:
+        derived_is_sound = self.words_are_sound and self.vectors.is_sound
+        return self.opening is None and self.trace_is_sound and not self.tables and derived_is_sound
+
+
+def survey(connection: apsw.Connection, history: History, opening: IntegrityError | None) -> Survey:
+    """Read all. Raises apsw.Error for anything but damage."""
+    found = Survey(history, opening)
+    found.tables = tuple(_damaged_tables(connection))
+    with tolerant():
+        found.n_broken_links = len(connection.execute("pragma foreign_key_check").fetchall())
+    _read_sources(connection, found)
+    _read_turns(connection, found)
+    _read_items(connection, found, "conversation", digests.conversation_digest)
+    _read_items(connection, found, "folder", digests.folder_digest)
+    found.words_are_sound = derived.words_are_sound(connection)
+    found.vectors = derived.read_vectors(connection)
+    return found
+
+
+def _damaged_tables(connection: apsw.Connection) -> Iterator[str]:
+    """Tables whose own pages, or those of their indexes, are unreadable or out of order."""
+    sql = "select name from sqlite_schema where type = 'table' and rootpage > 0 order by rootpage"
+    try:
+        names = [str(row[0]) for row in connection.execute(sql)]
+    except apsw.Error as error:
+        only_damage(error)
+        yield "sqlite_schema"
+        return
+    for name in ("sqlite_schema", *names):
+        try:
+            rows = connection.execute(f"pragma integrity_check('{name}')").fetchall()
+        except apsw.Error as error:
+            only_damage(error)
+            rows = []
+        if rows != [("ok",)]:
+            yield name
+
+
+# Items and the steps that vouch for them -----------------------------------------------------------------------
+
+_Digest = Callable[[apsw.Connection, int], bytes]
+
+# The same ids by another way, which lies on other pages.
+_BY_INDEX = {
+    "source": "select id, path from source indexed by sqlite_autoindex_source_1",
+    "turn": "select id, conversation_id from turn indexed by turn_conversation",
+    "conversation": "select id, null from conversation indexed by conversation_uid",
+    "folder": "select id, path from folder indexed by sqlite_autoindex_folder_1",
+}
+
+
+def _read_table(
+    connection: apsw.Connection, kind: str, columns: str, history: History
+) -> tuple[list[Row], dict[int, object]]:
+    """Rows of a table, and the ids that are in use where it cannot be read, each with what an index says of it."""
+    rows: list[Row] = []
+    gaps: list[Gap] = []
+    for row in scavenge.rows(connection, kind, columns, "id"):
+        if isinstance(row, Gap):
+            gaps.append(row)
+        else:
+            rows.append(row)
+    if not gaps:
+        return rows, {}
+    known: dict[int, object] = dict.fromkeys(_ids(history, kind))
+    with tolerant():
+        by_index: list[Row] = connection.execute(_BY_INDEX[kind]).fetchall()
+        known |= dict(by_index)
+    return rows, {i: known[i] for i in sorted(known) if any(g.first <= i <= g.last for g in gaps)}
+
+
+def _ids(history: History, kind: str) -> Iterator[int]:
+    for subject in history.live:
+        name, _, number = subject.partition(":")
+        if name == kind and number.isdecimal():
+            yield int(number)
+
+
+def _fault(connection: apsw.Connection, found: Survey, subject: str, digest: _Digest) -> Fault | None:
+    """Hold a record to the step that vouches for it."""
+    step = found.history.live.get(subject)
+    try:
+        now = digest(connection, int(subject.partition(":")[2]))
+    except apsw.Error as error:
+        only_damage(error)
+        return "unreadable"
+    if step is None:
+        if found.history.began == "created":
+            found.unlogged.append(subject)
+        else:
+            found.n_before_log += 1
+        return None
+    return None if step.digest == now else "changed"
+
+
+def _lost(found: Survey, kind: str, seen: set[int]) -> list[int]:
+    """Ids of items that the log knows and the store does not."""
+    return sorted(set(_ids(found.history, kind)) - seen)
+
+
+# Files ---------------------------------------------------------------------------------------------------------
+
+
+def _read_sources(connection: apsw.Connection, found: Survey) -> None:
+    rows, hidden = _read_table(connection, "source", "path, n_chunks, content_hash, skip_reason", found.history)
+    readable = _readable_passages(connection) if {"chunk", "source"} & set(found.tables) else None
+    for source_id, path, n_chunks, content_hash, skip_reason in rows:
+        found.n_sources += skip_reason is None
+        found.n_passages += n_chunks
+        name = unpack_path(path)
+        if not content_hash and n_chunks:
+            found.incomplete.append(name)
+        fault = _fault(connection, found, f"source:{source_id}", digests.source_digest)
+        if fault == "unreadable":
+            good = tuple(sorted((readable or {}).get(source_id, ())))
+            bad = tuple(sorted(set(range(n_chunks)) - set(good)))
+            found.sources.append(BadSource(source_id, name, fault, n_chunks, good, bad))
+        elif fault == "changed":
+            found.sources.append(BadSource(source_id, name, fault, n_chunks, None, _suspects(connection, source_id)))
+    for source_id, path in hidden.items():
+        good = tuple(sorted((readable or {}).get(source_id, ())))
+        name_or_none = unpack_path(path) if isinstance(path, bytes) else None
+        found.sources.append(BadSource(source_id, name_or_none, "unreadable", len(good), good))
+    seen = {int(row[0]) for row in rows} | set(hidden)
+    found.sources += [BadSource(i, None, "lost", 0) for i in _lost(found, "source", seen)]
+
+
+def _readable_passages(connection: apsw.Connection) -> dict[int, set[int]]:
+    """Ordinals of the passages that can be read, of each source."""
+    found = defaultdict(set)
+    for row in scavenge.rows(connection, "chunk", "source_id, ordinal, headings, text", "id"):
+        if not isinstance(row, Gap):
+            found[int(row[1])].add(int(row[2]))
+    return found
+
+
+def _suspects(connection: apsw.Connection, source_id: int) -> tuple[int, ...]:
+    """Passages of a changed file that do not fit between their neighbours, or not to their words in the index."""
+    found = set()
+    position: int | None = None
+    ordinal_before = -1
+    rows: list[Row] = []
+    sql = "select id, ordinal, byte_start, byte_end, text from chunk where source_id = ? order by ordinal"
+    with tolerant():
+        rows = connection.execute(sql, (source_id,)).fetchall()
+    for chunk_id, ordinal, start, end, text in rows:
+        size = len(unpack_text(text).encode("utf-8", "surrogatepass"))
+        follows = position is None or (start == position and ordinal == ordinal_before + 1)
+        if end - start != size or not follows or not _is_indexed(connection, chunk_id, unpack_text(text)):
+            found.add(int(ordinal))
+        position, ordinal_before = end, ordinal
+    return tuple(sorted(found))
+
+
+def _is_indexed(connection: apsw.Connection, chunk_id: int, text: str) -> bool:
+    """Whether the word index holds this text, as a phrase, for this passage."""
+    phrase = text.encode("utf-8", "replace").decode("utf-8").replace("\0", " ").replace('"', '""')
+    known = True
+    with tolerant():
+        values = (f'text : "{phrase}"', chunk_id)
+        known = connection.execute("select 1 from word where word match ? and rowid = ?", values).get is not None
+    return known or not any(c.isalnum() for c in text)
+
+
+# Conversations and folders -------------------------------------------------------------------------------------
+
+
+def _read_turns(connection: apsw.Connection, found: Survey) -> None:
+    rows, hidden = _read_table(connection, "turn", "conversation_id, created_at, citations", found.history)
+    found.n_turns = len(rows)
+    for turn_id, conversation_id, at, citations in rows:
+        fault = _fault(connection, found, f"turn:{turn_id}", digests.turn_digest)
+        if fault:
+            found.items.append(BadItem("turn", turn_id, fault, of=conversation_id, at=at))
+            continue
+        try:
+            unpack_citations(citations)
+        except CorruptRecord:
+            found.bad_citations.append((turn_id, conversation_id))
+    for turn_id, of in hidden.items():
+        found.items.append(_from_log(found, "turn", turn_id, "unreadable", of=of if isinstance(of, int) else None))
+    seen = {int(row[0]) for row in rows} | set(hidden)
+    found.items += [_from_log(found, "turn", i, "lost") for i in _lost(found, "turn", seen)]
+
+
+def _from_log(found: Survey, kind: Literal["turn"], item_id: int, fault: Fault, *, of: int | None = None) -> BadItem:
+    """What the log knows of a turn that cannot be read: its conversation, and when it was stored."""
+    step = found.history.live.get(f"{kind}:{item_id}")
+    for subject in step.subjects if step else ():
+        name, _, number = subject.partition(":")
+        if name == "conversation" and of is None:
+            of = int(number)
+    return BadItem(kind, item_id, fault, of=of, at=step.at if step else None)
+
+
+def _read_items(
+    connection: apsw.Connection, found: Survey, kind: Literal["conversation", "folder"], digest: _Digest
+) -> None:
+    rows, hidden = _read_table(connection, kind, "path" if kind == "folder" else "null", found.history)
+    for item_id, path in [*rows, *hidden.items()]:
+        fault = "unreadable" if item_id in hidden else _fault(connection, found, f"{kind}:{item_id}", digest)
+        if fault:
+            name = unpack_path(path) if isinstance(path, bytes) else None
+            found.items.append(BadItem(kind, item_id, fault, path=name))
+    seen = {int(row[0]) for row in rows} | set(hidden)
+    found.items += [BadItem(kind, i, "lost") for i in _lost(found, kind, seen)]
+    if kind == "folder":
+        found.n_folders = len(rows)
+    else:
+        found.n_conversations = len(rows)

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from secondme.bench.rows import Row
+from secondme.crypto.keys import StoreKeys
 from secondme.memory.store import Store
 from secondme.recall.retrieve import retrieve
 from secondme.runtime.base import Embedder, Generator
 from secondme.types import Answer, Chunk, FileStamp, SourceFile
 
-KEY = bytes(32)
+KEY = StoreKeys.derived(bytes(32))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from secondme.errors import UsageError
 if TYPE_CHECKING:
     from secondme.bench.rows import Row
 
-NAMES = ("startup", "runtime", "ingest", "recall")
+NAMES = ("startup", "runtime", "ingest", "store", "recall")
 
 
 def register(verbs: Any) -> None:
@@ -69,6 +69,10 @@ def _rows(name: str, args: argparse.Namespace) -> Iterator[Row]:
 
         yield from ingest.run(load_embedder(config), n_files=1 if quick else 40, n_unchanged=50 if quick else 2000)
         yield ingest.rss(resolve(config.model).path, resolve(config.embedder).path, n_chunks=100 if quick else 10_000)
+    elif name == "store":
+        from secondme.bench import store
+
+        yield from store.run(store.QUICK if quick else store.SIZES)
     else:
         from secondme.bench import recall
 

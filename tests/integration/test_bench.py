@@ -25,6 +25,19 @@ def rows(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object]]:
         ("startup", {"version_over_bare", "help_over_bare", "first_paint_over_import"}),
         ("runtime", {"prefill_over_bare", "decode_over_bare"}),
         ("ingest", {"overhead_over_embedding", "files_per_s", "mb_per_s", "rescan_s", "rss_mb"}),
+        # No row `unlock_s`, because the tests run without a keyring.
+        (
+            "store",
+            {
+                "sealed_read_gb_per_s",
+                "sealed_read_over_plain",
+                "watermark_ms",
+                "watermark_batched_ms",
+                "encrypted_over_plain",
+                "unlock_passphrase_s",
+                "destroy_keys_s",
+            },
+        ),
     ],
 )
 def test_rows(

@@ -33,11 +33,14 @@ def register(verbs: Any) -> None:
         "add",
         help="bring files and folders into memory",
         description="Reads text, Markdown, reStructuredText, source code, HTML, PDF and DOCX. Files that have not "
-        "changed are not read again; files that are gone from a folder are removed from memory.",
+        "changed are not read again; files that are gone from a folder are removed from memory. What was forgotten "
+        "stays away: a forgotten file or folder comes back when it is added by its own path, forgotten passages of a "
+        "file only with --again.",
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a file or a folder")
     parser.add_argument("--watch", action="store_true", help="stay and follow the folders until Ctrl-C")
     parser.add_argument("--rehash", action="store_true", help="read every file, even if its date and size are the same")
+    parser.add_argument("--again", action="store_true", help="bring back what was forgotten of these files")
     parser.add_argument("--json", action="store_true", help="print one JSON object an event")
     add_common(parser)
 
@@ -49,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     with Assistant(load_config(), credentials(args)) as assistant:
         assistant.unlock()
         paths = [Path(p).expanduser() for p in args.paths]
-        events = assistant.ingest(paths, project=args.project, rehash=args.rehash)
+        events = assistant.ingest(paths, project=args.project, rehash=args.rehash, again=args.again)
         code = report(events, as_json=args.json)
         if args.watch:
             _watch(assistant, args)

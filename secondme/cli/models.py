@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondme.cli.output import ProgressLine, complain, has_terminal, say
+from secondme.cli.output import ProgressLine, ask_line, complain, say
 from secondme.errors import ModelError, UsageError
 from secondme.sanitize import clean_line
 
@@ -250,10 +250,7 @@ def _remove(args: argparse.Namespace) -> int:
 
 
 def _agreed(question: str) -> bool:
-    if not (sys.stdin.isatty() and has_terminal()):
-        raise UsageError("there is no terminal to ask on", hint="say --yes to remove without asking")
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return ask_line(f"{question} [y/N]", hint="say --yes to remove without asking").lower() in ("y", "yes")
 
 
 def _require(manifest: Manifest) -> None:

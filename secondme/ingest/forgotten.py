@@ -63,7 +63,7 @@ class Forgotten:
         self._again = again
         self.stones = store.tombstones()
         self._roots = sorted((f.path for f in store.folders(project)), key=len, reverse=True)
-        self._asked = [p for p in named if again or self._is_hidden(str(p))]
+        self._asked = [p for p in named if again or self.stones.hides_path(project, str(p))]
 
     def reload(self) -> None:
         """Look again, because something was forgotten meanwhile."""

@@ -63,7 +63,7 @@ def chunk_ids_of(connection: apsw.Connection, source_ids: Iterable[int]) -> Iter
     for source_id in source_ids:
         for op in oplog.several(connection, f"source:{source_id}"):
             last, n = op.detail.get("last"), op.detail.get("passages")
-            if op.kind == "put" and isinstance(last, int) and isinstance(n, int) and n:
+            if op.kind in ("put", "imported") and isinstance(last, int) and isinstance(n, int) and n:
                 yield range(last - n + 1, last + 1)
 
 

@@ -107,7 +107,7 @@ class SourcesScreen(ModalScreen[None]):
                 self._jobs.start(self, "sources", forget_job(self._assistant, source, self._project))
 
         question = f"Remove {show.file_name(source.path)} from memory?"
-        consequence = "The file stays on the disk. If its folder is followed, it returns when it changes."
+        consequence = "Answers that rest on it go, too. The file stays on the disk and returns only if you add it."
         self.app.push_screen(ConfirmScreen(question, consequence, "Remove"), removed)
 
     def on_job_ended(self, message: JobEnded) -> None:

@@ -149,11 +149,12 @@ def open_database(path: Path, keys: StoreKeys, witness: Path | None = None) -> D
     try:
         reconnect = problem is None and guard.log_is_longer
         connection = _connect_without_tail(path, keys, guard) if reconnect else connect(path, keys.db)
-    except WrongPassphrase:
+    except (CorruptRecord, WrongPassphrase) as error:
+        guard.remove_empty_log()
         if not guard.has_mark():
             raise
-        # The watermark is authenticated with the same keys, so they are right, and the first page is not.
-        raise problem or damaged("SQLITE_NOTADB") from None
+        # The watermark is authenticated with the same keys, so they are right, and the file is not.
+        raise problem or (error if isinstance(error, CorruptRecord) else damaged("SQLITE_NOTADB")) from None
     try:
         if problem is not None:
             raise problem

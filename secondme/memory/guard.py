@@ -111,7 +111,10 @@ class Guard:
     @property
     def log_is_longer(self) -> bool:
         """Whether something follows the last acknowledged commit in the write-ahead log, which fits as far as that."""
-        return self._mark is not None and self._log_fits and self._log_size() > self._mark.n_log_bytes
+        if self._mark is None or not self._log_fits or self._log_size() <= self._mark.n_log_bytes:
+            return False
+        # An old watermark would have steps cut off that count.
+        return not self.knows_more_than(self._mark.head.seq)
 
     def remove_empty_log(self) -> None:
         """Leave no trace of an opening that failed."""
@@ -183,6 +186,8 @@ class Guard:
         # Power that fails while the store is made, and again, may leave the copy of a first step that never came to be.
         if seen is not None and seen.head.seq > FIRST_STEP:
             self._require(connection, head, seen, "the data folder is an older copy: it")
+            if seen.head.seq > self._mark.head.seq:
+                raise RolledBack("the watermark, which vouches for the store, is an older copy", hint=REPAIR)
         if not self._log_fits:
             raise RolledBack(
                 "the write-ahead log is not the one that was last written: parts of it are older, or were changed by"

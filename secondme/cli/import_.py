@@ -35,6 +35,7 @@ def register(verbs: Any) -> None:
     parser.add_argument(
         "--project", metavar="NAME", help="where items of other programs go (default: default); exports bring their own"
     )
+    parser.add_argument("--again", action="store_true", help="bring back what was forgotten, too")
     parser.add_argument("--dry-run", action="store_true", help="show what would come, and change nothing")
     parser.add_argument(
         "--export-key-fd", type=int, metavar="N", help="read the export's passphrase from file descriptor N"
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         assistant.unlock()
         passphrase = _passphrase(args.export_key_fd) if found.form == "sealed" else None
         project = args.project or DEFAULT_PROJECT
-        request = ImportRequest(found, project, passphrase, dry_run=args.dry_run)
+        request = ImportRequest(found, project, passphrase, again=args.again, dry_run=args.dry_run)
         done = _shown(assistant.import_(request))
         erase(passphrase)
         _report(done)
@@ -97,6 +98,8 @@ def _report(done: ImportDone) -> None:
     print(f"known  {done.n_known} files and conversations that are in memory already")
     if done.n_kept:
         print(f"kept   {done.n_kept} files in memory that differ from those in the import; they stay as they are")
+    if done.n_forgotten:
+        print(f"forgotten  {done.n_forgotten} files that you forgot do not come back; --again brings them")
     if done.n_left_out:
         print(f"skipped {done.n_left_out} files")
 

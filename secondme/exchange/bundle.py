@@ -101,7 +101,7 @@ class _Reading:
     _places: set[tuple[str, str]] = field(default_factory=set)
     _sources: dict[bytes, PortableSource] = field(default_factory=dict)
     _passages: set[bytes] = field(default_factory=set)
-    _source: bytes | None = None
+    _last: PortablePassage | None = None
     _n_passages: Counter[bytes] = field(default_factory=Counter)
     _conversation: PortableConversation | None = None
     _n_turns: int = 0
@@ -189,10 +189,13 @@ class _Reading:
         source = self._sources.get(passage.source)
         if source is None or records.passage_record(passage, source) != record:
             raise _wrong("a passage does not fit its file")
-        n = self._n_passages[passage.source]
-        if passage.chunk.ordinal != n or (n > 0 and self._source != passage.source):
+        begun = self._n_passages[passage.source] > 0
+        # There are gaps where a passage was forgotten.
+        if begun and (self._last is None or self._last.source != passage.source):
+            raise _wrong("passages are not with their file")
+        if begun and self._last is not None and self._last.chunk.ordinal >= passage.chunk.ordinal:
             raise _wrong("passages are not in order")
-        self._source = passage.source
+        self._last = passage
         self._n_passages[passage.source] += 1
         self._passages.add(passage.uid)
         self._counts["memories"] += 1

@@ -38,12 +38,13 @@ NEEDS_EMBEDDER = frozenset({"markdown", "jsonl"})
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
     """`project` is where items from other programs go; an export of secondme brings its own. `passphrase` opens a
-    sealed export. With `dry_run` everything is done and then undone."""
+    sealed export. `again` brings back what was forgotten. With `dry_run` everything is done and then undone."""
 
     found: Recognized
     project: str
     passphrase: str | None = None
     embedder: Embedder | None = None
+    again: bool = False
     dry_run: bool = False
 
 
@@ -75,12 +76,13 @@ class ImportCounts:
 @dataclass(frozen=True, slots=True)
 class ImportDone:
     """The last event. `known` files and conversations were here already; `kept` files differ from those that came, or
-    have their place, and stay as they are."""
+    have their place, and stay as they are; `forgotten` ones do not come back."""
 
     form: str
     new: ImportCounts
     n_known: int
     n_kept: int
+    n_forgotten: int
     n_left_out: int
     dry_run: bool
 
@@ -103,7 +105,7 @@ def import_(store: Store, request: ImportRequest, *, cancelled: CancelCheck = ne
     if form == "secondme":
         yield from adding.verify(_own(request))
     try:
-        with store.arriving(f"import:{form}") as arrivals:
+        with store.arriving(f"import:{form}", again=request.again) as arrivals:
             yield from adding.run(_items(request), arrivals)
             if request.dry_run:
                 raise _DryRun
@@ -154,7 +156,7 @@ class _Adding:
     def __init__(self, cancelled: CancelCheck) -> None:
         self._cancelled = cancelled
         self._new: Counter[str] = Counter()
-        self._n_known = self._n_kept = self._n_left_out = 0
+        self._n_known = self._n_kept = self._n_forgotten = self._n_left_out = 0
 
     @property
     def is_new(self) -> bool:
@@ -171,7 +173,7 @@ class _Adding:
             n_turns=self._new["turns"],
             n_links=self._new["links"],
         )
-        return ImportDone(form, new, self._n_known, self._n_kept, self._n_left_out, dry_run)
+        return ImportDone(form, new, self._n_known, self._n_kept, self._n_forgotten, self._n_left_out, dry_run)
 
     def verify(self, items: Iterator[Item]) -> Iterator[ImportProgress]:
         """Read everything once, so that nothing is begun with what is not sound."""
@@ -199,8 +201,7 @@ class _Adding:
         match found[0]:
             case PortablePassage(source=uid):
                 passages = [p for p in found if isinstance(p, PortablePassage)]
-                if arrivals.add_passages(uid, passages):
-                    self._new["passages"] += len(passages)
+                self._new["passages"] += arrivals.add_passages(uid, passages)
             case PortableConversation() as conversation:
                 turns = [t for t in found if isinstance(t, PortableTurn)]
                 outcome, n_turns = arrivals.add_conversation(conversation, turns)
@@ -219,6 +220,7 @@ class _Adding:
         self._new[what] += outcome == "new"
         self._n_known += outcome == "known"
         self._n_kept += outcome == "kept"
+        self._n_forgotten += outcome == "forgotten"
 
     def _check_cancelled(self) -> None:
         if self._cancelled():

@@ -28,21 +28,27 @@ from secondme.memory.portable import (
     PortableTurn,
 )
 from secondme.memory.rows import pack_citations, pack_headings, pack_inode, pack_path, pack_text
+from secondme.memory.tombstones import Place, Tombstones, wording
 from secondme.types import Chunk, Citation
 
 _Value = int | float | str | bytes | None
-Outcome = Literal["new", "known", "kept"]
-"""`known`: the same item is here; `kept`: another one is in its place, or has changed since, and stays."""
+Outcome = Literal["new", "known", "kept", "forgotten"]
+"""`known`: the same item is here; `kept`: another one is in its place, or has changed since, and stays; `forgotten`:
+the owner forgot it, and so it does not come back."""
 
 
 class Arrivals:
-    """What is being imported. Sources come before their passages, passages before the turns that cite them."""
+    """What is being imported. Sources come before their passages, passages before the turns that cite them.
 
-    def __init__(self, connection: apsw.Connection, actor: str) -> None:
+    `stones` are held against files and passages; None brings back what was forgotten.
+    """
+
+    def __init__(self, connection: apsw.Connection, actor: str, stones: Tombstones | None) -> None:
         self._connection = connection
         self._actor = actor
+        self._stones = stones
         self._projects: dict[str, int] = {}
-        self._new_sources: dict[bytes, int] = {}
+        self._new_sources: dict[bytes, tuple[int, PortableSource]] = {}
         self._kept_sources: dict[bytes, int] = {}
         self._passages: dict[bytes, int] = {}
 
@@ -87,7 +93,9 @@ class Arrivals:
         if taken is not None:
             self._kept_sources[source.uid] = taken
             return "kept"
-        self._new_sources[source.uid] = self._insert(
+        if self._stones is not None and self._stones.hides_path(source.project, source.path):
+            return "forgotten"
+        local_id = self._insert(
             """insert into source(project_id, path, uid, media_type, title, content_hash, size_bytes, mtime_ns, inode,
                    trust, n_chunks, ingested_at, skip_reason, origin)
                values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) returning id""",
@@ -105,27 +113,43 @@ class Arrivals:
             None if source.skip_reason is None else pack_text(source.skip_reason),
             _pack_origin(source.origin),
         )
-        if not source.n_passages:
-            self._finish_source(self._new_sources.pop(source.uid), 0)
+        if source.n_passages:
+            self._new_sources[source.uid] = (local_id, source)
+        else:
+            self._finish_source(local_id, 0)
         return "new"
 
-    def add_passages(self, source: bytes, passages: Sequence[PortablePassage]) -> bool:
-        """All passages of a source at once; False if the source was here already, and so nothing was stored."""
-        local_id = self._new_sources.pop(source, None)
-        if local_id is None:
+    def add_passages(self, source: bytes, passages: Sequence[PortablePassage]) -> int:
+        """All passages of a source at once; how many were stored: none of a source that is no new one."""
+        if source not in self._new_sources:
             self._find_passages(source, passages)
-            return False
+            return 0
+        local_id, row = self._new_sources.pop(source)
         self._kept_sources[source] = local_id
-        for passage in passages:
+        wanted = self._wanted(passages, Place(row.project, row.path, local_id))
+        for passage in wanted:
             self._passages[passage.uid] = self._insert_chunk(local_id, passage.chunk)
+        if len(wanted) != len(passages):
+            self._connection.execute("update source set n_chunks = ? where id = ?", (len(wanted), local_id))
         self._connection.execute(
             """insert into word(rowid, text, title, headings)
                select w.id, w.text, w.title, w.headings from chunk c join chunk_words w on w.id = c.id
                where c.source_id = ?""",
             (local_id,),
         )
-        self._finish_source(local_id, len(passages))
-        return True
+        self._finish_source(local_id, len(wanted))
+        return len(wanted)
+
+    def _wanted(self, passages: Sequence[PortablePassage], place: Place) -> list[PortablePassage]:
+        """Without what was forgotten: spaces in its place, as ingest does it."""
+        if self._stones is None or not self._stones.texts:
+            return list(passages)
+        masked = [
+            replace(p, chunk=replace(p.chunk, text=self._stones.masked(p.chunk.text, place)))
+            for p in passages
+            if not self._stones.hides(p.chunk.text, place)
+        ]
+        return [p for p in masked if wording(p.chunk.text)]
 
     def _insert_chunk(self, source_id: int, chunk: Chunk) -> int:
         return self._insert(

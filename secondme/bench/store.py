@@ -6,6 +6,7 @@ in the same run.
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
@@ -30,7 +31,9 @@ from secondme.memory.store import Store
 
 KEYS = StoreKeys.derived(bytes(32))
 BATCH = 20
-WORDS = "tide harbour ship lamp quince rye bread wall letter winter engine ledger copper garden bridge violin".split()
+SYLLABLES = "ta ri mo ke lun sha wen dor bi gal ost fen nu pra vel zi".split()
+WORDS = ["".join(word) for word in itertools.product(SYLLABLES, repeat=3)]
+"""Made up; the nth is used 1/n as often as the first, as in natural language (Zipf's law)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +172,7 @@ def _encrypted_over_plain(folder: Path, sizes: Sizes) -> Row:
     def asking(store: Store, question: str) -> Callable[[], float]:
         return _timed(lambda: retrieve(question, store, embedder))
 
-    questions = [f"what do {a} and {b} have to do with topic {i}?" for i, (a, b) in enumerate(_pairs(20))]
+    questions = [f"what have {' and '.join(words)} to do with topic {i}?" for i, words in enumerate(_asked_for(20))]
     asked = [asking(store, question) for question in questions for store in (encrypted, plain)]
     best = [1000 * min(times) for times in interleave(asked, sizes.n_runs)]
     for question in questions:
@@ -191,6 +194,8 @@ def _decrypted(path: Path) -> apsw.Connection:
     encrypted.pragma("journal_mode", "delete")
     encrypted.execute("pragma rekey = ''").get  # noqa: B018
     encrypted.close()
+    if not path.read_bytes().startswith(b"SQLite format 3"):
+        raise RuntimeError("the copy is still encrypted")
     plain = apsw.Connection(str(path))
     for name, value in {"locking_mode": "exclusive", "journal_mode": "wal", **values}.items():
         plain.pragma(name, value)
@@ -199,29 +204,33 @@ def _decrypted(path: Path) -> apsw.Connection:
     return plain
 
 
-def _pairs(n: int) -> list[tuple[str, str]]:
-    return [(WORDS[i % len(WORDS)], WORDS[(i * 7 + 3) % len(WORDS)]) for i in range(n)]
+def _asked_for(n: int) -> list[list[str]]:
+    """Three words for each question, from common to rare."""
+    chance = random.Random(8)
+    return [[WORDS[chance.randrange(*ranks)] for ranks in ((10, 50), (50, 400), (400, 4000))] for _ in range(n)]
 
 
 def fill(store: Store, n_passages: int) -> None:
-    """Store `n_passages` of about a hundred words each, with their vectors, fifty to a source."""
-    from secondme.runtime.echo import HashEmbedder
+    """Store `n_passages` of a hundred words each, fifty to a source, with random vectors of 384 dimensions."""
+    import numpy as np
+
     from secondme.types import Chunk, FileStamp, SourceFile
 
-    chance = random.Random(7)
-    embedder = HashEmbedder()
-    store.set_embedder(embedder.fingerprint, embedder.n_dims)
+    chance, random_vectors = random.Random(7), np.random.default_rng(7)
+    often = list(itertools.accumulate(1 / n for n in range(1, len(WORDS) + 1)))
+    store.set_embedder("bench", 384)
     with store.batch():
         for first in range(0, n_passages, 50):
             chunks: list[Chunk] = []
             at = 0
             for i in range(min(50, n_passages - first)):
-                text = f"On topic {first + i}: {' '.join(chance.choices(WORDS, k=100))}."
+                text = f"On topic {first + i}: {' '.join(chance.choices(WORDS, cum_weights=often, k=100))}."
                 chunks.append(Chunk(i, text, at, at + len(text), i + 1, i + 1, None, ()))
                 at += len(text)
             stamp = FileStamp(at, 0, first)
             source = SourceFile(f"/bench/{first}.txt", "default", "text/plain", "", first.to_bytes(32), stamp)
-            store.put_source(source, chunks, embedder.embed([c.text for c in chunks]))
+            vectors = random_vectors.standard_normal((len(chunks), 384)).astype(np.float32)
+            store.put_source(source, chunks, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 # Keys ----------------------------------------------------------------------------------------------------------

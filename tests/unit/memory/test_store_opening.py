@@ -296,8 +296,8 @@ def test_a_sound_store_checks_out(store: Store, read_data: bool) -> None:
     ("damage", "name"),
     [
         ("UPDATE chunk SET text = 'another' WHERE ordinal = 0", "word index"),
-        ("UPDATE source SET n_chunks = 7", "store records"),
-        ("DELETE FROM vector WHERE chunk_id = (SELECT min(chunk_id) FROM vector)", "store records"),
+        ("UPDATE source SET n_chunks = 7", "file"),
+        ("UPDATE op SET at = at + 1 WHERE seq = 2", "history"),
         ("UPDATE vector_auxiliary SET value00 = zeroblob(32)", "vectors"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`secondme memory`: what is in memory, where it came from, and how to take it out."""
+"""`secondme memory`: what is in memory, where it came from and what became of it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from secondme.cli import history
 from secondme.cli.add import report
+from secondme.cli.ids import Item, parse_item
 from secondme.cli.output import add_common, credentials, say
 from secondme.errors import UsageError
-from secondme.paths import absolute
 from secondme.sanitize import clean_line, clean_text
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def register(verbs: Any) -> None:
-    parser = verbs.add_parser("memory", help="list, search, show and remove what is in memory")
+    parser = verbs.add_parser("memory", help="list, search and show what is in memory, and what became of it")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="files in memory, and those left out with the reason")
     listing.add_argument("--skipped", action="store_true", help="only the files that were left out")
@@ -31,14 +31,13 @@ def register(verbs: Any) -> None:
     search.add_argument("-k", type=int, default=8, metavar="N", help="how many (default: 8)")
     search.add_argument("--json", action="store_true", help="print one JSON object a passage")
     show = actions.add_parser("show", help="the stored text of a passage (its #number) or of a file")
-    show.add_argument("what", metavar="#N|PATH")
-    remove = actions.add_parser("rm", help="take files, or a folder with all its files, out of memory")
-    remove.add_argument("paths", nargs="+", metavar="PATH")
+    show.add_argument("what", metavar="ITEM", help="#12, s12 or a path")
+    history.register(actions)
     folders = actions.add_parser("folders", help="folders that are followed")
     stats = actions.add_parser("stats", help="how much there is")
     check = actions.add_parser("check", help="verify the store")
     reindex = actions.add_parser("reindex", help="embed everything again, after a change of the embedding model")
-    for each in (listing, search, show, remove, folders, stats, check, reindex):
+    for each in (listing, search, show, folders, stats, check, reindex):
         add_common(each)
 
 
@@ -50,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
         "list": _list,
         "search": _search,
         "show": _show,
-        "rm": _remove,
+        "log": history.log,
+        "why": history.why,
         "folders": _folders,
         "stats": _stats,
         "check": _check,
@@ -87,16 +87,21 @@ def _search(assistant: Assistant, args: argparse.Namespace) -> int:
 
 
 def _show(assistant: Assistant, args: argparse.Namespace) -> int:
-    number = args.what.removeprefix("#")
-    if number.isdecimal():
-        chunk = assistant.store.chunk(int(number))
+    item = parse_item(args.what)
+    if item.kind == "passage":
+        chunk = assistant.store.chunk(item.id)
         if chunk is None:
-            raise UsageError(f"there is no passage #{number}", hint="numbers stand behind citations and search results")
+            raise UsageError(
+                f"there is no passage #{item.id}", hint="numbers stand behind citations and search results"
+            )
         print(clean_line(f"{chunk.path}, {_place(chunk.chunk)}"))
         print(clean_text(chunk.chunk.text))
         return 0
-    source = _source(assistant, args.what, args.project)
-    for stored in assistant.store.source_chunks(source.id):
+    if item.kind not in ("source", "path"):
+        raise UsageError(
+            "only passages and files are shown here", hint="name a passage as #12, a file as s12 or its path"
+        )
+    for stored in assistant.store.source_chunks(_source(assistant, item, args.project).id):
         print(clean_text(stored.chunk.text), end="")
     print()
     return 0
@@ -107,25 +112,14 @@ def _place(chunk: Chunk) -> str:
     return f"page {chunk.page}" if chunk.page is not None else lines
 
 
-def _source(assistant: Assistant, path: str, project: str) -> StoredSource:
-    source = assistant.store.source(project, str(absolute(Path(path))))
-    if source is None:
-        raise UsageError(f"{path} is not in memory", hint="secondme memory list shows what is")
-    return source
-
-
-def _remove(assistant: Assistant, args: argparse.Namespace) -> int:
-    for given in args.paths:
-        path = str(absolute(Path(given)))
-        below = [s for s in assistant.store.sources(args.project) if s.path.startswith(path.rstrip("/") + "/")]
-        folders = [f for f in assistant.folders(args.project) if f.path == path]
-        sources = below or ([] if folders else [_source(assistant, given, args.project)])
-        for folder in folders:
-            assistant.store.remove_folder(folder.path, folder.project)
-        for source in sources:
-            assistant.forget_source(source)
-        print(f"removed {clean_line(path)}: {len(sources)} files")
-    return 0
+def _source(assistant: Assistant, item: Item, project: str) -> StoredSource:
+    if item.kind == "path":
+        found = assistant.store.source(project, item.path)
+    else:
+        found = next((s for s in assistant.sources() if s.id == item.id), None)
+    if found is None:
+        raise UsageError(f"{item.path or f's{item.id}'} is not in memory", hint="secondme memory list shows what is")
+    return found
 
 
 def _folders(assistant: Assistant, args: argparse.Namespace) -> int:

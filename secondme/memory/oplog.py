@@ -21,7 +21,7 @@ import apsw
 from secondme.errors import CorruptRecord
 
 Kind = Literal[
-    "created", "upgraded", "rolled-back", "repaired", "rekeyed",
+    "created", "upgraded", "rolled-back", "repaired", "lost", "rekeyed",
     "put", "skipped", "touched", "moved", "removed", "embedder-set", "reindexed",
     "folder-added", "folder-removed",
     "conversation-new", "conversation-renamed", "conversation-removed", "turn-added", "turn-redacted",
@@ -30,7 +30,8 @@ Kind = Literal[
 
 OWNER = "owner"
 
-ENDS = frozenset({"removed", "folder-removed", "conversation-removed", "forgotten", "project-removed"})
+ENDS = frozenset({"removed", "folder-removed", "conversation-removed", "forgotten", "project-removed", "lost"})
+"""Steps after which none of their subjects is in memory any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,14 @@ def several(
     sql += " (select seq from op_subject where subject = ?1)) order by seq limit ?3"
     for row in connection.execute(sql, (subject, after, limit)):
         yield _op(row)
+
+
+def passages_of(op: Op) -> range:
+    """Ids of the passages that a step stored with their file."""
+    last, n = op.detail.get("last"), op.detail.get("passages")
+    if op.kind not in ("put", "imported") or not isinstance(last, int) or not isinstance(n, int):
+        return range(0)
+    return range(last - n + 1, last + 1)
 
 
 def last_digests(connection: apsw.Connection) -> dict[str, bytes]:

@@ -62,9 +62,8 @@ def chunk_ids_of(connection: apsw.Connection, source_ids: Iterable[int]) -> Iter
     """Ids of the passages that sources ever had, from the operation log."""
     for source_id in source_ids:
         for op in oplog.several(connection, f"source:{source_id}"):
-            last, n = op.detail.get("last"), op.detail.get("passages")
-            if op.kind in ("put", "imported") and isinstance(last, int) and isinstance(n, int) and n:
-                yield range(last - n + 1, last + 1)
+            if ids := oplog.passages_of(op):
+                yield ids
 
 
 def redact(

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Self
 
 from secondme.crypto.keys import StoreKeys
 from secondme.errors import StoreError
-from secondme.memory import checks, conversations, forget, oplog, search, settings, sources, tombstones, vectors
+from secondme.memory import audit, checks, conversations, forget, oplog, search, settings, sources, tombstones, vectors
 from secondme.memory.arrivals import Arrivals
+from secondme.memory.audit import Provenance
 from secondme.memory.database import Database, open_database
 from secondme.memory.forgetting import Forgetting, Plan, Target, examine
 from secondme.memory.oplog import Kind, Op
@@ -86,6 +87,11 @@ class Store:
         """Log a step that changes nothing else, such as what was shown; `detail` holds ids, counts and hashes only."""
         with self._database.writing() as connection:
             oplog.append(connection, kind, subjects, actor=actor, detail=detail)
+
+    def provenance(self, kind: str, item_id: int) -> Provenance:
+        """Where a `passage`, `source`, `conversation` or `turn` came from, and what became of it, gone or not."""
+        with self._database.reading() as connection:
+            return audit.provenance(connection, kind, item_id)
 
     # Sources ---------------------------------------------------------------------------------------------------
 

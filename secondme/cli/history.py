@@ -174,7 +174,7 @@ def _told(found: Provenance) -> Iterator[str]:
     yield clean_line(_headline(found))
     if found.passage is not None:
         yield f"  from     {_place(found.passage)}"
-    if found.source is not None:
+    if found.source is not None and found.there:
         yield from _of_file(found.source)
     if found.origin:
         yield clean_line("  origin   " + ", ".join(f"{k} {v}" for k, v in sorted(found.origin.items())))
@@ -183,9 +183,7 @@ def _told(found: Provenance) -> Iterator[str]:
     if found.embedder is not None:
         yield clean_line(f"  model    {found.embedder}, for its vector")
     for op in found.steps:
-        yield clean_line(
-            f"  {_when(op.at)}  {_DONE.get(op.kind, op.kind)}{_context(op, found.subject)} (step {op.seq})"
-        )
+        yield clean_line(f"  {_when(op.at)}  {_what(op, found.subject)} (step {op.seq})")
 
 
 def _headline(found: Provenance) -> str:
@@ -227,6 +225,8 @@ def _what(op: Op, subject: str) -> str:
         told = "shown in a search" if op.detail.get("by") == "search" else how
         return f"{told}, {_name(turn)}" if turn and turn != subject else told
     told = _DONE.get(op.kind, op.kind) + (f" by {op.actor}" if op.actor != "owner" else "")
+    if op.detail.get("sha256"):
+        told += f" from bytes of sha256 {op.detail['sha256']}"
     return f"{told}, embedded by {op.detail['embedder']}" if op.detail.get("embedder") else told
 
 

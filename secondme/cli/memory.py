@@ -69,7 +69,7 @@ def _list(assistant: Assistant, args: argparse.Namespace) -> int:
             print(json.dumps(row | {"sha256": source.content_hash.hex(), "size_bytes": source.stamp.size_bytes}))
         else:
             what = f"skipped: {source.skip_reason}" if source.skip_reason else f"{source.n_chunks} passages"
-            print(f"{clean_line(source.path)}  {clean_line(what)}")
+            print(f"{clean_line(source.path)}  {clean_line(what)}  s{source.id}")
     if not sources:
         say("memory holds no files yet" if not args.skipped else "no file was left out")
     return 0

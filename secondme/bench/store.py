@@ -194,8 +194,9 @@ def _decrypted(path: Path) -> apsw.Connection:
     encrypted.pragma("journal_mode", "delete")
     encrypted.execute("pragma rekey = ''").get  # noqa: B018
     encrypted.close()
-    if not path.read_bytes().startswith(b"SQLite format 3"):
-        raise RuntimeError("the copy is still encrypted")
+    with path.open("rb") as file:
+        if file.read(15) != b"SQLite format 3":
+            raise RuntimeError("the copy is still encrypted")
     plain = apsw.Connection(str(path))
     for name, value in {"locking_mode": "exclusive", "journal_mode": "wal", **values}.items():
         plain.pragma(name, value)

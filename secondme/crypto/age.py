@@ -42,7 +42,7 @@ class AgeWriter:
 
     def __init__(self, file: BinaryIO, passphrase: str, *, log_n: int = LOG_N) -> None:
         file_key, salt = os.urandom(16), os.urandom(16)
-        wrapped = _aead(_wrap_key(passphrase, salt, log_n)).encrypt(bytes(12), file_key, None)
+        wrapped = _aead(_wrap_key(_normal(passphrase), salt, log_n)).encrypt(bytes(12), file_key, None)
         head = MAGIC + b"-> scrypt %s %d\n%s\n---" % (_base64(salt), log_n, _base64(wrapped))
         nonce = os.urandom(16)
         file.write(head + b" " + _base64(_mac(file_key, head)) + b"\n" + nonce)
@@ -93,8 +93,8 @@ def open_header(file: BinaryIO, passphrase: str) -> Opened:
         raise CorruptRecord(
             "the file asks for more than 1 GiB of memory to be opened", hint="open it with the age program first"
         )
-    file_key = _decrypt(_wrap_key(passphrase, salt, int(match[2])), bytes(12), wrapped)
-    if file_key is None or len(file_key) != 16:
+    file_key = _file_key(passphrase, salt, int(match[2]), wrapped)
+    if file_key is None:
         raise WrongPassphrase(
             "the passphrase does not open the file", hint="try again; if it is right, the file's header is damaged"
         )
@@ -147,8 +147,22 @@ class AgeReader(io.RawIOBase):
         self._n += 1
 
 
+def _normal(passphrase: str) -> str:
+    """NFC (RFC 8265): the same bytes however a keyboard composes a letter."""
+    return unicodedata.normalize("NFC", passphrase)
+
+
+def _file_key(passphrase: str, salt: bytes, log_n: int, wrapped: bytes) -> bytes | None:
+    """The unwrapped key; None if the passphrase is wrong. Other programs take a passphrase as it was typed."""
+    for typed in dict.fromkeys((_normal(passphrase), passphrase)):
+        found = _decrypt(_wrap_key(typed, salt, log_n), bytes(12), wrapped)
+        if found is not None and len(found) == 16:
+            return found
+    return None
+
+
 def _wrap_key(passphrase: str, salt: bytes, log_n: int) -> bytes:
-    secret = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogateescape")
+    secret = passphrase.encode("utf-8", "surrogateescape")
     memory = 128 * 8 << log_n
     return hashlib.scrypt(secret, salt=_LABEL + salt, n=1 << log_n, r=8, p=1, maxmem=memory + 2**20, dklen=32)
 

@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from secondme.errors import CorruptRecord
+from secondme.memory.portable import whole
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -18,7 +19,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 def dumps(value: object) -> bytes:
     """One line without its end. Raises ValueError for a number that JSON has not."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return _SURROGATE.sub(lambda m: f"\\u{ord(m[0]):04x}", text).encode()
+    return _SURROGATE.sub(lambda m: f"\\u{ord(m[0]):04x}", whole(text)).encode()
 
 
 def loads(line: bytes) -> Any:

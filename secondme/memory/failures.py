@@ -65,7 +65,9 @@ def translate(error: apsw.Error, system_errno: int = 0) -> SecondMeError:
     if isinstance(error, apsw.BusyError | apsw.LockedError | apsw.ProtocolError):
         return StoreLocked("the store is in use", hint="close the other secondme, then try again")
     if isinstance(error, apsw.CantOpenError):
-        return StoreError("the store file cannot be opened", hint="check that its folder exists and can be written")
+        # Also on a disk without room for one more name: SQLite tries again without making the file, and hides why.
+        hint = "check that its folder exists, can be written and has free space"
+        return StoreError("the store file cannot be opened", hint=hint)
     if isinstance(error, apsw.NoMemError):
         return StoreError("out of memory in the store", hint="close other programs, then try again")
     if isinstance(error, apsw.InterruptError):

@@ -30,7 +30,6 @@ Op = Literal[
 ]
 NAMES: tuple[Op, ...] = Op.__args__  # type: ignore[attr-defined]  # in the order of `enum op`
 CHANGES = "create|write|truncate|sync|rename|unlink|mkdir|rmdir"
-EVERY = CHANGES + "|open|close"
 
 _ENTRY = struct.Struct("=IiQQII")
 

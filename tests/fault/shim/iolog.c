@@ -275,12 +275,25 @@ static int do_truncate(int fd, off_t size) {
 int ftruncate(int fd, off_t size) { return do_truncate(fd, size); }
 int ftruncate64(int fd, off64_t size) { return do_truncate(fd, size); }
 
+int truncate(const char *given, off_t size) {
+  char path[PATH_MAX];
+  if (!resolve(AT_FDCWD, given, path)) return (int)syscall(SYS_truncate, given, size);
+  int fd = (int)syscall(SYS_openat, AT_FDCWD, given, O_WRONLY | O_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  int result = do_truncate(fd, size), error = errno;
+  syscall(SYS_close, fd);
+  errno = error;
+  return result;
+}
+int truncate64(const char *path, off64_t size) { return truncate(path, size); }
+
+/* Of our files it is only recorded: nobody cuts this machine's power, and the tests need not wait for its disk. */
 static int do_sync(int fd, long call) {
   char path[PATH_MAX];
   if (!path_of(fd, path)) return (int)syscall(call, fd);
   pthread_mutex_lock(&lock);
   struct stat found;
-  int result = fails(SYNC, path) ? -1 : (int)syscall(call, fd);
+  int result = fails(SYNC, path) ? -1 : 0;
   if (!result) record(SYNC, path, inode_of(fd, &found), 0, NULL, 0);
   pthread_mutex_unlock(&lock);
   return result;
@@ -352,11 +365,6 @@ static void other_name(const char *what, int folder, const char *given) {
   if (resolve(folder, given, path)) other(what, path);
 }
 
-int truncate(const char *path, off_t size) {
-  other_name("truncate", AT_FDCWD, path);
-  return (int)syscall(SYS_truncate, path, size);
-}
-int truncate64(const char *path, off64_t size) { return truncate(path, size); }
 int linkat(int a, const char *from, int b, const char *to, int flags) {
   other_name("link", b, to);
   return (int)syscall(SYS_linkat, a, from, b, to, flags);

@@ -8,13 +8,19 @@ from pathlib import Path
 import pytest
 
 from secondme.assistant import Assistant
+from secondme.errors import SecondMeError
+from secondme.exchange.export import ExportOptions
+from secondme.exchange.importing import ImportRequest
+from secondme.exchange.recognize import recognize
+from secondme.memory.forgetting import Target
 from secondme.memory.store import Store
+from tests.conftest import PASSPHRASE
 from tests.fault.canary import Found, Scanner
 from tests.fault.living import Cast, Place, keys, live, patterns, someone_living
 from tests.fault.soak import n
 from tests.storing import every_value
 
-N_CANARIES = n(100, 1000)
+N_CANARIES = n(60, 1000)
 
 
 @pytest.fixture
@@ -75,11 +81,69 @@ def test_what_was_forgotten_is_in_no_table_and_no_page(place: Place) -> None:
         scanner = Scanner(patterns(cast, assistant.embedder.texts))  # type: ignore[attr-defined]  # it is a Recorder
         assert in_the_clear(assistant.store, scanner) == set(cast.words)
         gone = cast.sheets[::2]
-        forgotten = {word for sheet in gone for word in sheet.all} | set(cast.asked)
-        for conversation in assistant.conversations():
-            assistant.delete_conversation(conversation.id)
-        for source in assistant.sources():
-            if any(sheet.name in source.path for sheet in gone):
-                assistant.forget_source(source)
+        asked = {word for i, word in enumerate(cast.asked) if cast.sheets[i % len(cast.sheets)] in gone}
+        forgotten = {word for sheet in gone for word in sheet.all} | asked
+        assistant.forget(
+            Target(
+                sources=tuple(s.id for s in assistant.sources() if any(sheet.name in s.path for sheet in gone)),
+                conversations=tuple(c.id for c in assistant.conversations() if c.title.split()[-1] in forgotten),
+            )
+        )
         assert in_the_clear(assistant.store, scanner) == set(cast.words) - forgotten
+        assert place.scan(scanner) == []
+        # The rest goes as well, and the folder that bears a canary in its name.
+        assistant.forget(Target(paths=((cast.project, str(docs)),)))
+        assistant.forget(Target(conversations=tuple(c.id for c in assistant.conversations())))
+        assert in_the_clear(assistant.store, scanner) == {cast.project}
+    assert place.scan(scanner) == []
+
+
+# Exports and imports -------------------------------------------------------------------------------------------
+
+
+def test_a_sealed_export_is_not_readable_at_any_moment(place: Place) -> None:
+    cast = Cast(N_CANARIES, seed=3)
+    docs = cast.write(place.outside)
+    target = place.user / "memory.age"
+    with living(place, cast, docs) as assistant:
+        scanner = Scanner(patterns(cast, assistant.embedder.texts))  # type: ignore[attr-defined]  # it is a Recorder
+        for i, _ in enumerate(assistant.export(target, ExportOptions(PASSPHRASE))):
+            assert i.bit_count() > 1 or place.scan(scanner) == []
+        assert place.scan(scanner) == [] and target.stat().st_size > 10_000
+        for _ in assistant.export(place.outside / "plain.tar", ExportOptions(None)):
+            pass
+        # A plain one is what it says.
+        assert {f.name for f in scanner.file(place.outside / "plain.tar", "plain")} == set(cast.words)
+
+
+def test_an_import_leaves_nothing_readable_and_a_failed_one_nothing_at_all(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast = Cast(N_CANARIES, seed=4)
+    docs = cast.write(place.outside)
+    whole, cut = place.outside / "whole.tar", place.outside / "cut.tar"
+    with living(place, cast, docs) as assistant:
+        scanner = Scanner(patterns(cast, assistant.embedder.texts))  # type: ignore[attr-defined]  # it is a Recorder
+        for _ in assistant.export(whole, ExportOptions(None)):
+            pass
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 3 // 4])
+    other = Place(tmp_path / "other")
+    monkeypatch.setenv("SECONDME_HOME", str(other.home))
+    monkeypatch.setenv("TMPDIR", str(other.temp))
+    with other.assistant() as assistant:
+        with pytest.raises(SecondMeError) as caught:
+            imported(assistant, cut, other, scanner)
+        assert scanner.within(f"{caught.value.message} {caught.value.hint}".encode()) == set()
+        assert in_the_clear(assistant.store, scanner) == set()
+        imported(assistant, whole, other, scanner)
+        assert in_the_clear(assistant.store, scanner) == set(cast.words)
+        assert other.scan(scanner) == []
+    assert other.scan(scanner) == []
+
+
+def imported(assistant: Assistant, path: Path, place: Place, scanner: Scanner) -> None:
+    try:
+        for i, _ in enumerate(assistant.import_(ImportRequest(recognize(path), "default"))):
+            assert i.bit_count() > 1 or place.scan(scanner) == []
+    finally:
         assert place.scan(scanner) == []

@@ -30,6 +30,7 @@ class Adding:
         self._project = project
         self._assistant: Assistant | None = None
         self._waiting: list[Path] = []
+        self._batch: list[Path] = []
         self._running: Running | None = None
         self._following: Running | None = None
 
@@ -50,10 +51,19 @@ class Adding:
     def stop(self) -> bool:
         """Stop after the current file and drop what waits; False if nothing is being added."""
         self._waiting.clear()
+        self._batch = []
         if self._running is None:
             return False
         self._running.stop()
         return True
+
+    def pause(self) -> None:
+        """Memory is being locked: stop after the current file, and begin the batch again once it is open."""
+        self._assistant = None
+        self._waiting = [*self._batch, *(path for path in self._waiting if path not in self._batch)]
+        for running in (self._running, self._following):
+            if running is not None:
+                running.stop()
 
     def ended(self, running: Running) -> bool:
         """A job is over; True if it was the one adding files."""
@@ -62,6 +72,7 @@ class Adding:
         if running is not self._running:
             return False
         self._running = None
+        self._batch = []
         self._next()
         return True
 
@@ -71,8 +82,9 @@ class Adding:
         if self._waiting:
             if self._following is not None:
                 self._following.stop()
-            batch, self._waiting = self._waiting, []
-            self._running = self._jobs.start(self._node, "adding", adding_job(self._assistant, batch, self._project))
+            self._batch, self._waiting = self._waiting, []
+            job = adding_job(self._assistant, self._batch, self._project)
+            self._running = self._jobs.start(self._node, "adding", job)
         else:
             self._following = self._jobs.start(self._node, "following", following_job(self._assistant, self._project))
 

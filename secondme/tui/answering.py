@@ -64,15 +64,22 @@ class Answering:
         self._turn.waiting("stopping …")
         return True
 
+    def drop(self) -> None:
+        """Memory is being locked: stop the answer and let go of what is on screen."""
+        if self._running is not None:
+            self._running.stop()
+        self._text.drain()
+        self._turn = None
+
     async def ended(self, running: Running, error: Exception | None) -> None:
         """The job is over; an error is shown under what had been said."""
-        if running is not self._running or self._turn is None:
+        if running is not self._running:
             return
-        if error is not None:
-            await self._turn.fail(error)
-        else:
-            self._turn.settle()
-        self._running = self._turn = None
+        turn, self._running, self._turn = self._turn, None, None
+        if turn is not None and error is not None:
+            await turn.fail(error)
+        elif turn is not None:
+            turn.settle()
 
 
 @dataclass(frozen=True, slots=True)

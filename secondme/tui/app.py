@@ -15,6 +15,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import events
 from textual.app import App, InvalidThemeError, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -24,7 +25,8 @@ from secondme.tui.commands import COMMANDS
 from secondme.tui.errors import show_error, unexpected
 from secondme.tui.gate import OpenAssistant, unlock_job
 from secondme.tui.jobs import Jobs
-from secondme.tui.messages import JobEnded, PassphraseWanted, Unlocked
+from secondme.tui.locking import Locking
+from secondme.tui.messages import JobEnded, Locked, PassphraseWanted, Unlocked
 from secondme.tui.screens.chat import ChatScreen
 
 if TYPE_CHECKING:
@@ -47,12 +49,14 @@ class SecondMeApp(App[None]):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (16, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "interrupt", "Stop", show=False, priority=True),
+        Binding("ctrl+l", "lock", "Lock", show=False, priority=True),
         Binding("f1", "help", "Help", show=False),
     ]
 
     def __init__(
         self, open_assistant: OpenAssistant, config: Config, *, project: str = "default", passphrase: str | None = None
     ) -> None:
+        """A `passphrase` is overwritten once it was tried: hand over a string of your own."""
         super().__init__()
         self.jobs = Jobs()
         self.assistant: Assistant | None = None
@@ -60,12 +64,13 @@ class SecondMeApp(App[None]):
         self._open_assistant = open_assistant
         self._config = config
         self._passphrase = passphrase
-        self._chat = ChatScreen(self.jobs, project, config.model)
+        self.chat = ChatScreen(self.jobs, project, config.model)
+        self.locking = Locking(self, config.idle_lock_minutes)
         self._asking: PassphraseScreen | None = None
         self._interrupted_at = float("-inf")
 
     def get_default_screen(self) -> Screen[None]:
-        return self._chat
+        return self.chat
 
     def on_mount(self) -> None:
         try:
@@ -74,6 +79,7 @@ class SecondMeApp(App[None]):
             names = ", ".join(sorted(self.available_themes))
             show_error(self, ConfigError(f"there is no theme {self._config.theme}", hint=f"themes are {names}"))
         self._catch_signals()
+        self.locking.watch()
         # After the first paint, so that nobody waits at a blank screen while the core is imported.
         self.call_after_refresh(self._unlock)
 
@@ -83,6 +89,9 @@ class SecondMeApp(App[None]):
         self.jobs.start(self, "unlock", job)
 
     async def on_passphrase_wanted(self, message: PassphraseWanted) -> None:
+        if self.locking.covered:
+            self.locking.ask(message)
+            return
         if self._asking is not None:
             self._asking.ask_again(message)
             return
@@ -91,23 +100,32 @@ class SecondMeApp(App[None]):
         self._asking = PassphraseScreen(message)
         await self.push_screen(self._asking)
 
-    def on_unlocked(self, message: Unlocked) -> None:
-        self.assistant = message.assistant
+    async def on_unlocked(self, message: Unlocked) -> None:
         if self._asking is not None:
             self._asking.dismiss()
             self._asking = None
-        self._chat.open(message.assistant)
+        await self.locking.unlocked(message)
+
+    def on_locked(self, message: Locked) -> None:
+        self.locking.locked(message.error)
+
+    def on_lock_screen_unlock_wanted(self) -> None:
+        self.locking.unlock()
 
     def on_job_ended(self, message: JobEnded) -> None:
-        """Only unlocking reports here; without the store there is nothing to stay for."""
-        if message.error is not None:
-            self.leave_with(message.error)
+        """Only unlocking and locking report here; without a store there is nothing to stay for."""
+        self.locking.ended(message)
 
     def leave_with(self, error: Exception) -> None:
         """End the program; the command line shows the error once the terminal is back."""
         if self.failure is None:
             self.failure = error if isinstance(error, SecondMeError) else unexpected(error)
         self.exit(return_code=self.failure.exit_code)
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.InputEvent | events.Paste):
+            self.locking.idle.touch()
+        await super().on_event(event)
 
     # Keys and commands -----------------------------------------------------------------------------------------
 
@@ -128,31 +146,44 @@ class SecondMeApp(App[None]):
             focused.action_copy()
         elif selected := self.screen.get_selected_text():
             self.copy_to_clipboard(selected)
-        elif self._chat.answering:
-            self._chat.action_stop_answer()
+        elif self.chat.answering:
+            self.chat.action_stop_answer()
         elif monotonic() - self._interrupted_at < TWICE_S:
             self.exit()
         else:
             self._interrupted_at = monotonic()
             self.notify("press ctrl+c again to quit", timeout=TWICE_S, markup=False)
 
+    def action_lock(self) -> None:
+        # Later, on the app's own turn: the wish may come from a screen that locking takes away.
+        self.call_later(self.locking.lock)
+
+    def action_command_palette(self) -> None:
+        if not self.locking.covered:
+            super().action_command_palette()
+
+    def forget_copied(self) -> None:
+        """Let go of what was copied for pasting inside this app; the system's clipboard is its own."""
+        self._clipboard = ""
+
     def action_help(self) -> None:
         from secondme.tui.screens.help import HelpScreen
 
-        if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen())
+        if not isinstance(self.screen, HelpScreen) and not self.locking.covered:
+            self.push_screen(HelpScreen(self._config.idle_lock_minutes))
 
     # Leaving ---------------------------------------------------------------------------------------------------
 
     def _catch_signals(self) -> None:
-        """A polite kill restores the terminal too."""
+        """A polite kill restores the terminal too; SIGUSR1 locks (see memory/lock.py)."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._on_loop_error)
-        for name in ("SIGTERM", "SIGHUP"):
+        for name in ("SIGTERM", "SIGHUP", "SIGUSR1"):
             number = getattr(signal, name, None)
             if number is not None:
+                leave_now = partial(self.exit, return_code=128 + number)
                 try:
-                    loop.add_signal_handler(number, partial(self.exit, return_code=128 + number))
+                    loop.add_signal_handler(number, self.action_lock if name == "SIGUSR1" else leave_now)
                 except (NotImplementedError, RuntimeError, ValueError):
                     return
 
@@ -219,6 +250,7 @@ def leave(app: SecondMeApp, say: Callable[[str], object], *, timeout_s: float = 
         say("finishing the current step …\n")
         if not app.jobs.close(timeout_s):
             return False
-    if app.assistant is not None:
-        app.assistant.close()
+    for assistant in (app.assistant, app.locking.assistant):
+        if assistant is not None:
+            assistant.close()
     return True

@@ -27,6 +27,7 @@ COMMANDS = (
     Command("Delete conversation", "delete this conversation", "screen.delete", "/delete"),
     Command("Stop the answer", "stop the answer that is being written", "screen.stop_answer"),
     Command("Stop adding files", "stop adding files; what was added stays", "screen.stop_adding", "/stop"),
+    Command("Lock memory", "lock memory now; its keys leave the RAM of this computer", "app.lock", "/lock"),
     Command("Theme", "choose another theme", "app.change_theme"),
     Command("Help", "show all keys and commands", "app.help", "/help"),
     Command("Quit", "leave", "app.quit", "/quit"),

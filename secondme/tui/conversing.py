@@ -35,6 +35,11 @@ class Conversing:
         self._assistant = assistant
         self._start(listing_job(assistant, self._project))
 
+    def pause(self) -> None:
+        """Memory is being locked: forget what is known, but not which conversation is open."""
+        self._assistant = None
+        self.known = []
+
     def current_conversation(self) -> Conversation | None:
         return next((c for c in self.known if c.id == self.current), None)
 

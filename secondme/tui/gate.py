@@ -9,33 +9,40 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from secondme.errors import Cancelled, WrongPassphrase
-from secondme.tui.messages import ModelReady, PassphraseWanted, Unlocked
+from secondme.errors import Cancelled, SecondMeError, WrongPassphrase
+from secondme.tui.messages import Locked, ModelReady, PassphraseWanted, Unlocked
 from secondme.types import CancelCheck
 
 if TYPE_CHECKING:
     from secondme.assistant import Assistant
     from secondme.crypto.unlock import AskKind
-    from secondme.tui.jobs import Job
+    from secondme.tui.jobs import Job, Jobs
 
 OpenAssistant = Callable[[], "Assistant"]
 Post = Callable[[Message], object]
+LOCK_S = 5.0
+"""How long locking waits for a thread that is inside a model or a parser."""
 _POLL_S = 0.1
 
 
 class Gate:
-    """Asks for the passphrase by message and waits for the reply. `asked` tells whether this try needed one."""
+    """Asks for the passphrase by message and waits for the reply. `asked` tells whether this try needed one.
+
+    What was replied is overwritten by `forget`.
+    """
 
     def __init__(self, post: Post, cancelled: CancelCheck, note: str = "") -> None:
         self._post = post
         self._cancelled = cancelled
         self._note = note
         self.asked = False
+        self._reply: Future[str] | None = None
 
     def ask(self, kind: AskKind) -> str:
         """Return the owner's passphrase. Raises NoKey if the owner gave none, Cancelled if the app is closing."""
         self.asked = True
         reply: Future[str] = Future()
+        self._reply = reply
         self._post(PassphraseWanted(kind, reply, self._note))
         while not self._cancelled():
             try:
@@ -44,12 +51,20 @@ class Gate:
                 continue
         raise Cancelled("the app was closed")
 
+    def forget(self) -> None:
+        """Overwrite the passphrase that was given."""
+        from secondme.crypto.erase import erase
+
+        if self._reply is not None and self._reply.done() and self._reply.exception() is None:
+            erase(self._reply.result())
+
 
 def unlock_job(open_assistant: OpenAssistant, passphrase: str | None, post: Post) -> Job:
-    """Import the core and open the store. A passphrase that came from outside is tried once."""
+    """Import the core and open the store. A passphrase that came from outside is tried once, and overwritten."""
 
     def job(cancelled: CancelCheck) -> Iterator[Message]:
         from secondme.assistant import Credentials
+        from secondme.crypto.erase import erase
 
         assistant = open_assistant()
         gate = Gate(post, cancelled)
@@ -59,10 +74,35 @@ def unlock_job(open_assistant: OpenAssistant, passphrase: str | None, post: Post
             except WrongPassphrase as error:
                 if not gate.asked:
                     raise
-                gate = Gate(post, cancelled, error.message)
+                note = f"{error.message}\n{error.hint}" if error.hint else error.message
+                gate.forget()
+                gate = Gate(post, cancelled, note)
             else:
                 break
+            finally:
+                gate.forget()
+                erase(passphrase)
         yield Unlocked(assistant)
+
+    return job
+
+
+def lock_job(assistant: Assistant, jobs: Jobs) -> Job:
+    """Let what runs come to its end, for a few seconds, and lock memory.
+
+    What does not end meets a closed store: nothing of it is half written, and its file is read again later.
+    """
+
+    def job(_: CancelCheck) -> Iterator[Message]:
+        error: Exception | None = None
+        try:
+            jobs.hold(LOCK_S)
+            assistant.lock()
+        except SecondMeError as caught:
+            error = caught
+        finally:
+            jobs.go_on()
+        yield Locked(error)
 
     return job
 

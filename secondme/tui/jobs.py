@@ -18,6 +18,9 @@ from secondme.types import CancelCheck
 
 Job = Callable[[CancelCheck], Iterator[Message]]
 
+LOCKING = "locking"
+"""The group of the job that locks memory."""
+
 
 class Running:
     """A started job. `stop` asks it to end; `over` is set when its thread has left the core."""
@@ -41,6 +44,7 @@ class Jobs:
         self._newest: dict[str, Running] = {}
         self._in_core: set[Running] = set()
         self._lock = threading.Lock()
+        self._held = False
         self._closed = False
 
     def start(self, node: DOMNode, group: str, job: Job) -> Running:
@@ -65,9 +69,10 @@ class Jobs:
             if self._closed:
                 return
             self._in_core.add(running)
+            begins = not self._held or running.group == LOCKING
         error: Exception | None = None
         try:
-            for message in job(running.stopped):
+            for message in job(running.stopped) if begins else ():
                 node.post_message(message)
         except Cancelled:
             pass
@@ -79,12 +84,31 @@ class Jobs:
             running.over.set()
         node.post_message(JobEnded(running, error))
 
+    def hold(self, timeout_s: float) -> bool:
+        """Stop all jobs but the one that locks, let none begin until `go_on`, and wait for their threads.
+
+        False when one is still in the core after `timeout_s`.
+        """
+        with self._lock:
+            self._held = True
+            left = [running for running in self._in_core if running.group != LOCKING]
+        return _all_over(left, timeout_s)
+
+    def go_on(self) -> None:
+        """Jobs may begin again."""
+        with self._lock:
+            self._held = False
+
     def close(self, timeout_s: float) -> bool:
         """Ask all jobs to stop and wait for their threads; False when one is still in the core after `timeout_s`."""
-        deadline = monotonic() + timeout_s
         with self._lock:
             self._closed = True
             left = list(self._in_core)
-        for running in left:
-            running.stop()
-        return all(running.over.wait(max(0.0, deadline - monotonic())) for running in left)
+        return _all_over(left, timeout_s)
+
+
+def _all_over(left: list[Running], timeout_s: float) -> bool:
+    deadline = monotonic() + timeout_s
+    for running in left:
+        running.stop()
+    return all(running.over.wait(max(0.0, deadline - monotonic())) for running in left)

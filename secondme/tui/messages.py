@@ -47,6 +47,14 @@ class Unlocked(Message, bubble=False):
         self.assistant = assistant
 
 
+class Locked(Message, bubble=False):
+    """The store is closed and its keys are gone; `error` is what went wrong on the way."""
+
+    def __init__(self, error: Exception | None) -> None:
+        super().__init__()
+        self.error = error
+
+
 class ModelReady(Message, bubble=False):
     """Both models are in memory."""
 

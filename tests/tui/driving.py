@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
+from typing import Any
 
 from textual.pilot import Pilot
 from textual.screen import Screen
@@ -100,7 +101,7 @@ async def until(pilot: Pilot[None], true: Callable[[], object], timeout_s: float
     await pilot.pause()
 
 
-def screen_text(screen: Screen[object]) -> str:
+def screen_text(screen: Screen[Any]) -> str:
     """What the screen shows, line by line."""
     strips = screen._compositor.render_strips(screen.size)
     return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)

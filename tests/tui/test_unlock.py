@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
 
 from secondme.assistant import Assistant
 from secondme.config import Config
@@ -12,6 +11,7 @@ from secondme.errors import NoKey, WrongPassphrase
 from secondme.runtime.echo import EchoGenerator, HashEmbedder
 from secondme.tui.app import SecondMeApp
 from secondme.tui.screens.passphrase import PassphraseScreen
+from secondme.tui.widgets.secret import SecretInput
 from tests.tui.driving import driven, screen_text, until
 
 SECRET = "correct horse battery staple"
@@ -31,8 +31,8 @@ async def asked(pilot: Pilot[None]) -> None:
 async def type_in(pilot: Pilot[None], *entries: str) -> None:
     for entry in entries:
         field = pilot.app.focused
-        assert isinstance(field, Input)
-        field.value = entry
+        assert isinstance(field, SecretInput)
+        field.type(entry)
         await pilot.press("enter")
         await pilot.pause()
 
@@ -60,8 +60,8 @@ async def test_a_passphrase_is_chosen_twice_then_asked_for() -> None:
         assert "Nobody can recover it" not in screen_text(again.screen)
         await type_in(pilot, "wrong")
         await until(pilot, lambda: "wrong" in screen_text(again.screen).lower(), timeout_s=20)
-        field = again.screen.query_one("#first", Input)
-        await until(pilot, lambda: not field.disabled and field.value == "", timeout_s=20)
+        field = again.screen.query_one("#first", SecretInput)
+        await until(pilot, lambda: not field.disabled and field.is_empty, timeout_s=20)
         assert SECRET not in screen_text(again.screen)
         await type_in(pilot, SECRET)
         await unlocked(pilot)
@@ -88,10 +88,10 @@ async def test_quitting_while_asked() -> None:
 
 @pytest.mark.parametrize("given", [SECRET])
 async def test_a_given_passphrase_is_tried_once(given: str) -> None:
-    app = locked_app(given)
+    app = locked_app("".join(given))  # a string of its own: it is overwritten
     async with driven(app, ready=False) as pilot:
         await unlocked(pilot)
-    wrong = locked_app("not it")
+    wrong = locked_app("".join("not it"))
     async with driven(wrong, ready=False) as pilot:
         await until(pilot, lambda: wrong.return_code is not None, timeout_s=20)
     assert isinstance(wrong.failure, WrongPassphrase)

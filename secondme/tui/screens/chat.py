@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -42,6 +43,14 @@ if TYPE_CHECKING:
     from secondme.tui.jobs import Jobs
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Covered:
+    """What is kept of the screen while memory is locked, in RAM only."""
+
+    conversation_id: int | None
+    draft: str
+
+
 class ChatScreen(Screen[None]):
     """Turns intents of its widgets into jobs, and what jobs report into changes of its widgets."""
 
@@ -79,15 +88,36 @@ class ChatScreen(Screen[None]):
 
     # The store and the models ----------------------------------------------------------------------------------
 
-    def open(self, assistant: Assistant) -> None:
-        """The store is open: list what it holds, then load the models."""
+    def open(self, assistant: Assistant, covered: Covered | None = None) -> None:
+        """The store is open: list what it holds, show what was `covered`, then load the models."""
         self._assistant = assistant
         self.query_one(StatusLine).show_model(f"loading {self._model} …")
         self._conversing.open(assistant)
+        if covered is not None:
+            self.query_one(Prompt).uncover(covered.draft)
+            if covered.conversation_id is not None:
+                self._conversing.switch(covered.conversation_id)
         self._jobs.start(self, "models", load_job(assistant))
         self._adding.open(assistant)
 
+    async def cover(self) -> Covered:
+        """Memory is being locked: stop what runs, and let go of all that is shown."""
+        self._assistant = None
+        covered = Covered(self._conversing.current, self.query_one(Prompt).cover())
+        self._answering.drop()
+        self._adding.pause()
+        self._conversing.pause()
+        self._list_conversations()
+        await self.query_one(ChatLog).show_turns([])
+        self.query_one(IngestLine).show_view(None)
+        status = self.query_one(StatusLine)
+        status.show_model("locked")
+        status.hide_usage()
+        return covered
+
     def on_model_ready(self, message: ModelReady) -> None:
+        if self._assistant is None:
+            return
         status = self.query_one(StatusLine)
         status.show_model(message.name)
         status.show_usage(message.usage)
@@ -100,6 +130,8 @@ class ChatScreen(Screen[None]):
             return
         if self._adding.ended(running):
             self.query_one(IngestLine).show_view(None)
+        if self._assistant is None:
+            return  # locked meanwhile, and the error is that of a closed store
         if running.group == "models" and error is not None:
             self.query_one(StatusLine).show_model(f"{self._model} is not loaded")
         if error is not None:
@@ -138,6 +170,8 @@ class ChatScreen(Screen[None]):
         self._show_keys()
 
     async def on_answer_step(self, message: AnswerStep) -> None:
+        if self._assistant is None:
+            return
         if message.event is None:
             await self._look_for_text()
             return
@@ -157,6 +191,10 @@ class ChatScreen(Screen[None]):
     def answering(self) -> bool:
         return self._answering.busy
 
+    @property
+    def adding(self) -> bool:
+        return self._adding.busy
+
     # Adding files ----------------------------------------------------------------------------------------------
 
     def on_prompt_dropped(self, message: Prompt.Dropped) -> None:
@@ -171,7 +209,7 @@ class ChatScreen(Screen[None]):
 
     def on_ingest_step(self, message: IngestStep) -> None:
         view = message.mailbox.take()
-        if view is not None:
+        if view is not None and self._assistant is not None:
             # A folder that is followed is looked through often; only what is new is worth a line.
             quiet = message.watching and not (view.n_chunks or view.n_chunks_file)
             self.query_one(IngestLine).show_view(None if quiet else view)
@@ -180,7 +218,7 @@ class ChatScreen(Screen[None]):
     async def on_ingest_ended(self, message: IngestEnded) -> None:
         view, done = message.view, message.view.done
         self.query_one(IngestLine).show_view(None)
-        if done is None:
+        if done is None or self._assistant is None:
             return
         if not message.watching:
             await self.query_one(ChatLog).note(show.ingest_summary(done), show.skip_note(view.skip, view.n_skipped))
@@ -200,6 +238,8 @@ class ChatScreen(Screen[None]):
     # Conversations ---------------------------------------------------------------------------------------------
 
     async def on_conversations_listed(self, message: ConversationsListed) -> None:
+        if self._assistant is None:
+            return
         self._conversing.known = message.conversations
         current = self._conversing.current
         # A list that was read before a question opened its conversation does not hold it yet.
@@ -214,9 +254,11 @@ class ChatScreen(Screen[None]):
         self._conversing.current = message.conversation_id
 
     async def on_turns_loaded(self, message: TurnsLoaded) -> None:
-        if message.conversation_id == self._conversing.current:
+        if self._assistant is not None and message.conversation_id == self._conversing.current:
             await self.query_one(ChatLog).show_turns(message.turns)
-            self.query_one(Prompt).focus()
+            prompt = self.query_one(Prompt)
+            prompt.recall_from([turn.text for turn in message.turns if turn.role == "user"])
+            prompt.focus()
 
     def on_conversation_list_chosen(self, message: ConversationList.Chosen) -> None:
         conversation = message.conversation

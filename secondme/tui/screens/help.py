@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from secondme.tui import show
 from secondme.tui.commands import COMMANDS
 
 KEYS = (
@@ -23,6 +24,7 @@ KEYS = (
     ("tab", "go to the next list; 1-9 there opens a citation"),
     ("ctrl+b", "show or hide the conversations; r renames, d deletes"),
     ("ctrl+n", "new conversation"),
+    ("ctrl+l", "lock memory"),
     ("ctrl+p", "all commands"),
     ("ctrl+q", "quit"),
 )
@@ -34,6 +36,10 @@ class HelpScreen(ModalScreen[None]):
     CSS_PATH = "help.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,f1,enter", "dismiss", "Close")]
 
+    def __init__(self, idle_lock_minutes: int) -> None:
+        super().__init__()
+        self._idle_lock_minutes = idle_lock_minutes
+
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="panel"):
             yield Static("Keys", classes="title", markup=False)
@@ -42,6 +48,17 @@ class HelpScreen(ModalScreen[None]):
             typed = ((c.slash, c.help) for c in COMMANDS if c.slash)
             yield from (Static(_row(slash, what), markup=False) for slash, what in typed)
             yield Static("Drop files or folders on the window to add them.", classes="text", markup=False)
+            yield Static(_locking(self._idle_lock_minutes), classes="text", markup=False)
+
+
+def _locking(minutes: int) -> str:
+    if not minutes:
+        return "Memory does not lock by itself: idle_lock_minutes is 0 in the settings."
+    return (
+        f"After {show.count(minutes, 'minute')} without a key or the mouse memory locks: its keys leave the RAM, and"
+        " the screen is covered. An answer or files being added are finished first. What you had begun to type is kept"
+        " in RAM, and is there after unlocking."
+    )
 
 
 def _row(key: str, what: str) -> Content:

@@ -11,10 +11,11 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from secondme.errors import NoKey
 from secondme.sanitize import clean_line
+from secondme.tui.widgets.secret import SecretInput
 
 if TYPE_CHECKING:
     from secondme.crypto.unlock import AskKind
@@ -44,8 +45,8 @@ class PassphraseScreen(ModalScreen[None]):
         with Vertical(classes="panel"):
             yield Static("Choose a passphrase" if new else "Unlock", classes="title", markup=False)
             yield Static(Content(NEW if new else EXISTING), markup=False)
-            yield Input(password=True, id="first", placeholder="passphrase")
-            again = Input(password=True, id="again", placeholder="the same again")
+            yield SecretInput("passphrase" if new else "passphrase or recovery code", id="first")
+            again = SecretInput("the same again", id="again")
             again.display = new
             yield again
             yield Static(Content(self._note), id="note", markup=False)
@@ -55,10 +56,10 @@ class PassphraseScreen(ModalScreen[None]):
         """The last passphrase was refused."""
         self._kind, self._reply = wanted.kind, wanted.reply
         self._say(wanted.note, wrong=True)
-        for field in self.query(Input):
+        for field in self.query(SecretInput):
             field.disabled = False
-            field.value = ""
-        self.query_one("#first", Input).focus()
+            field.clear()
+        self.query_one("#first", SecretInput).focus()
 
     def on_unmount(self) -> None:
         self._refuse()
@@ -66,30 +67,31 @@ class PassphraseScreen(ModalScreen[None]):
     def action_leave(self) -> None:
         self._refuse()
 
-    @on(Input.Submitted, "#first")
+    @on(SecretInput.Submitted, "#first")
     def _first(self) -> None:
-        if self._kind == "new" and self.query_one("#first", Input).value:
-            self.query_one("#again", Input).focus()
+        if self._kind == "new" and not self.query_one("#first", SecretInput).is_empty:
+            self.query_one("#again", SecretInput).focus()
         else:
             self._send()
 
-    @on(Input.Submitted, "#again")
+    @on(SecretInput.Submitted, "#again")
     def _again(self) -> None:
         self._send()
 
     def _send(self) -> None:
-        first, again = (self.query_one(name, Input) for name in ("#first", "#again"))
-        if not first.value:
+        first, again = (self.query_one(name, SecretInput) for name in ("#first", "#again"))
+        if first.is_empty:
             self._say("type the passphrase first", wrong=True)
             first.focus()
-        elif self._kind == "new" and first.value != again.value:
+        elif self._kind == "new" and not first.is_same_as(again):
             self._say("the two differ; once more", wrong=True)
-            again.value = ""
+            again.clear()
             again.focus()
         elif not self._reply.done():
             self._say("opening …")
             first.disabled = again.disabled = True
-            self._reply.set_result(first.value)
+            again.clear()
+            self._reply.set_result(first.take())
 
     def _say(self, text: str, *, wrong: bool = False) -> None:
         note = self.query_one("#note", Static)

@@ -78,6 +78,23 @@ class Prompt(TextArea):
         self._recalled = len(self._asked)
         self.clear()
 
+    def cover(self) -> str:
+        """Let go of everything that was typed, and return the draft."""
+        draft = self.text
+        self._asked, self._recalled = [], 0
+        self.load_text("")
+        return draft
+
+    def uncover(self, draft: str) -> None:
+        """Put the draft back."""
+        self.load_text(draft)
+        self.move_cursor(self.document.end)
+
+    def recall_from(self, asked: list[str]) -> None:
+        """What the arrow keys bring back, where nothing was asked yet."""
+        if not self._asked:
+            self._asked, self._recalled = list(asked), len(asked)
+
     def action_newline(self) -> None:
         self._type("\n")
 

@@ -53,6 +53,9 @@ class StatusLine(Horizontal):
         bar = show.bar(usage.n_used, usage.n_context, 8)
         self._meter.update(Content.assemble(("context ", "dim"), show.context(usage), (f" {bar}", "dim")))
 
+    def hide_usage(self) -> None:
+        self._meter.update(Content(""))
+
 
 QUIT = ("ctrl+q", "quit")
 BUSY_KEYS = (("esc", "stop the answer"), QUIT)

@@ -60,10 +60,6 @@ class Keys:
         """What opens the store."""
         return StoreKeys(self.file.store_id, self._db, self._watermark, self.file.sequence)
 
-    @property
-    def db(self) -> Secret:
-        return self._db
-
     def project(self, uid: bytes) -> bytearray:
         """The key of the project with this 16-byte uid, made and saved on first use. Raises StoreError."""
         use = _project(uid)
@@ -89,7 +85,7 @@ class Keys:
         with self._lock:
             found = use in self.file.keys
             if found:
-                self.save(replace(self.file, keys={u: k for u, k in self.file.keys.items() if u != use}), scrub=True)
+                self.save(_without(self.file, use), scrub=True)
             erase(self._projects.pop(use, bytearray()))
             return found
 
@@ -120,6 +116,13 @@ class Keys:
 
     def __exit__(self, *_: object) -> None:
         self.erase()
+
+
+def _without(file: KeySlots, use: str) -> KeySlots:
+    def others(table: dict[str, bytes]) -> dict[str, bytes]:
+        return {u: key for u, key in table.items() if u != use}
+
+    return replace(file, keys=others(file.keys), next=None if file.next is None else others(file.next))
 
 
 def _project(uid: bytes) -> str:

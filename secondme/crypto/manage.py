@@ -76,10 +76,7 @@ def add_passphrase(keys: Keys, passphrase: str, *, work: Work | None = None) -> 
 
     Raises UsageError if one does already, NoKey if it is empty, StoreFull, StoreError.
     """
-    if keys.file.of("passphrase"):
-        raise UsageError(
-            "a passphrase opens this memory already", hint="change it with: secondme keys change-passphrase"
-        )
+    require_no_passphrase(keys)
     _put(keys, passphrase_slot(keys.file.store_id, keys.master, passphrase, work))
 
 

@@ -219,16 +219,6 @@ def test_a_store_with_a_recovery_code_says_that_it_can_be_given(tmp_path: Path) 
 # A keyring; the real one is used in tests/integration/test_keyring.py -------------------------------------------
 
 
-@pytest.fixture
-def ring(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """A keyring that keeps what it is given, as the allowed ones do."""
-    kept: dict[str, bytes] = {}
-    monkeypatch.setattr(keychain, "store", lambda entry, key: kept.update({entry: bytes(key)}) is None)
-    monkeypatch.setattr(keychain, "fetch", lambda entry: kept.get(entry, Missing.NO_ENTRY))
-    monkeypatch.setattr(keychain, "remove", lambda entry: kept.pop(entry, None) is not None)
-    return kept
-
-
 def set_device(key: bytes = DEVICE) -> Path:
     state_dir().mkdir(parents=True, exist_ok=True)
     device.path().write_bytes(key)

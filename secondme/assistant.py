@@ -168,6 +168,14 @@ class Assistant:
             return self._store
 
     @property
+    def keys(self) -> Keys:
+        """The opened keys; they are overwritten when memory is closed or locked."""
+        with self._opening:
+            _ = self.store
+            assert self._keys is not None
+            return self._keys
+
+    @property
     def embedder(self) -> Embedder:
         with self._loading:
             if self._embedder is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,17 +31,24 @@ class Destroyed:
     detail: str
 
 
-def destroy_keys(folder: Path, state: Path) -> tuple[Destroyed, ...]:
+def keyring_entries(folder: Path) -> list[str]:
+    """The names of the keyring's entries in the key files of `folder`."""
+    key_files = (folder / keyslots.FILE, folder / (keyslots.FILE + NEW))
+    return list(dict.fromkeys(entry for path in key_files for entry in _entries(path)))
+
+
+def destroy_keys(folder: Path, state: Path, entries: Sequence[str] = ()) -> tuple[Destroyed, ...]:
     """Destroy the key file in `folder`, this device's key and the witness in `state`, and the keyring's entries.
 
-    The files go first, which takes milliseconds; a keyring that does not answer takes its time limit. Raises nothing:
-    what could not be done is in the result. Doing it again is harmless, and finishes what was interrupted.
+    `entries` names further ones, which an interrupted attempt did not get to and whose key file is gone. The files go
+    first, which takes milliseconds; a keyring that does not answer takes its time limit. Raises nothing: what could
+    not be done is in the result. Doing it again is harmless, and finishes what was interrupted.
     """
+    names = list(dict.fromkeys((*keyring_entries(folder), *entries)))
     key_files = [folder / keyslots.FILE, folder / (keyslots.FILE + NEW)]
-    entries = {entry: None for path in key_files for entry in _entries(path)}
     files = [*key_files, *(state / (name + end) for name in (device.FILE, WITNESS) for end in ("", NEW))]
     done = [d for d in map(_destroy_file, files) if d is not None]
-    return (*done, *_remove_entries(list(entries)))
+    return (*done, *_remove_entries(names))
 
 
 def _entries(path: Path) -> list[str]:
@@ -99,7 +107,7 @@ def _remove_entries(entries: list[str]) -> list[Destroyed]:
         answers = answers and keychain.remove(entry)
         what = f"the system keyring's entry {keychain.SERVICE}/{entry}"
         if answers:
-            done.append(Destroyed(what, True, "deleted, and no longer there when asked for"))
+            done.append(Destroyed(what, True, "no longer there when asked for"))
         else:
             detail = "the keyring is locked or not here; without the files above its secret opens nothing"
             done.append(Destroyed(what, False, detail))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from secondme.crypto import calibrate, device, keychain, keyslots, recovery, slots
+from secondme.crypto import calibrate, device, keychain, keyslots, recovery, slots, wiping
 from secondme.crypto.calibrate import Work
 from secondme.crypto.envelope import Secret, random_key
 from secondme.crypto.keychain import Missing
@@ -43,16 +43,30 @@ def unlock(
     it. `work` is what a new passphrase costs, measured on this machine unless given.
     Raises NoKey if there is no way left, WrongPassphrase, CorruptRecord, SchemaTooNew, StoreFull or StoreError.
     """
+    wiping.require_none(folder)
     file = keyslots.load(folder)
     if file is None:
         return _first_time(folder, ask, passphrase, work)
     slot, master = _open(file, ask, passphrase)
+    keyslots.sweep(folder)
     if file.version == 1:
         file = _upgraded(folder, file, master)
     keys = Keys(folder, file, master, slot)
     if file.next is not None and opens is not None:
         return _settled(folder, keys, opens)
     return keys
+
+
+def open_only(folder: Path, passphrase: str | None = None) -> Keys:
+    """Open the keys and change nothing on the disk, without a question: by the keyring, or by what is given.
+
+    Raises what `unlock` raises; a key file that has to be brought up to date first is a CorruptRecord.
+    """
+    file = keyslots.load(folder)
+    if file is None:
+        raise NoKey("there is no key file", hint="nothing can be opened without it")
+    slot, master = _open(file, None, passphrase)
+    return Keys(folder, file, master, slot)
 
 
 # First use -----------------------------------------------------------------------------------------------------

@@ -137,9 +137,8 @@ class Scanner:
             self._by_key.setdefault(key, []).append((offset, pattern))
             self.n_patterns += 1
         self._longest = max((len(p.data) for same in self._by_key.values() for _, p in same), default=0)
-        self._keys = np.array(sorted(self._by_key), np.uint64)
         self._table = np.zeros(1 << _TABLE_BITS, bool)
-        self._table[_places(self._keys)] = True
+        self._table[_places(np.array(list(self._by_key), np.uint64))] = True
 
     def within(self, data: bytes | memoryview) -> set[tuple[str, str]]:
         """(name, spelling) of what stands in `data` as it is."""
@@ -154,12 +153,11 @@ class Scanner:
         for shift in range(min(_KEY_BYTES, len(view) - _KEY_BYTES + 1)):
             column = np.frombuffer(view, "<u8", (len(view) - shift) // _KEY_BYTES, shift)
             marked = np.flatnonzero(self._table[_places(column)])
-            sure = marked[np.isin(column[marked], self._keys)]
-            for n in sure.tolist():
+            for n in marked.tolist():
                 self._compare(view, n * _KEY_BYTES + shift, int(column[n]), found)
 
     def _compare(self, view: memoryview, at: int, key: int, found: set[tuple[str, str]]) -> None:
-        for offset, pattern in self._by_key[key]:
+        for offset, pattern in self._by_key.get(key, ()):
             if at >= offset and view[at - offset : at - offset + len(pattern.data)] == pattern.data:
                 found.add((pattern.name, pattern.spelling))
 

@@ -47,7 +47,7 @@ MAX_LINE = 64 * 1024 * 1024
 _PIECE = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ExportOptions:
     """`passphrase` None writes the content readable for everybody."""
 

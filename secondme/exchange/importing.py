@@ -35,7 +35,7 @@ NEEDS_EMBEDDER = frozenset({"markdown", "jsonl"})
 """Formats whose texts are cut into passages, for which an embedder counts the tokens."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ImportRequest:
     """`project` is where items from other programs go; an export of secondme brings its own. `passphrase` opens a
     sealed export. `again` brings back what was forgotten. With `dry_run` everything is done and then undone."""

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from secondme.durable import replace_file
+from secondme.durable import NEW, remove_file, replace_file
 from secondme.errors import CorruptRecord, SchemaTooNew, StoreError, StoreFull
 
 FILE = "keyslots.json"
@@ -111,6 +111,12 @@ def save(folder: Path, slots: KeySlots, *, scrub: bool = False) -> None:
     finally:
         if earlier is not None:
             os.close(earlier)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what an interrupted saving left beside the file: it may hold a slot that was since taken out."""
+    with suppress(OSError):
+        remove_file(folder / (FILE + NEW))
 
 
 def _open_earlier(path: Path) -> int | None:

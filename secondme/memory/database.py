@@ -161,6 +161,7 @@ def open_database(path: Path, keys: StoreKeys, witness: Path | None = None) -> D
         guard.follow(connection)
         with store_errors(connection):
             _bring_up_to_date(connection, guard, keys)
+        _discard_unfinished(path)
     except BaseException:
         # SQLite made it when it opened the file; while it is open, no other process has the store.
         guard.remove_empty_log()
@@ -175,6 +176,13 @@ def _connect_without_tail(path: Path, keys: StoreKeys, guard: Guard) -> apsw.Con
         connect(path, keys.db).close()
     guard.cut_log()
     return connect(path, keys.db)
+
+
+def _discard_unfinished(path: Path) -> None:
+    """Remove a rewriting of the store that was interrupted: it is as large as the store, and of no use."""
+    from secondme.memory.install import discard  # which needs this module
+
+    discard(path)
 
 
 def _bring_up_to_date(connection: apsw.Connection, guard: Guard, keys: StoreKeys) -> None:

@@ -137,6 +137,16 @@ def test_an_interrupted_first_use_is_begun_again(tmp_path: Path) -> None:
     assert not (tmp_path / (FILE + ".new")).exists()
 
 
+def test_what_an_interrupted_saving_left_goes_with_the_next_unlocking(tmp_path: Path) -> None:
+    unlock(tmp_path, passphrase="one")
+    (tmp_path / (FILE + ".new")).write_bytes((tmp_path / FILE).read_bytes())
+    with pytest.raises(WrongPassphrase):
+        unlock(tmp_path, passphrase="two")
+    assert (tmp_path / (FILE + ".new")).exists()
+    unlock(tmp_path, passphrase="one")
+    assert [p.name for p in tmp_path.iterdir()] == [FILE]
+
+
 def test_a_damaged_key_file_is_neither_hidden_nor_replaced(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"{}")
     with pytest.raises(CorruptRecord):

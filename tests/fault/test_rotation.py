@@ -1,0 +1,167 @@
+"""Making all keys anew, interrupted: nothing acknowledged is lost, and the work is ended or taken back."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from secondme.crypto import keyslots, manage
+from secondme.crypto.keys import Keys
+from secondme.crypto.unlock import unlock
+from secondme.errors import StoreFull, WrongPassphrase
+from secondme.memory import rekey
+from secondme.memory.store import Store
+from secondme.rotate import rotate
+from tests.fault.soak import n
+from tests.keyfiles import CHEAP
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
+
+
+class Memory:
+    """A memory of one passphrase, in a folder of its own, and what was acknowledged in it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.path = folder / "store.db"
+        self.witness = folder.parent / f"{folder.name}-witness"
+        self.titles: list[str] = []
+
+    def unlocked(self) -> Keys:
+        return unlock(self.folder, passphrase="one", opens=rekey.opener(self.path), work=CHEAP)
+
+    def write(self, title: str) -> None:
+        store = Store.open(self.path, self.unlocked().store, self.witness)
+        store.new_conversation("default", title)
+        store.close()
+        self.titles.append(title)
+
+    def rotate(self) -> None:
+        keys = self.unlocked()
+        rotate(self.path, keys, manage.prepare(keys, passphrase="one", work=CHEAP), self.witness)
+
+    def check(self) -> bytes:
+        """Open it as after a restart; everything is there and nothing is half done. Returns the database's key."""
+        keys = self.unlocked()
+        store = Store.open(self.path, keys.store, self.witness)
+        assert sorted(c.title for c in store.conversations()) == sorted(self.titles)
+        assert {c.status for c in store.check(read_data=True)} == {"ok"}
+        store.close()
+        file = keyslots.load(self.folder)
+        assert file is not None and file.next is None
+        assert not {"keyslots.json.new", "store.db.next"} & {p.name for p in self.folder.iterdir()}
+        return bytes(keys.store.db)
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Memory:
+    made = Memory(tmp_path / "memory")
+    made.write("first")
+    return made
+
+
+def in_a_child(run: Callable[[], object]) -> int:
+    """Run in a process of its own and return its number; it ends with 0 when it is done."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        run()
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def dies_at(step: int) -> None:
+    """From here on, the process dies at the `step`th call that changes what is on the disk: before it is made."""
+    left = step
+
+    def counted(call: Callable[..., object]) -> Callable[..., object]:
+        def counting(*args: object, **more: object) -> object:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                os._exit(9)
+            return call(*args, **more)
+
+        return counting
+
+    for name in ("fsync", "replace", "unlink", "pwrite"):
+        setattr(os, name, counted(getattr(os, name)))
+
+
+def test_a_rotated_memory_holds_what_it_held_under_other_keys(memory: Memory, tmp_path: Path) -> None:
+    before = memory.check()
+    old_keys = memory.unlocked().store
+    memory.rotate()
+    assert memory.check() != before
+    with pytest.raises(WrongPassphrase):
+        Store.open(memory.path, old_keys, memory.witness)
+    memory.write("after")
+    memory.check()
+
+
+def test_a_memory_without_a_store_yet_gets_new_keys(tmp_path: Path) -> None:
+    memory = Memory(tmp_path / "memory")
+    before = bytes(memory.unlocked().store.db)
+    memory.rotate()
+    assert bytes(memory.unlocked().store.db) != before
+    memory.write("first")
+    memory.check()
+
+
+def test_death_before_any_step_on_the_disk(memory: Memory) -> None:
+    """Ends with the first number of steps that a whole rotation does not reach."""
+    outcomes = set()
+    for step in range(100):
+        memory.write(f"before step {step}")
+        before = memory.check()
+
+        def run(step: int = step) -> None:
+            dies_at(step)
+            memory.rotate()
+
+        code = os.waitstatus_to_exitcode(os.waitpid(in_a_child(run), 0)[1])
+        after = memory.check()
+        outcomes.add((code, after != before))
+        if code == 0:
+            break
+        assert code == 9
+    assert outcomes == {(9, False), (9, True), (0, True)}
+
+
+def test_kill_at_any_moment(memory: Memory) -> None:
+    start = time.perf_counter()
+    memory.rotate()
+    whole_s = time.perf_counter() - start
+    moments = random.Random(7)
+    for i in range(n(20, 1000)):
+        memory.write(f"before kill {i}")
+        pid = in_a_child(memory.rotate)
+        time.sleep(moments.uniform(0, 1.2 * whole_s))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        memory.check()
+
+
+def test_a_full_disk_takes_the_rotation_back(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = memory.check()
+
+    def full(*_: object) -> None:
+        raise StoreFull("the disk is full", hint="free some space")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rekey, "rekey", full)
+        with pytest.raises(StoreFull):
+            memory.rotate()
+    file = keyslots.load(memory.folder)
+    assert file is not None and file.next is not None
+    assert memory.check() == before

@@ -1,1 +1,1 @@
-"""Keys: one random master key, wrapped by the system's keyring or a passphrase, wrapping one key for each use; sealed files."""
+"""Keys: one random master key, wrapped by the keyring or a passphrase, wrapping one key for each use; sealed files."""

@@ -31,9 +31,9 @@ def register(verbs: Any) -> None:
         "wipe",
         help="destroy all of memory, or one project, and prove it",
         description="Destroys the keys first, so that everything is unreadable at once, then overwrites and deletes "
-        "the files, and writes a signed report of what was destroyed, how that was verified, and what no program reaches. "
-        "Settings and models stay. Works on a full disk, on a store that no longer opens, and without its passphrase; "
-        "with it (--key-fd), or with the keyring, the report also names the times of exports.",
+        "the files, and writes a signed report: what was destroyed, how that was verified, and what no program "
+        "reaches. Settings and models stay. Works on a full disk, on a store that no longer opens, and without its "
+        "passphrase; with it (--key-fd), or with the keyring, the report also names the times of exports.",
     )
     parser.add_argument("--yes", action="store_true", help=f"do not ask for the word `{WORD}`")
     parser.add_argument(

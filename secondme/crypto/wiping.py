@@ -20,8 +20,8 @@ FILE = "wipe-has-begun"
 _ENTRY = re.compile(r"[0-9a-f]{16}")
 
 
-def begin(folder: Path, entries: Sequence[str]) -> bool:
-    """Set the mark, as well as the disk allows; False if there is none even so."""
+def begin(folder: Path, entries: Sequence[str]) -> None:
+    """Set the mark, as well as the disk allows."""
     known = sorted({*entries, *entries_of(folder)})
     with suppress(OSError):
         fd = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT, 0o600)
@@ -30,7 +30,6 @@ def begin(folder: Path, entries: Sequence[str]) -> bool:
             file.flush()
             os.fsync(fd)
         sync_folder(folder)
-    return (folder / FILE).exists()
 
 
 def has_begun(folder: Path) -> bool:

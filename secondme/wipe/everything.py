@@ -82,7 +82,8 @@ def wipe(places: Places, keys: Keys | None) -> Iterator[Destroyed | Report]:
     watched = _KeyFile(places.data / KEY_FILE)
     entries = keyring_entries(places.data)
     _, others = found(places)
-    marked = places.data.is_dir() and wiping.begin(places.data, entries)
+    if places.data.is_dir():
+        wiping.begin(places.data, entries)
     mark = time.perf_counter()
     destroyed = list(destroy_keys(places.data, places.state, wiping.entries_of(places.data)))
     keys_s = time.perf_counter() - mark
@@ -94,7 +95,7 @@ def wipe(places: Places, keys: Keys | None) -> Iterator[Destroyed | Report]:
         destroyed.append(done)
         yield done
     verified += _looked_for(places)
-    if all(item.done for item in verified) and marked:
+    if all(item.done for item in verified) and places.data.is_dir():
         verified.append(_mark_removed(places.data))
     yield Report(
         "everything",

@@ -101,8 +101,9 @@ def lines(report: Report) -> list[str]:
         told += ["Left alone, because it is not secondme's:", *(f"  {path}" for path in report.left_alone)]
     if report.exports:
         told += ["Exports that were made, each of which is still whole:", *(f"  {_when(at)}" for at in report.exports)]
-    if report.exports is None and report.what == "everything":
-        told.append("Whether exports were made is not known: the log could not be read any more.")
+    elif report.what == "everything":
+        unread = "Whether exports were made is not known: the log could not be read any more."
+        told.append(unread if report.exports is None else "The log knows of no exports.")
     told += report.notes
     return [*told, "Out of reach of any program, and to be seen to by hand:", *(f"  {what}" for what in OUT_OF_REACH)]
 

@@ -127,7 +127,7 @@ def test_wrong_input_gets_one_error_and_one_hint(notes: Path, minilm_path: Path,
         (("ask", "  "), {}, 2),
         (("ask",), {}, 2),
         (("memory", "show", "#99999"), {}, 2),
-        (("memory", "rm", "/no/such/file"), {}, 2),
+        (("forget", "/no/such/file"), {}, 2),
         (("bench", "nonsense"), {"key": None}, 2),
         (("add", str(tmp_path / "missing")), {}, 65),
     ]

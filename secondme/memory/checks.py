@@ -92,6 +92,9 @@ def _history(found: Survey) -> Iterator[Check]:
         yield _failed("history", f"{detail} lost, changed or unreadable")
     elif found.opening is None:
         yield Check("history", "ok", f"{history.whole.seq} steps in one chain{_last(history.last_at)}")
+    if not history.is_sound and found.unlogged:
+        yield _failed("history", f"the steps of {len(found.unlogged)} items are among them")
+        return
     for subject in found.unlogged:
         yield _failed("history", f"no step tells of {named(subject)}: it was put in by something else")
 
@@ -110,6 +113,8 @@ def _pages(found: Survey) -> Iterator[Check]:
         yield _failed("pages", f"not all can be read, or are not in order, in {', '.join(parts(found.tables))}")
     else:
         yield Check("pages", "ok", "every page was read and is whole")
+    if found.unchecked:
+        yield _failed("pages", f"so {len(found.unchecked)} items cannot be held to the log, though they can be read")
     if found.n_broken_links:
         yield _failed("links", f"{found.n_broken_links} records point to others that are gone")
 
@@ -138,7 +143,7 @@ def describe_source(bad: BadSource) -> str:
         if bad.bad:
             text = f"{name} (s{bad.id}): {passages(bad.bad)} of {bad.n_chunks} cannot be read"
         elif bad.good:
-            text += f", but {len(bad.good)} passages can"
+            text = f"{name} (s{bad.id}): what is recorded of it cannot be read, but its {passages(bad.good)} can"
     elif bad.fault == "changed":
         if bad.bad:
             text = f"{name} (s{bad.id}): {passages(bad.bad)} of {bad.n_chunks} {'is' if len(bad.bad) == 1 else 'are'}"
@@ -174,13 +179,17 @@ def _conversations(found: Survey) -> Iterator[Check]:
 
 def describe_item(item: BadItem) -> str:
     """A damaged turn, conversation or folder, without a word of what it says."""
+    return f"{name_item(item)} {_FAULTS[item.fault]}"
+
+
+def name_item(item: BadItem) -> str:
+    """A turn with its conversation and time, a conversation, or a folder's path."""
     if item.kind == "folder":
-        return f"{item.path or f'folder {item.id}'} {_FAULTS[item.fault]}"
-    name = f"conversation c{item.id}"
-    if item.kind == "turn":
-        name = f"turn t{item.id}" + (f" of conversation c{item.of}" if item.of is not None else "")
-        name += f", {when(item.at)}," if item.at is not None else ""
-    return f"{name} {_FAULTS[item.fault]}"
+        return item.path or f"folder {item.id}"
+    if item.kind == "conversation":
+        return f"conversation c{item.id}"
+    of = f" of conversation c{item.of}" if item.of is not None else ""
+    return f"turn t{item.id}{of}" + (f" ({when(item.at)})" if item.at is not None else "")
 
 
 def named(subject: str) -> str:

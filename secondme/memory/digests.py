@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import apsw
@@ -40,6 +41,15 @@ def turn_digest(connection: apsw.Connection, turn_id: int) -> bytes:
 
 def folder_digest(connection: apsw.Connection, folder_id: int) -> bytes:
     return _digest(connection, folder_id, _FOLDER)
+
+
+OF_KIND: Mapping[str, Callable[[apsw.Connection, int], bytes]] = {
+    "source": source_digest,
+    "conversation": conversation_digest,
+    "turn": turn_digest,
+    "folder": folder_digest,
+}
+"""Of the records that steps of the operation log vouch for, by the first part of their subjects."""
 
 
 def _digest(connection: apsw.Connection, record_id: int, *queries: str) -> bytes:

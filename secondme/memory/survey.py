@@ -55,13 +55,17 @@ class BadItem:
 class Survey:
     """What was found. `tables` are those of which a page cannot be read or is not in order.
 
-    `opening` is why the store is refused; `unlogged` are items that no step of the log vouches for, although it should.
+    `opening` is why the store is refused; `unlogged` are items that no step of the log vouches for, although it should;
+    `unchecked` are readable, but not what they belong to, and so they cannot be held to the log. Of the tables in
+    `shortened`, which no step vouches for, rows are gone.
     """
 
     history: History
     opening: IntegrityError | None = None
     tables: tuple[str, ...] = ()
     n_broken_links: int = 0
+    unchecked: list[str] = field(default_factory=list)
+    shortened: list[str] = field(default_factory=list)
     n_sources: int = 0
     n_passages: int = 0
     n_turns: int = 0
@@ -95,6 +99,7 @@ def survey(connection: apsw.Connection, history: History, opening: IntegrityErro
     found.tables = tuple(_damaged_tables(connection))
     with tolerant():
         found.n_broken_links = len(connection.execute("pragma foreign_key_check").fetchall())
+    found.shortened = [t for t, key in _UNLOGGED.items() if t in found.tables and not _is_whole(connection, t, key)]
     _read_sources(connection, found)
     _read_turns(connection, found)
     _read_items(connection, found, "conversation", digests.conversation_digest)
@@ -121,6 +126,13 @@ def _damaged_tables(connection: apsw.Connection) -> Iterator[str]:
             rows = []
         if rows != [("ok",)]:
             yield name
+
+
+_UNLOGGED = {"setting": "name", "edge": "from_uid, to_uid, kind", "tombstone": "hash"}
+
+
+def _is_whole(connection: apsw.Connection, table: str, key: str) -> bool:
+    return scavenge.keyed_rows(connection, table, key)[1]
 
 
 # Items and the steps that vouch for them -----------------------------------------------------------------------
@@ -190,7 +202,7 @@ def _lost(found: Survey, kind: str, seen: set[int]) -> list[int]:
 
 def _read_sources(connection: apsw.Connection, found: Survey) -> None:
     rows, hidden = _read_table(connection, "source", "path, n_chunks, content_hash, skip_reason", found.history)
-    readable = _readable_passages(connection) if {"chunk", "source"} & set(found.tables) else None
+    readable = _readable_passages(connection) if found.tables else None
     for source_id, path, n_chunks, content_hash, skip_reason in rows:
         found.n_sources += skip_reason is None
         found.n_passages += n_chunks
@@ -201,7 +213,10 @@ def _read_sources(connection: apsw.Connection, found: Survey) -> None:
         if fault == "unreadable":
             good = tuple(sorted((readable or {}).get(source_id, ())))
             bad = tuple(sorted(set(range(n_chunks)) - set(good)))
-            found.sources.append(BadSource(source_id, name, fault, n_chunks, good, bad))
+            if bad or readable is None:
+                found.sources.append(BadSource(source_id, name, fault, n_chunks, good, bad))
+            else:
+                found.unchecked.append(f"source:{source_id}")
         elif fault == "changed":
             found.sources.append(BadSource(source_id, name, fault, n_chunks, None, _suspects(connection, source_id)))
     for source_id, path in hidden.items():
@@ -253,11 +268,13 @@ def _is_indexed(connection: apsw.Connection, chunk_id: int, text: str) -> bool:
 
 
 def _read_turns(connection: apsw.Connection, found: Survey) -> None:
-    rows, hidden = _read_table(connection, "turn", "conversation_id, created_at, citations", found.history)
+    rows, hidden = _read_table(connection, "turn", "conversation_id, created_at, citations, text", found.history)
     found.n_turns = len(rows)
-    for turn_id, conversation_id, at, citations in rows:
+    for turn_id, conversation_id, at, citations, _ in rows:
         fault = _fault(connection, found, f"turn:{turn_id}", digests.turn_digest)
-        if fault:
+        if fault == "unreadable":
+            found.unchecked.append(f"turn:{turn_id}")
+        elif fault:
             found.items.append(BadItem("turn", turn_id, fault, of=conversation_id, at=at))
             continue
         try:
@@ -283,11 +300,13 @@ def _from_log(found: Survey, kind: Literal["turn"], item_id: int, fault: Fault, 
 def _read_items(
     connection: apsw.Connection, found: Survey, kind: Literal["conversation", "folder"], digest: _Digest
 ) -> None:
-    rows, hidden = _read_table(connection, kind, "path" if kind == "folder" else "null", found.history)
+    rows, hidden = _read_table(connection, kind, "path" if kind == "folder" else "title", found.history)
     for item_id, path in [*rows, *hidden.items()]:
         fault = "unreadable" if item_id in hidden else _fault(connection, found, f"{kind}:{item_id}", digest)
-        if fault:
-            name = unpack_path(path) if isinstance(path, bytes) else None
+        if fault == "unreadable" and item_id not in hidden:
+            found.unchecked.append(f"{kind}:{item_id}")
+        elif fault:
+            name = unpack_path(path) if kind == "folder" and isinstance(path, bytes) else None
             found.items.append(BadItem(kind, item_id, fault, path=name))
     seen = {int(row[0]) for row in rows} | set(hidden)
     found.items += [BadItem(kind, i, "lost") for i in _lost(found, kind, seen)]

@@ -1,0 +1,276 @@
+"""What is killed in `tests/fault/test_kill.py`: each operation of the program that takes more than one step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from secondme.crypto import manage, recovery, unlock
+from secondme.crypto.calibrate import Work
+from secondme.crypto.keys import Keys
+from secondme.errors import WrongPassphrase
+from secondme.exchange.export import ExportDone, ExportOptions, export
+from secondme.exchange.importing import ImportDone, ImportRequest, import_
+from secondme.exchange.recognize import recognize
+from secondme.ingest.pipeline import ingest
+from secondme.ingest.reindex import embed_missing, reindex
+from secondme.memory.forgetting import Target
+from secondme.memory.rekey import opener
+from secondme.memory.store import Store
+from secondme.paths import private_dir
+from secondme.rotate import rotate
+from secondme.runtime.echo import HashEmbedder
+from secondme.types import FileStored, IngestDone
+from tests.fault.killing import Operation, Say
+from tests.fault.workload import STORE, WITNESS, State, Step, after, do, held, open_store
+
+SHORT = HashEmbedder(64)
+LONG = HashEmbedder(96)
+CHEAP = Work(memory_kib=19 * 1024, iterations=1, lanes=1)
+PASSPHRASE = "correct horse"
+CODES = (bytes(32), bytes([1]) * 32)
+N_DOCS = 24
+
+
+def looked_at(root: Path) -> State:
+    """What the store holds, after a check of every record in it."""
+    store = open_store(root)
+    try:
+        return _sound(store)
+    finally:
+        store.close()
+
+
+def _sound(store: Store) -> State:
+    bad = [f"{c.name}: {c.detail}" for c in store.check(read_data=True) if c.status == "failed"]
+    assert not bad, bad
+    return held(store)
+
+
+def _doc(n: int) -> str:
+    return f"# Note {n}\n\n" + f"Something about number {n}, which nobody must lose. " * (1 + n * 7 % 40)
+
+
+def _write_docs(root: Path) -> None:
+    (root / "docs").mkdir(parents=True)
+    for n in range(N_DOCS):
+        (root / "docs" / f"{n:02}.md").write_text(_doc(n))
+
+
+def _texts(state: State) -> dict[str, str]:
+    return {Path(path).name: "".join(texts) for path, texts in state.files.items()}
+
+
+ALL_DOCS = {f"{n:02}.md": _doc(n) for n in range(N_DOCS)}
+
+
+# Ingest --------------------------------------------------------------------------------------------------------
+
+
+def _ingest(root: Path, say: Say) -> None:
+    store = open_store(root)
+    for event in ingest([root / "docs"], store, SHORT):
+        if isinstance(event, FileStored):
+            say(Path(event.path).name)
+    store.close()
+
+
+def _verify_ingest(root: Path, said: list[str], ended: bool) -> None:
+    found = _texts(looked_at(root))
+    assert found.items() <= ALL_DOCS.items(), "a file is not as it was written"
+    assert set(said) <= found.keys(), f"lost: {sorted(set(said) - found.keys())}"
+    assert not ended or found == ALL_DOCS
+
+
+# Reindexing ----------------------------------------------------------------------------------------------------
+
+
+def _with_docs(root: Path) -> None:
+    _write_docs(root)
+    _ingest(root, lambda text: None)
+
+
+def _reindex(root: Path, say: Say) -> None:
+    store = open_store(root)
+    for event in reindex(store, LONG):
+        if isinstance(event, IngestDone):
+            say("done")
+    store.close()
+
+
+def _verify_reindex(root: Path, said: list[str], ended: bool) -> None:
+    store = open_store(root)
+    assert _texts(_sound(store)) == ALL_DOCS
+    now = LONG if store.embedder() == (LONG.fingerprint, LONG.n_dims) else SHORT
+    assert store.embedder() == (now.fingerprint, now.n_dims)
+    assert now is LONG or not (said or ended)
+    ((chunk, score), *_) = store.search_vectors(now.embed([_doc(7)])[0], 1, None)
+    assert store.chunks([chunk])[0].path.endswith("07.md") and score > 0.8
+    store.close()
+
+
+# Export and import ---------------------------------------------------------------------------------------------
+
+
+def _with_talk(root: Path) -> None:
+    _with_docs(root)
+    store = open_store(root)
+    for step in (Step("talk", "t"), Step("turn", "t", ("a question",))):
+        do(store, step)
+    store.close()
+
+
+def _export(root: Path, say: Say) -> None:
+    store = open_store(root)
+    for event in export(store, root / "out.tar", ExportOptions(passphrase=None, replace=True)):
+        if isinstance(event, ExportDone):
+            say("done")
+    store.close()
+
+
+def _verify_export(root: Path, said: list[str], ended: bool) -> None:
+    state = looked_at(root)
+    assert _texts(state) == ALL_DOCS and state.talks == {"t": ("a question",)}
+    if not (root / "out.tar").exists():
+        assert not (said or ended)
+        return
+    other = open_store(root / "other")
+    list(import_(other, ImportRequest(recognize(root / "out.tar"), "default", dry_run=True)))
+    list(import_(other, ImportRequest(recognize(root / "out.tar"), "default")))
+    assert _sound(other) == state
+    other.close()
+
+
+def _with_bundle(root: Path) -> None:
+    _with_talk(root / "first")
+    _export(root / "first", lambda text: None)
+    (root / "first" / "out.tar").rename(root / "in.tar")
+    (root / "docs").mkdir()
+    (root / "docs" / "own.md").write_text("an own text")
+    _ingest(root, lambda text: None)
+
+
+def _import(root: Path, say: Say) -> None:
+    store = open_store(root)
+    for event in import_(store, ImportRequest(recognize(root / "in.tar"), "default")):
+        if isinstance(event, ImportDone):
+            say("done")
+    for _ in embed_missing(store, SHORT):
+        pass
+    say("found by meaning")
+    store.close()
+
+
+def _verify_import(root: Path, said: list[str], ended: bool) -> None:
+    own = {"own.md": "an own text"}
+    store = open_store(root)
+    found = _sound(store)
+    if _texts(found) == own:
+        assert not (said or ended or found.talks), "an import is all or nothing"
+    else:
+        assert _texts(found) == own | ALL_DOCS and found.talks == {"t": ("a question",)}
+        assert store.n_unembedded() == 0 or "found by meaning" not in said
+    store.close()
+
+
+# Forgetting ----------------------------------------------------------------------------------------------------
+
+BEGIN = (
+    Step("put", "/a", ("apple pie", "apple juice")),
+    Step("put", "/b", ("plum cake",)),
+    Step("talk", "t"),
+    Step("turn", "t", ("a question",)),
+    Step("talk", "u"),
+)
+
+
+def _with_things(root: Path) -> None:
+    store = open_store(root)
+    for step in BEGIN:
+        do(store, step)
+    store.close()
+
+
+def _begun() -> State:
+    state = State()
+    for step in BEGIN:
+        state = after(state, step)
+    return state
+
+
+def _forget(root: Path, say: Say) -> None:
+    store = open_store(root)
+    talks = tuple(c.id for c in store.conversations() if c.title == "t")
+    store.forget(Target(paths=(("default", "/a"),), conversations=talks))
+    say("done")
+    store.close()
+
+
+def _verify_forget(root: Path, said: list[str], ended: bool) -> None:
+    store = open_store(root)
+    found = _sound(store)
+    left = after(after(_begun(), Step("remove", "/a")), Step("end talk", "t"))
+    assert found in (left, _begun()), "forgetting is all or nothing"
+    assert found == left or not (said or ended)
+    assert store.tombstones().hides_path("default", "/a") == (found == left)
+    store.close()
+    assert not (root / STORE).with_name("store.db-wal").exists()
+
+
+# Keys ----------------------------------------------------------------------------------------------------------
+
+
+def _with_keys(root: Path) -> None:
+    folder = private_dir((root / STORE).parent)
+    keys = unlock.unlock(folder, passphrase=PASSPHRASE, work=CHEAP)
+    manage.add_recovery(keys, CODES[0])
+    store = Store.open(root / STORE, keys.store, root / WITNESS)
+    for step in BEGIN:
+        do(store, step)
+    store.close()
+    keys.erase()
+
+
+def _keys(root: Path, code: bytes) -> Keys | None:
+    """The keys by this recovery code, if it opens them; an interrupted rotation is settled."""
+    try:
+        return unlock.unlock((root / STORE).parent, passphrase=recovery.spell(code), opens=opener(root / STORE))
+    except WrongPassphrase:
+        return None
+
+
+def _rotate(root: Path, say: Say) -> None:
+    keys = _keys(root, CODES[0])
+    if keys is None:
+        return
+    renewal = manage.prepare(keys, passphrase=PASSPHRASE, code=CODES[1], work=CHEAP)
+    rotate(root / STORE, keys, renewal, root / WITNESS)
+    say("done")
+
+
+def _new_code(root: Path, say: Say) -> None:
+    keys = _keys(root, CODES[0])
+    if keys is None:
+        return
+    manage.add_recovery(keys, CODES[1])
+    say("done")
+
+
+def _verify_keys(root: Path, said: list[str], ended: bool) -> None:
+    ways = [keys for keys in (_keys(root, code) for code in CODES) if keys is not None]
+    assert len(ways) == 1, f"{len(ways)} of the two codes open the keys"
+    if said or ended:
+        assert _keys(root, CODES[0]) is None, "the earlier code still opens the keys"
+    store = Store.open(root / STORE, ways[0].store, root / WITNESS)
+    assert _sound(store) == _begun()
+    store.close()
+
+
+OPERATIONS = {
+    "ingest": Operation(_write_docs, _ingest, _verify_ingest),
+    "reindex": Operation(_with_docs, _reindex, _verify_reindex),
+    "export": Operation(_with_talk, _export, _verify_export),
+    "import": Operation(_with_bundle, _import, _verify_import),
+    "forget": Operation(_with_things, _forget, _verify_forget),
+    "rekey": Operation(_with_keys, _rotate, _verify_keys),
+    "new recovery code": Operation(_with_keys, _new_code, _verify_keys),
+}

@@ -19,6 +19,7 @@ from secondme.memory import oplog
 from secondme.memory.digests import OF_KIND
 from secondme.memory.forgetting import Target
 from secondme.memory.redaction import REMOVED_ANSWER
+from secondme.memory.rows import Row
 from secondme.memory.store import Store
 from secondme.types import FileStamp, StoredChunk, StoredSource
 from tests.fault.soak import n as count
@@ -347,10 +348,10 @@ class StoreMachine(RuleBasedStateMachine):
         with self.store._database.reading() as connection:
             assert oplog.verify(connection, KEY.store_id) == oplog.head(connection)
             vouched = oplog.last_digests(connection)
-            found = {}
+            found: dict[str, bytes] = {}
             for kind, digest in OF_KIND.items():
-                for (i,) in connection.execute(f"select id from {kind}").fetchall():
-                    found[f"{kind}:{i}"] = digest(connection, int(str(i)))
+                rows: list[Row] = connection.execute(f"select id from {kind}").fetchall()
+                found |= {f"{kind}:{i}": digest(connection, i) for (i,) in rows}
         assert found == vouched
 
     @invariant()

@@ -71,12 +71,12 @@ class Forgotten:
 
     def leaves_out(self, path: str) -> bool:
         """Whether the file at `path` was forgotten. One that memory holds all the same was brought back."""
-        if self._is_asked_for(path) or not self._is_hidden(path):
+        if self.is_asked_for(path) or not self._is_hidden(path):
             return False
         return self._store.source(self._project, path) is None
 
     def mask(self, path: str, source_id: int | None) -> Mask:
-        lifted = (_ALL if self._again else _WITH_FILE) if self._is_asked_for(path) else _NOTHING
+        lifted = (_ALL if self._again else _WITH_FILE) if self.is_asked_for(path) else _NOTHING
         return Mask(self.stones, Place(self._project, path, source_id), lifted)
 
     def lift(self, path: str, texts: frozenset[bytes]) -> None:
@@ -90,7 +90,8 @@ class Forgotten:
             self._store.lift(hashes | texts)
             self.reload()
 
-    def _is_asked_for(self, path: str) -> bool:
+    def is_asked_for(self, path: str) -> bool:
+        """Whether the owner named `path`, or a folder above it, to have what was forgotten back."""
         return any(Path(path).is_relative_to(p) for p in self._asked)
 
     def _is_hidden(self, path: str) -> bool:

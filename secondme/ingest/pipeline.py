@@ -197,7 +197,7 @@ class _Run:
             if known.stamp != content.stamp:
                 self._store.touch_source(known.id, content.stamp)
             yield self._again(known)
-        elif (old := self._moved_from(found, content)) is not None:
+        elif not forgotten.is_asked_for(found.path) and (old := self._moved_from(found, content)) is not None:
             yield self._renamed(old, found.path, content)
             plan.moved.add(old.id)
         else:

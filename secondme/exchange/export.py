@@ -99,8 +99,9 @@ def export(
         if sealing is not None:
             sealing.finish()
         size_bytes = file.tell()
-    counts = content.counts()
-    store.note("exported", ["store"], detail={**counts, "sealed": int(sealing is not None)})
+        counts = content.counts()
+        # Before the file is in its place: an export that the log does not know of must not exist.
+        store.note("exported", ["store"], detail={**counts, "sealed": int(sealing is not None)})
     yield ExportDone(str(path), counts, size_bytes)
 
 

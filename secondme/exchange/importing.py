@@ -163,7 +163,7 @@ class _Adding:
         return any(self._new.values())
 
     def detail(self, form: str) -> dict[str, int | float | str | None]:
-        return {"form": form, **self._new}
+        return {"form": form, **{what: n for what, n in self._new.items() if n}}
 
     def done(self, form: str, *, dry_run: bool) -> ImportDone:
         new = ImportCounts(

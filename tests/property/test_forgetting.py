@@ -1,0 +1,163 @@
+"""What was forgotten never comes back by itself, whatever files are written, renamed, cut anew, added and followed."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import hypothesis.strategies as st
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from secondme.ingest.pipeline import IngestOptions, ingest
+from secondme.memory.forgetting import Target
+from secondme.memory.store import Store
+from secondme.memory.tombstones import wording
+from secondme.runtime.echo import HashEmbedder
+from tests.fault.soak import n
+from tests.storing import KEY
+
+# Each has a word of its own, by which the index finds it, and which no other word is stemmed to.
+KEYWORDS = ["aardwolf", "bandicoot", "capybara", "dugong", "echidna", "fossa", "gerenuk", "hutia", "indri", "jerboa"]
+SENTENCES = [f"We saw the {word} at gate {i} on day {i * 7} of the long walk." for i, word in enumerate(KEYWORDS)]
+NAMES = st.sampled_from(["a.txt", "b.md", "sub/c.txt"])
+GLUE = st.sampled_from([" ", "\n", "\n\n", "\n- "])
+CONTENTS = st.lists(st.tuples(st.integers(0, len(SENTENCES) - 1), GLUE), min_size=1, max_size=9)
+
+
+class Short(HashEmbedder):
+    """With a context so short that a few sentences fill a passage."""
+
+    @property
+    def n_ctx(self) -> int:
+        return 64
+
+
+class Forgetting(RuleBasedStateMachine):
+    """`gone` maps each forgotten sentence to how it was forgotten: by itself, or with its file."""
+
+    @initialize()
+    def begin(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        root = Path(self._folder.name)
+        self.docs = root / "docs"
+        (self.docs / "sub").mkdir(parents=True)
+        self.store = Store.open(root / "store.db", KEY)
+        self.embedder = Short(32)
+        self.gone: dict[str, str] = {}
+        self.clock = 1_000_000_000
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            self.store.close()
+            self._folder.cleanup()
+
+    # On the disk ---------------------------------------------------------------------------------------------
+
+    @rule(name=NAMES, content=CONTENTS)
+    def write(self, name: str, content: Sequence[tuple[int, str]]) -> None:
+        path = self.docs / name
+        path.write_text("".join(SENTENCES[i] + glue for i, glue in content))
+        self.clock += 10  # no two versions look alike, however fast they follow one another
+        os.utime(path, (self.clock, self.clock))
+
+    @rule(name=NAMES, other=NAMES)
+    def rename(self, name: str, other: str) -> None:
+        if (self.docs / name).exists():
+            (self.docs / name).rename(self.docs / other)
+
+    @rule(name=NAMES)
+    def delete(self, name: str) -> None:
+        (self.docs / name).unlink(missing_ok=True)
+
+    # Into memory ---------------------------------------------------------------------------------------------
+
+    @rule()
+    def follow(self) -> None:
+        self._take_in([self.docs], within=[self.docs])
+
+    @rule()
+    def add_folder(self) -> None:
+        self._take_in([self.docs])
+
+    @rule(name=NAMES, again=st.booleans())
+    def add_file(self, name: str, again: bool) -> None:
+        path = self.docs / name
+        if not path.exists():
+            return
+        asked = again or self.store.tombstones().hides_path("default", str(path))
+        self._take_in([path], again=again)
+        said = wording(path.read_text())
+        for sentence in [s for s in self.gone if wording(s) in said]:
+            if asked and (again or self.gone[sentence] == "file"):
+                del self.gone[sentence]
+
+    def _take_in(self, paths: list[Path], within: Sequence[Path] = (), *, again: bool = False) -> None:
+        for _ in ingest(paths, self.store, self.embedder, IngestOptions(again=again), within=within):
+            pass
+
+    # Out of it -----------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: hasattr(self, "store") and self.store.n_chunks)
+    @rule(data=st.data())
+    def forget_a_passage(self, data: st.DataObject) -> None:
+        chunks = [c for s in self.store.sources() for c in self.store.source_chunks(s.id)]
+        chosen = data.draw(st.sampled_from(chunks))
+        before = self._sentences()
+        self.store.forget(Target(passages=(chosen.id,)))
+        self._note(before, "passage")
+
+    @precondition(lambda self: hasattr(self, "store") and self.store.sources())
+    @rule(data=st.data())
+    def forget_a_file(self, data: st.DataObject) -> None:
+        chosen = data.draw(st.sampled_from(self.store.sources()))
+        before = self._sentences()
+        target = Target(paths=((chosen.project, chosen.path),)) if chosen.id % 2 else Target(sources=(chosen.id,))
+        self.store.forget(target)
+        self._note(before, "file")
+
+    def _note(self, before: set[str], how: str) -> None:
+        for sentence in before - self._sentences():
+            self.gone[sentence] = how
+
+    def _sentences(self) -> set[str]:
+        """Sentences that are whole in some passage."""
+        said = [wording(c.chunk.text) for s in self.store.sources() for c in self.store.source_chunks(s.id)]
+        return {s for s in SENTENCES if any(wording(s) in text for text in said)}
+
+    # Always --------------------------------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_comes_back(self) -> None:
+        if not hasattr(self, "store"):
+            return
+        assert not self.gone.keys() & self._sentences()
+        for sentence in self.gone:
+            (word,) = [k for k in KEYWORDS if k in sentence]
+            found = self.store.chunks([i for i, _ in self.store.search_text(f'"{word}"', 100, None)])
+            assert not [c for c in found if wording(sentence) in wording(c.chunk.text)]
+
+    @invariant()
+    def what_stays_is_where_it_says(self) -> None:
+        """A passage's bytes are those of its file, but for what is blanked."""
+        if not hasattr(self, "store"):
+            return
+        for source in self.store.sources():
+            path = Path(source.path)
+            chunks = self.store.source_chunks(source.id)
+            assert source.n_chunks == len(chunks)
+            if path.exists() and path.stat().st_mtime_ns == source.stamp.mtime_ns:
+                data = path.read_bytes()
+                for stored in chunks:
+                    there = data[stored.chunk.byte_start : stored.chunk.byte_end].decode()
+                    words = re.findall(r"\S+", stored.chunk.text)
+                    assert len(there) == len(stored.chunk.text) and set(words) <= set(re.findall(r"\S+", there))
+
+
+TestForgetting = Forgetting.TestCase
+TestForgetting.settings = settings(
+    max_examples=n(25, 2000), stateful_step_count=n(20, 40), deadline=None, suppress_health_check=list(HealthCheck)
+)

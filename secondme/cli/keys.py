@@ -184,12 +184,16 @@ def _add_keyring(opened: _Opened, args: argparse.Namespace) -> None:
 
 
 def _rotate(opened: _Opened, args: argparse.Namespace) -> None:
-    from secondme.crypto.manage import prepare
+    from secondme.crypto.manage import check_passphrase, prepare
     from secondme.rotate import rotate
 
     file = opened.keys.file
     passphrase = _present_passphrase(opened) if file.of("passphrase") else None
-    code = _confirmed_code() if file.of("recovery") else None
+    code = None
+    if file.of("recovery"):
+        # Before the owner writes a code down for nothing.
+        check_passphrase(opened.keys, passphrase or "")
+        code = _confirmed_code()
     renewal = prepare(opened.keys, passphrase=passphrase, code=code)
     say("writing the store anew; memory stays usable if this is interrupted")
     rotate(data_dir() / STORE, opened.keys, renewal, _witness())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 from secondme.crypto import device, keychain, keyslots, slots
 from secondme.crypto.calibrate import Work
@@ -45,7 +46,8 @@ def status(folder: Path) -> Status | None:
     if file is None:
         return None
     n_projects = sum(use.startswith("project:") for use in file.keys)
-    return Status(tuple(_way(s) for s in file.slots), n_projects, file.sequence, file.next is not None)
+    in_order = [slot for kind in get_args(Kind) for slot in file.of(kind)]
+    return Status(tuple(_way(s) for s in in_order), n_projects, file.sequence, file.next is not None)
 
 
 def _way(slot: Slot) -> Way:

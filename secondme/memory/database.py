@@ -157,7 +157,7 @@ def open_database(path: Path, keys: StoreKeys, witness: Path | None = None) -> D
         raise problem or (error if isinstance(error, CorruptRecord) else damaged("SQLITE_NOTADB")) from None
     try:
         if problem is not None:
-            raise problem
+            raise guard.exactly(problem, connection)
         guard.follow(connection)
         with store_errors(connection):
             _bring_up_to_date(connection, guard, keys)
@@ -316,7 +316,8 @@ def _read_first_page(connection: apsw.Connection) -> None:
     except apsw.NotADBError:
         raise WrongPassphrase(
             "the key does not open the store",
-            hint="if the passphrase is right, the file is damaged or another memory's: restore it from a backup",
+            hint="keyslots.json is from before the keys were rotated, or the store is damaged or another memory's: put the"
+            " newest copies back",
         ) from None
     except apsw.CorruptError as error:
         raise damaged(result_name(error)) from None

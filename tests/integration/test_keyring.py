@@ -37,6 +37,37 @@ except SecondMeError as error:
 result |= {"asked": asked, "elapsed_s": time.perf_counter() - start, "backend": keychain.backend_name()}
 print(json.dumps(result))
 """
+# Lines for the same: what was done with opened keys, and what the owner would be told.
+ACT = """
+import json, sys
+from pathlib import Path
+from secondme.crypto import device, keyslots, manage, recovery
+from secondme.crypto.destroy import destroy_keys
+from secondme.crypto.unlock import unlock
+from secondme.paths import state_dir
+from tests.keyfiles import CHEAP, of_version_1
+folder, what = Path(sys.argv[1]), sys.argv[2]
+told = None
+if what == "recovery":
+    manage.add_recovery(unlock(folder), bytes(range(32)))
+elif what == "keyring":
+    manage.add_keyring(unlock(folder, passphrase=recovery.spell(bytes(range(32)))))
+elif what == "rotate":
+    keys = unlock(folder)
+    renewal = manage.prepare(keys)
+    told = manage.begin(keys).db.hex()
+    manage.finish(keys, renewal)
+elif what == "first version":
+    from secondme.crypto import keychain
+    keychain.store("0123456789abcdef", bytes(range(32)))
+    file, _ = of_version_1(keyslots.Slot("keyring", "0123456789abcdef", b""), bytes(range(32)))
+    keyslots.save(folder, file)
+elif what == "status":
+    told = [[way.kind, way.problem] for way in manage.status(folder).ways]
+elif what == "destroy":
+    told = [[d.what, d.done] for d in destroy_keys(folder, state_dir())]
+print(json.dumps(told))
+"""
 LOCK = """
 import secretstorage
 secretstorage.get_default_collection(secretstorage.dbus_init()).lock()
@@ -71,6 +102,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "UNLOCK": UNLOCK,
         "LOCK": LOCK,
         "ENTRY": ENTRY,
+        "ACT": ACT,
     }
 
 
@@ -98,6 +130,7 @@ def test_a_keyring_needs_no_question_and_a_locked_one_is_a_clear_error(environme
     first, again, locked = run(f'{DAEMON}; {unlock}; {unlock}; "$PYTHON" -c "$LOCK"; {unlock}', environment)
     assert first["asked"] == again["asked"] == [] and first["backend"] == "Secret Service"
     assert len(first["key"]) == 64 and again["key"] == first["key"]
+    assert again["elapsed_s"] < 1
     assert kinds_of(environment) == ["keyring"]
     assert (locked["error"], locked["code"], locked["asked"]) == ("NoKey", 78, [])
     assert "locked" in locked["message"] and locked["hint"]
@@ -128,6 +161,74 @@ def test_an_entry_is_found_removed_and_then_gone(environment: dict[str, str]) ->
     _, entry, gone = run(script, environment)
     assert entry == [32, "NO_ENTRY", True, "NO_ENTRY"]
     assert gone["error"] == "NoKey"
+
+
+def unlocking(*arguments: str) -> str:
+    return " ".join(['"$PYTHON" -c "$UNLOCK" "$MEMORY"', *arguments])
+
+
+def acting(what: str) -> str:
+    return f'"$PYTHON" -c "$ACT" "$MEMORY" "{what}"'
+
+
+def test_the_keyrings_secret_and_the_data_open_nothing_without_the_device(environment: dict[str, str]) -> None:
+    device = Path(environment["SECONDME_HOME"]) / "state" / "device.key"
+    made, *_ = run(f"{DAEMON}; {unlocking()}; {acting('recovery')}", environment)
+    assert device.stat().st_mode & 0o777 == 0o600
+    device.unlink()
+    refused, status, *_ = run(f"{DAEMON}; {unlocking()}; {acting('status')}", environment)
+    assert (refused["error"], refused["code"]) == ("NoKey", 78) and "this device's key is gone" in refused["message"]
+    assert [kind for kind, problem in status if problem] == ["keyring"]
+    # The recovery code brings the keyring back, with another secret and another device's key.
+    _, again = run(f"{DAEMON}; {acting('keyring')}; {unlocking()}", environment)
+    assert again["key"] == made["key"] and device.exists()
+
+
+def test_destroyed_keys_leave_the_keyring_empty_and_old_copies_closed(environment: dict[str, str]) -> None:
+    """What a thief has who copied the data and knows the keyring's secret, but did not have the device's key."""
+    memory, keyring = Path(environment["MEMORY"]), Path(environment["XDG_DATA_HOME"]) / "keyrings"
+    run(f"{DAEMON}; {unlocking()}", environment)
+    shutil.copytree(memory, memory.with_name("copied"))
+    shutil.copytree(keyring, keyring.with_name("copied"))
+    (done,) = run(f"{DAEMON}; {acting('destroy')}", environment)
+    assert all(was_done for _, was_done in done) and any("keyring's entry" in what for what, _ in done)
+    assert list(memory.iterdir()) == []
+    shutil.copytree(memory.with_name("copied"), memory, dirs_exist_ok=True)
+    (without_entry,) = run(f"{DAEMON}; {unlocking()}", environment)
+    assert without_entry["error"] == "NoKey" and "does not hold the key" in without_entry["message"]
+    shutil.rmtree(keyring)
+    shutil.copytree(keyring.with_name("copied"), keyring)
+    (with_entry,) = run(f"{DAEMON}; {unlocking()}", environment)
+    assert with_entry["error"] == "NoKey" and "this device's key is gone" in with_entry["message"]
+
+
+def test_destroying_tells_of_a_keyring_that_is_locked_or_gone(environment: dict[str, str]) -> None:
+    memory = Path(environment["MEMORY"])
+    run(f"{DAEMON}; {unlocking()}", environment)
+    shutil.copytree(memory, memory.with_name("copied"))
+    for script, bus in ((f'{DAEMON}; "$PYTHON" -c "$LOCK"; {acting("destroy")}', True), (acting("destroy"), False)):
+        shutil.copytree(memory.with_name("copied"), memory, dirs_exist_ok=True)
+        (done,) = run(script, environment, bus=bus)
+        assert [was_done for what, was_done in done if "keyring's entry" in what] == [False]
+        assert all(was_done for what, was_done in done if "keyring's entry" not in what)
+        assert list(memory.iterdir()) == []
+
+
+def test_a_rotation_changes_the_keyrings_secret(environment: dict[str, str]) -> None:
+    memory = Path(environment["MEMORY"])
+    first, told, second = run(f"{DAEMON}; {unlocking()}; {acting('rotate')}; {unlocking()}", environment)
+    assert second["key"] == told != first["key"]
+    slots = json.loads((memory / FILE).read_bytes())["slots"]
+    assert [slot["kind"] for slot in slots] == ["keyring"]
+
+
+def test_a_keyring_file_of_the_first_version_is_bound_to_the_device(environment: dict[str, str]) -> None:
+    device = Path(environment["SECONDME_HOME"]) / "state" / "device.key"
+    _, first, second = run(f"{DAEMON}; {acting('first version')}; {unlocking()}; {unlocking()}", environment)
+    assert first["key"] == second["key"] and device.exists()
+    assert json.loads((Path(environment["MEMORY"]) / FILE).read_bytes())["version"] == 2
+    device.unlink()
+    assert run(f"{DAEMON}; {unlocking()}", environment)[0]["error"] == "NoKey"
 
 
 PLAINTEXT = """

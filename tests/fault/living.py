@@ -17,6 +17,7 @@ from pathlib import Path
 from secondme.assistant import Assistant, Credentials
 from secondme.config import Config
 from secondme.crypto.unlock import unlock
+from secondme.memory.store import Store
 from secondme.paths import data_dir
 from secondme.runtime.base import FloatMatrix
 from secondme.runtime.echo import EchoGenerator, HashEmbedder
@@ -24,6 +25,7 @@ from secondme.types import CancelCheck, never_cancelled
 from tests.conftest import PASSPHRASE
 from tests.fault.canary import Found, Pattern, Scanner, Tokenize, secrets, spellings, vector_rows, words
 from tests.make_corpus import Page, docx, pdf
+from tests.storing import every_value
 
 ROOT = Path(__file__).parents[2]
 
@@ -144,6 +146,14 @@ def keys() -> Iterator[Pattern]:
     for name, value in held.items():
         yield Pattern(f"key {name}", "raw", bytes(value))
         yield from secrets(f"key {name}", bytes(value))
+
+
+def in_the_clear(store: Store, scanner: Scanner) -> set[str]:
+    """The canaries that the owner of the key finds: in any value of any table, or anywhere in any page."""
+    with store._database.reading() as connection:
+        image = connection.serialize("main")
+        values = b"\0".join(value for _, value in every_value(connection))
+    return {name for data in (image, values) for name, _ in scanner.within(data)}
 
 
 @contextmanager

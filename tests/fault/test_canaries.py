@@ -13,12 +13,10 @@ from secondme.exchange.export import ExportOptions
 from secondme.exchange.importing import ImportRequest
 from secondme.exchange.recognize import recognize
 from secondme.memory.forgetting import Target
-from secondme.memory.store import Store
 from tests.conftest import PASSPHRASE
 from tests.fault.canary import Found, Scanner
-from tests.fault.living import Cast, Place, keys, live, patterns, someone_living
+from tests.fault.living import Cast, Place, in_the_clear, keys, live, patterns, someone_living
 from tests.fault.soak import n
-from tests.storing import every_value
 
 N_CANARIES = n(60, 1000)
 
@@ -58,14 +56,6 @@ def test_nothing_is_readable_while_in_use_after_kill_9_and_after_closing(place: 
         assert [c.path for c in assistant.recall(cast.sheets[3].content, k=1, project=cast.project)]
         assert place.scan(scanner) == []
     assert place.scan(scanner) == []
-
-
-def in_the_clear(store: Store, scanner: Scanner) -> set[str]:
-    """The canaries that the owner of the key finds: in any value of any table, or anywhere in any page."""
-    with store._database.reading() as connection:
-        image = connection.serialize("main")
-        values = b"\0".join(value for _, value in every_value(connection))
-    return {name for data in (image, values) for name, _ in scanner.within(data)}
 
 
 def living(place: Place, cast: Cast, docs: Path) -> Assistant:

@@ -12,8 +12,8 @@ import pytest
 from secondme.cli.main import main
 from secondme.runtime.llama import LlamaGenerator, LlamaOptions
 from tests.conftest import PASSPHRASE
-from tests.fault.canary import Scanner, vector_rows
-from tests.fault.living import Cast, Place, patterns
+from tests.fault.canary import Scanner, files_below, vector_rows
+from tests.fault.living import Cast, Place, Recorder, in_the_clear, keys, live, patterns
 from tests.fault.soak import n
 from tests.make_corpus import Page, docx, pdf
 
@@ -65,6 +65,41 @@ def test_the_real_models_leave_nothing_readable(place: Place, run: Commands, smo
     assert len(rows) >= len(cast.sheets)
     assert scanner.within(said.encode())
     assert place.scan(scanner) == []
+
+
+def test_a_wipe_leaves_and_reports_nothing_of_what_memory_held(place: Place, run: Commands) -> None:
+    cast = Cast(N_CANARIES, seed=7)
+    docs = cast.write(place.outside)
+    with place.assistant() as assistant:
+        live(assistant, cast, docs)
+        assert isinstance(assistant.embedder, Recorder)
+        scanner = Scanner([*patterns(cast, assistant.embedder.texts), *keys()])
+    wiped = {path.name for path in (place.home / "data").iterdir()}
+    code, said = run("wipe", "--yes", "--report", str(place.user / "report"))
+    assert code == 0 and scanner.within(said.encode()) == set()
+    assert place.scan(scanner) == []
+    left = {path.name for path in files_below(place.home)}
+    assert {"store.db", "store.db-watermark", "keyslots.json"} <= wiped and not left & (wiped - {"store.lock"})
+
+
+def test_a_wiped_project_is_in_no_table_and_no_page(place: Place, run: Commands) -> None:
+    cast = Cast(N_CANARIES, seed=8)
+    docs = cast.write(place.outside)
+    with place.assistant() as assistant:
+        live(assistant, cast, docs)
+        assert isinstance(assistant.embedder, Recorder)
+        scanner = Scanner(patterns(cast, assistant.embedder.texts))
+        kept = assistant.new_conversation(title="kept")
+    report = place.user / "report"
+    assert run("wipe", "--yes", "--project", cast.project, "--report", str(report))[0] == 0
+    # The report names what the owner named.
+    found = {f.name for f in scanner.file(report, "report")}
+    assert found <= {cast.project}
+    report.unlink()
+    assert place.scan(scanner) == []
+    with place.assistant() as assistant:
+        assert [c.id for c in assistant.conversations()] == [kept]
+        assert in_the_clear(assistant.store, scanner) == set()
 
 
 def broken_files(folder: Path, words: list[str]) -> None:

@@ -125,7 +125,7 @@ def sealing(path: Path, key: Secret, context: bytes, *, chunk_bits: int = CHUNK_
 
 
 class SealedWriter:
-    """Seals what is written to it into `file`, an open binary file; `finish` writes the last chunk.
+    """Seals what is written to it into `file`, an open buffered binary file; `finish` writes the last chunk.
 
     What the file holds before `finish` opens nowhere. Not for two threads at once.
     """
@@ -299,7 +299,8 @@ class SealedReader(io.RawIOBase):
             yield self.read_at(i * self._chunk_bytes, self._chunk_bytes)
 
     def verify(self) -> None:
-        """Decrypt and check every chunk. Raises CorruptRecord or StoreError."""
+        """Read and check every chunk, those read before as well. Raises CorruptRecord or StoreError."""
+        self._held_chunk = -1
         for i in range(self.n_chunks):
             self._hold(i)
 

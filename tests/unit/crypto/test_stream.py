@@ -402,3 +402,15 @@ def test_of_a_chunk_that_fails_its_check_nothing_is_given_out() -> None:
         reader.read_into(CHUNK + 5, part)
     assert part == b"x" * 10 and bytes(reader._held) == bytes(CHUNK)
     assert reader.read_at(2 * CHUNK, CHUNK) == text(3 * CHUNK)[2 * CHUNK :]
+
+
+def test_verifying_reads_the_disk_and_not_what_is_held(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    seal([text(30)], path, KEY, CONTEXT)
+    with open_sealed(path, KEY, CONTEXT) as reader:
+        assert reader.read() == text(30)
+        with path.open("r+b") as file:
+            file.seek(HEADER_BYTES + 3)
+            file.write(b"?")
+        with pytest.raises(CorruptRecord):
+            reader.verify()

@@ -21,7 +21,6 @@ from secondme.types import (
     Answer,
     AnswerEvent,
     CancelCheck,
-    Check,
     Citation,
     ContextUsage,
     Conversation,
@@ -386,7 +385,3 @@ class Assistant:
 
     def stats(self) -> StoreStats:
         return self.store.stats()
-
-    def check(self, *, read_data: bool = False) -> list[Check]:
-        """Verify the store."""
-        return self.store.check(read_data=read_data)

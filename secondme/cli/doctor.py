@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
+from secondme.cli.output import add_key, credentials
 from secondme.sanitize import clean_line
+
+if TYPE_CHECKING:
+    from secondme.types import Check
 
 _SIGNS = {"ok": "ok      ", "warning": "warning ", "failed": "FAILED  "}
 
@@ -16,10 +22,14 @@ def register(verbs: Any) -> None:
     parser = verbs.add_parser(
         "doctor",
         help="check that everything works on this machine",
-        description="Checks kernels, cipher, vector extension, models, keyring, disk and GPU. Opens no memory and "
-        "asks for no key; `secondme memory check` verifies what is stored.",
+        description="Checks kernels, cipher, vector extension, models, keyring, disk and GPU, without opening memory "
+        "and without a key. With --read-data it also reads everything that is stored and holds it to its log.",
+    )
+    parser.add_argument(
+        "--read-data", action="store_true", help="verify every record, passage, word and vector; needs the key"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a check")
+    add_key(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from secondme.doctor import examine
 
     failed = 0
-    for check in examine(load_config()):
+    for check in chain(examine(load_config()), _read_data(args) if args.read_data else ()):
         failed += check.status == "failed"
         if args.json:
             print(json.dumps(asdict(check)), flush=True)
@@ -36,3 +46,10 @@ def run(args: argparse.Namespace) -> int:
         if check.remedy:
             print(f"        hint: {clean_line(check.remedy)}", flush=True)
     return 1 if failed else 0
+
+
+def _read_data(args: argparse.Namespace) -> Iterator[Check]:
+    from secondme.repair import read_data
+
+    given = credentials(args)
+    yield from read_data(given.passphrase, given.ask)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from secondme.cli import history
+from secondme.cli import history, repair
 from secondme.cli.add import report
 from secondme.cli.ids import Item, parse_item
 from secondme.cli.output import add_common, credentials, say
@@ -35,13 +35,15 @@ def register(verbs: Any) -> None:
     history.register(actions)
     folders = actions.add_parser("folders", help="folders that are followed")
     stats = actions.add_parser("stats", help="how much there is")
-    check = actions.add_parser("check", help="verify the store")
     reindex = actions.add_parser("reindex", help="embed everything again, after a change of the embedding model")
-    for each in (listing, search, show, folders, stats, check, reindex):
+    repair.register(actions)
+    for each in (listing, search, show, folders, stats, reindex):
         add_common(each)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.action == "repair":
+        return repair.run(args)
     from secondme.assistant import Assistant
     from secondme.config import load_config
 
@@ -53,7 +55,6 @@ def run(args: argparse.Namespace) -> int:
         "why": history.why,
         "folders": _folders,
         "stats": _stats,
-        "check": _check,
         "reindex": lambda assistant, _: report(assistant.reindex(), as_json=False),
     }
     with Assistant(load_config(), credentials(args)) as assistant:
@@ -137,12 +138,3 @@ def _stats(assistant: Assistant, args: argparse.Namespace) -> int:
     print(f"turns          {stats.n_turns}")
     print(f"on disk        {stats.size_bytes / 1e6:.1f} MB, encrypted")
     return 0
-
-
-def _check(assistant: Assistant, args: argparse.Namespace) -> int:
-    checks = assistant.check(read_data=True)
-    for check in checks:
-        print(f"{check.status:8} {check.name}: {clean_line(check.detail)}")
-        if check.remedy:
-            print(f"         hint: {clean_line(check.remedy)}")
-    return 1 if any(c.status == "failed" for c in checks) else 0

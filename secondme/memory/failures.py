@@ -82,7 +82,8 @@ def translate(error: apsw.Error, system_errno: int = 0) -> SecondMeError:
             hint="check the disk and its free space; what was stored before is kept",
         )
     return StoreError(
-        f"the store refused an operation ({code})", hint="run: secondme doctor; if it finds nothing, report this"
+        f"the store refused an operation ({code})",
+        hint="run: secondme doctor --read-data; if it finds nothing, report this",
     )
 
 
@@ -127,5 +128,6 @@ def read_only() -> StoreError:
 
 def damaged(code: str) -> CorruptRecord:
     return CorruptRecord(
-        f"the store is damaged ({code})", hint="run: secondme doctor; restore the data folder from a backup if needed"
+        f"the store is damaged ({code})",
+        hint="run: secondme memory repair; it shows what can be saved before it changes anything",
     )

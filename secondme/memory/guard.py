@@ -195,6 +195,18 @@ class Guard:
                 hint=REPAIR,
             )
 
+    def exactly(self, problem: IntegrityError, connection: apsw.Connection) -> IntegrityError:
+        """The reason to refuse a store whose file is another one, as exactly as its log tells what is missing."""
+        try:
+            with store_errors(connection):
+                if self._mark is not None and connection.table_exists(None, "op"):
+                    self.compare_log(connection)
+        except CorruptRecord:
+            return problem
+        except IntegrityError as error:
+            return error
+        return problem
+
     def _require(self, connection: apsw.Connection, head: Head, mark: Watermark, what: str) -> None:
         if head.seq < mark.head.seq:
             raise RolledBack(

@@ -54,10 +54,12 @@ def opened(path: Path, keys: StoreKeys, witness: Path | None = None) -> Iterator
         if not path.exists():
             raise CorruptRecord("there is no store file", hint=f"restore {path.name} from a backup")
         check_file(path)
-    problem = Guard(path, keys, witness).inspect()
+    guard = Guard(path, keys, witness)
+    problem = guard.inspect()
     try:
         connection = connect(path, keys.db)
     except WrongPassphrase:
+        guard.remove_empty_log()
         raise CorruptRecord(
             "the first page of the store cannot be read: the file is damaged, or another memory's",
             hint=f"restore {path.name} from a backup",
@@ -65,9 +67,11 @@ def opened(path: Path, keys: StoreKeys, witness: Path | None = None) -> Iterator
     try:
         with store_errors(connection):
             version = _version(connection)
-            problem = problem or _compare_log(connection, path, keys, witness)
+            problem = guard.exactly(problem, connection) if problem else _compare_log(connection, guard)
         yield Damaged(path, connection, _acknowledged(path, keys, witness), problem, version)
     finally:
+        # SQLite made it for the looking; while the store is open, no other process has it.
+        guard.remove_empty_log()
         connection.close()
 
 
@@ -82,12 +86,8 @@ def _version(connection: apsw.Connection) -> int:
     return FIRST_WITH_LOG if connection.table_exists(None, "op") else FIRST_WITH_LOG - 1
 
 
-def _compare_log(
-    connection: apsw.Connection, path: Path, keys: StoreKeys, witness: Path | None
-) -> IntegrityError | None:
+def _compare_log(connection: apsw.Connection, guard: Guard) -> IntegrityError | None:
     """What opening the store would say of its log."""
-    guard = Guard(path, keys, witness)
-    guard.inspect()
     try:
         if connection.table_exists(None, "op"):
             guard.compare_log(connection)

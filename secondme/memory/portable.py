@@ -226,5 +226,5 @@ def _origin(stored: str | None) -> Origin | None:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise CorruptRecord("where an item was imported from cannot be read", hint="run: secondme memory check")
+        raise CorruptRecord("where an item was imported from cannot be read", hint="run: secondme doctor --read-data")
     return found

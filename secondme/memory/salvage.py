@@ -25,14 +25,16 @@ import apsw
 from secondme.crypto.keys import StoreKeys
 from secondme.durable import sync_file, sync_folder
 from secondme.errors import RolledBack
-from secondme.memory import checks, derived, lenient, oplog, pages, sources
+from secondme.memory import checks, conversations, derived, lenient, oplog, pages, sources
 from secondme.memory.database import FIRST_WITH_LOG
 from secondme.memory.failures import os_errors, store_errors
 from secondme.memory.guard import Guard
 from secondme.memory.install import discard, install, next_path
 from secondme.memory.lenient import Damaged
 from secondme.memory.rebuild import ACTOR, Verdict, rebuild
+from secondme.memory.scavenge import tolerant
 from secondme.memory.survey import BadSource, Survey
+from secondme.types import StoredSource
 
 Way = Literal["nothing", "accept", "renew", "rebuild"]
 KEPT = ".damaged-"
@@ -90,7 +92,7 @@ class Salvage:
 
     def _log_was_cut(self) -> bool:
         """Whether the write-ahead log may hold more than SQLite still reads of it; it must not be written over."""
-        wal = _log_of(self._damaged.path)
+        wal = log_of(self._damaged.path)
         return isinstance(self._found.opening, RolledBack) and wal.exists() and wal.stat().st_size > 0
 
     def _mended(self) -> Iterator[str]:
@@ -108,6 +110,8 @@ class Salvage:
                 yield f"{_name(bad)}: {n} {'passage is' if n == 1 else 'passages are'} kept"
             elif bad.fault == "changed" and self._is_accepted(bad):
                 yield f"{_name(bad)} is kept as it is: the step that changed it may be among the lost ones"
+        if found.opening is not None:
+            yield "from then on the store counts as it is"
         if self._way() == "rebuild":
             yield "the damaged file is kept beside the new one"
 
@@ -158,6 +162,15 @@ class Salvage:
             folders=frozenset(i.id for i in refused if i.kind == "folder") | _numbers(unlogged, "folder"),
             vectors=frozenset(i for ids in found.vectors.bad.values() for i in ids),
         )
+
+    def followed(self) -> tuple[list[str], dict[str, StoredSource]]:
+        """Followed folders, and the files that memory holds by their paths, as far as they can be read."""
+        folders: list[str] = []
+        known: dict[str, StoredSource] = {}
+        with store_errors(self._damaged.connection), tolerant():
+            folders = [f.path for f in conversations.folders(self._damaged.connection, None) if f.watch]
+            known = {s.path: s for s in sources.several(self._damaged.connection, None, None)}
+        return folders, known
 
     # The repair ------------------------------------------------------------------------------------------------
 
@@ -240,7 +253,8 @@ def kept_files(path: Path) -> list[Path]:
     return sorted(p for p in path.parent.glob(f"{path.name}{KEPT}*") if not p.name.endswith("-wal"))
 
 
-def _log_of(path: Path) -> Path:
+def log_of(path: Path) -> Path:
+    """The write-ahead log of the store at `path`."""
     return path.with_name(path.name + "-wal")
 
 
@@ -249,7 +263,7 @@ def _keep(path: Path) -> Path:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     kept = path.with_name(f"{path.name}{KEPT}{stamp}")
     with os_errors():
-        for file, name in ((_log_of(path), _log_of(kept)), (path, kept)):
+        for file, name in ((log_of(path), log_of(kept)), (path, kept)):
             if file.exists():
                 _link(file, name)
         sync_folder(path.parent)
@@ -270,8 +284,8 @@ def _link(file: Path, name: Path) -> None:
 def _put_log_back(path: Path) -> None:
     """Undo the first half of an exchange of stores that was interrupted: its log had gone, the old file had not."""
     kept = next(iter(reversed(kept_files(path))), None)
-    if kept is None or _log_of(path).exists() or not _log_of(kept).exists() or not path.exists():
+    if kept is None or log_of(path).exists() or not log_of(kept).exists() or not path.exists():
         return
     if pages.digest(kept) == pages.digest(path):
-        _link(_log_of(kept), _log_of(path))
+        _link(log_of(kept), log_of(path))
         sync_folder(path.parent)

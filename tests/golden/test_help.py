@@ -13,7 +13,12 @@ from secondme import __version__
 from secondme.cli.main import VERBS
 
 HERE = Path(__file__).parent / "help"
-CASES = ["", *VERBS, *(f"memory {a}" for a in ("list", "search", "log", "why")), *(f"models {a}" for a in ("pull", "rm"))]
+CASES = [
+    "",
+    *VERBS,
+    *(f"memory {a}" for a in ("list", "search", "log", "why", "repair")),
+    *(f"models {a}" for a in ("pull", "rm")),
+]
 CASES += [f"keys {a}" for a in ("add-passphrase", "rotate")]
 
 

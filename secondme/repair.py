@@ -1,0 +1,112 @@
+"""Verifies and repairs memory as it lies on the disk, also when it does not open any more.
+
+Beside the assistant because it does without an open store: a damaged one refuses to open, and is looked at anyway.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from secondme.errors import SecondMeError
+from secondme.paths import data_dir, state_dir
+from secondme.types import Check
+
+if TYPE_CHECKING:
+    from secondme.crypto.keys import StoreKeys
+    from secondme.crypto.unlock import Ask
+    from secondme.memory.salvage import Salvage
+
+STORE_FILE = "store.db"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Memory:
+    """A memory's store file with its keys, under its lock."""
+
+    path: Path
+    keys: StoreKeys
+    witness: Path
+
+
+@contextmanager
+def _unlocked(passphrase: str | None, ask: Ask | None) -> Iterator[_Memory | None]:
+    """Take the lock and the keys, but leave the store closed; None if there is no memory yet."""
+    from secondme.crypto.unlock import harden_process, unlock
+    from secondme.memory.lock import StoreLock
+    from secondme.memory.rekey import opener
+
+    folder = data_dir()
+    path = folder / STORE_FILE
+    if not folder.is_dir() or not any(p.name.startswith((STORE_FILE, "keyslots")) for p in folder.iterdir()):
+        yield None
+        return
+    harden_process()
+    with StoreLock(folder), unlock(folder, ask=ask, passphrase=passphrase, opens=opener(path)) as keys:
+        yield _Memory(path, keys.store, state_dir() / "witness")
+
+
+def read_data(passphrase: str | None = None, ask: Ask | None = None) -> Iterator[Check]:
+    """Read and verify everything that is stored. What goes wrong is a line; raises only what `unlock` raises."""
+    from secondme.memory import checks, salvage
+
+    with _unlocked(passphrase, ask) as memory:
+        if memory is None:
+            yield Check("store", "ok", "there is no memory yet")
+            return
+        try:
+            yield from checks.read_data(memory.path, memory.keys, memory.witness)
+        except SecondMeError as error:
+            yield Check("store", "failed", error.message, error.hint or "")
+        for kept in salvage.kept_files(memory.path):
+            size_mb = kept.stat().st_size / 1e6
+            detail = f"{kept.name}, {size_mb:.1f} MB, is a damaged store that a repair kept"
+            yield Check("kept", "warning", detail, f"once you miss nothing, delete {kept} and its -wal")
+
+
+@contextmanager
+def examined(passphrase: str | None = None, ask: Ask | None = None) -> Iterator[Salvage | None]:
+    """Look at what is damaged and what can be done; None if there is no memory yet. Nothing is changed by looking.
+
+    Raises what `unlock` raises, and CorruptRecord if there is nothing to begin with.
+    """
+    from secondme.memory import salvage
+
+    with _unlocked(passphrase, ask) as memory:
+        if memory is None:
+            yield None
+            return
+        with salvage.examined(memory.path, memory.keys, memory.witness) as found:
+            yield found
+
+
+def to_add_again(salvage: Salvage) -> dict[str, int]:
+    """How many files in each followed folder are not in memory as they are on the disk."""
+    from secondme.ingest.walk import Found, walk
+
+    folders, known = salvage.followed()
+    missing = {}
+    for folder in folders:
+        n = 0
+        for entry in walk(Path(folder)) if Path(folder).is_dir() else ():
+            if isinstance(entry, Found):
+                source = known.get(entry.path)
+                same = source is not None and (
+                    source.stamp == entry.stamp or source.content_hash == _sha256(entry.path)
+                )
+                n += not same
+        if n:
+            missing[folder] = n
+    return missing
+
+
+def _sha256(path: str) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError:
+        return b""

@@ -16,11 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from secondme.errors import CorruptRecord, IntegrityError, StoreError
+from secondme.crypto import keyslots
+from secondme.crypto.unlock import unlock
+from secondme.errors import CorruptRecord, IntegrityError, RolledBack, StoreError
 from secondme.memory import oplog
 from secondme.memory.pages import PAGE_BYTES, WAL_FRAME, WAL_HEADER
 from secondme.memory.store import Store
 from tests.fault.soak import n
+from tests.keyfiles import CHEAP
 from tests.storing import KEY, citation_of, put, unit_vectors
 
 DB, LOG, MARK, WITNESS = "data/store.db", "data/store.db-wal", "data/store.db-watermark", "state/witness"
@@ -212,6 +215,39 @@ def test_a_file_that_is_missing_is_refused(life: Life, tmp_path: Path, name: str
             # Without a witness it is so, too.
             del left[WITNESS]
             assert outcome(left, life.right, tmp_path / "s").startswith("refused")
+
+
+def test_a_damaged_or_older_key_file_is_refused(tmp_path: Path) -> None:
+    """The newest one alone opens the store: an older one would let in whoever was locked out since."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    past = []
+    for i in range(5):
+        with unlock(folder, passphrase="one", work=CHEAP) as keys:
+            if i:
+                keys.save(keys.file)
+            store = Store.open(folder / "store.db", keys.store, tmp_path / "witness")
+            put(store, f"/{i}", ["apple"])
+            store.close()
+        past.append((folder / keyslots.FILE).read_bytes())
+    chance = random.Random(8)
+    counts: Counter[str] = Counter()
+    *older, newest = past
+    for i in range(N_TRIALS):
+        old = i % 10 == 0
+        changed = chance.choice(older) if old else damaged(newest, chance)
+        if changed != newest:
+            (folder / keyslots.FILE).write_bytes(changed)
+            with pytest.raises((IntegrityError, StoreError)) as caught, unlock(folder, passphrase="one") as keys:
+                Store.open(folder / "store.db", keys.store, tmp_path / "witness")
+            assert not old or caught.type is RolledBack
+            counts[f"refused: {caught.type.__name__}"] += 1
+    print(f"{keyslots.FILE} damaged: {dict(counts)}")
+    (folder / keyslots.FILE).write_bytes(newest)
+    with unlock(folder, passphrase="one") as keys:
+        store = Store.open(folder / "store.db", keys.store, tmp_path / "witness")
+        assert len(store.sources()) == 5
+        store.close()
 
 
 # Replays -------------------------------------------------------------------------------------------------------

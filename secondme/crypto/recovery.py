@@ -41,12 +41,15 @@ def read(text: str) -> bytearray | None:
     typed = _bare(text)
     if len(typed) != N_CHARACTERS or not set(typed) <= set(ALPHABET):
         return None
-    number = 0
-    for character in typed:
-        number = number << 5 | ALPHABET.index(character)
-    data = number.to_bytes(KEY_BYTES + _CHECK_BYTES, "big")
-    code = bytearray(data[:KEY_BYTES])
-    return code if hmac.compare_digest(_checksum(code), data[KEY_BYTES:]) else None
+    # Bit by bit into one place: a number would leave the code behind in memory.
+    held = bytearray(KEY_BYTES + _CHECK_BYTES)
+    for at, character in enumerate(typed):
+        value = ALPHABET.index(character)
+        for bit in range(5):
+            held[(5 * at + bit) // 8] |= (value >> (4 - bit) & 1) << 7 - (5 * at + bit) % 8
+    check = bytes(held[KEY_BYTES:])
+    held[KEY_BYTES:] = b""
+    return held if hmac.compare_digest(_checksum(held), check) else None
 
 
 def resembles(text: str) -> bool:
@@ -66,10 +69,12 @@ def first_difference(spelled: str, typed: str) -> int:
     return min(same, N_CHARACTERS - 1) // GROUP + 1
 
 
-def _bare(text: str) -> str:
-    kept = "".join(c for c in text if c not in _SEPARATORS and not c.isspace())
-    return kept.upper().translate(_CONFUSED)
+def _bare(text: str) -> list[str]:
+    """The characters that count, one by one, so that no second string is made of a secret."""
+    return [c.upper().translate(_CONFUSED) for c in text if c not in _SEPARATORS and not c.isspace()]
 
 
 def _checksum(code: bytes | bytearray) -> bytes:
-    return hashlib.sha256(b"secondme recovery code" + code).digest()[:_CHECK_BYTES]
+    digest = hashlib.sha256(b"secondme recovery code")
+    digest.update(code)
+    return digest.digest()[:_CHECK_BYTES]

@@ -80,7 +80,7 @@ class Locking:
 
     def locked(self, error: Exception | None) -> None:
         """The keys are gone."""
-        gc.collect()  # widgets refer to each other in circles, and hold what they showed
+        forget_drawn()
         if self.screen is not None:
             self.screen.locked(error_lines(error) if error is not None else "")
 
@@ -116,3 +116,18 @@ class Locking:
         if self._wanted_early:
             self._wanted_early = False
             await self.lock()
+
+
+def forget_drawn() -> None:
+    """Let go of texts that were drawn: widgets refer to each other in circles, and Textual keeps measurements."""
+    from functools import _lru_cache_wrapper
+
+    from textual.cache import FIFOCache, LRUCache
+
+    gc.collect()
+    for thing in gc.get_objects():
+        kind = type(thing)  # isinstance() would wake weak references that are dead
+        if issubclass(kind, LRUCache | FIFOCache):
+            thing.clear()
+        elif kind is _lru_cache_wrapper and str(thing.__module__).startswith(("textual.", "rich.")):
+            thing.cache_clear()

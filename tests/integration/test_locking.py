@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from secondme.assistant import Assistant, Credentials
 from secondme.config import Config
-from secondme.crypto import unlock
+from secondme.crypto import manage, unlock
+from secondme.crypto.recovery import spell
 from secondme.errors import StoreError, WrongPassphrase
 from secondme.memory.lock import StoreLock, ask_to_lock, is_held
 from secondme.paths import data_dir
@@ -20,6 +22,7 @@ from secondme.types import Answer
 from tests.conftest import PASSPHRASE
 from tests.reading_memory import hits
 
+CODE = hashlib.sha256(b"a recovery code of these tests").digest()
 GIVEN = Credentials(PASSPHRASE)
 COAT = "The red coat hangs in the hall beside the mirror."
 
@@ -122,18 +125,22 @@ def test_no_key_and_no_passphrase_is_left_in_memory() -> None:
         [sys.executable, "-c", LOCKING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:
         secrets = {"passphrase": PASSPHRASE.encode()}
-        for _ in range(2):
+        for given in (PASSPHRASE, spell(CODE)):
             wait_for(child, "ready")
-            send(child, PASSPHRASE)
+            send(child, given)
             wait_for(child, "given")
-            assert hits(child.pid, secrets)["passphrase"] > 0
+            secrets |= {"given": given.encode()}
+            assert hits(child.pid, secrets)["given"] > 0
             send(child, "go on")
             wait_for(child, "unlocked")
-            secrets = secrets if len(secrets) > 1 else keys_of_home()
-            found = hits(child.pid, secrets)
-            assert found["db"] and found["master"] and found["watermark"] and not found["passphrase"], found
+            if len(secrets) == 2:
+                secrets = keys_of_home()
+            found = hits(child.pid, secrets | {"given": given.encode()})
+            assert found["db"] and found["master"] and found["watermark"] and not found["given"], found
             send(child, "go on")
             wait_for(child, "locked")
+            if given == PASSPHRASE:
+                secrets |= recovery_of_home()
             found = hits(child.pid, secrets)
             assert not any(found.values()), found
             send(child, "go on")
@@ -161,6 +168,14 @@ def keys_of_home() -> dict[str, bytes]:
         "export": bytes(keys.export),
     }
     return secrets | {f"{name} in hex": key.hex().encode() for name, key in secrets.items()}
+
+
+def recovery_of_home() -> dict[str, bytes]:
+    """Add a recovery code to this test's home: its key, as it is written down, and without its dashes."""
+    with unlock.unlock(data_dir(), passphrase=PASSPHRASE) as keys:
+        manage.add_recovery(keys, CODE)
+    spelled = spell(CODE)
+    return {"code": CODE, "spelled": spelled.encode(), "bare": spelled.replace("-", "").encode()}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the kernel's own flags")

@@ -15,7 +15,8 @@ from textual.widgets import Input
 
 from secondme.assistant import Assistant, Credentials
 from secondme.config import Config
-from secondme.crypto import keychain
+from secondme.crypto import calibrate, keychain
+from secondme.crypto.keyslots import MIN_MEMORY_KIB
 from secondme.errors import RolledBack, StoreError
 from secondme.memory.lock import is_held
 from secondme.paths import data_dir
@@ -36,6 +37,12 @@ from tests.tui.test_flow import HeldEmbedder, HeldGenerator, answered, ask, drop
 
 TENT = "the green tent"
 SLOW = 20.0
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passphrases cost the least work that the key file may ask for."""
+    monkeypatch.setattr(calibrate, "calibrated", lambda: calibrate.Work(MIN_MEMORY_KIB, 1, 1))
 
 
 class Clock:

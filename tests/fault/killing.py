@@ -40,27 +40,28 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """`n_killed` rounds were killed before their end, `n_said` things were acknowledged in them."""
+    """Of `n_rounds`, each with one attempt or two, `n_killed` attempts died, and `n_said` things were acknowledged."""
 
     n_rounds: int
     n_killed: int
     n_said: int
 
 
-def rounds(operation: Operation, folder: Path, chance: random.Random, n_rounds: int) -> Tally:
-    """Raises AssertionError with the round in which something is wrong; its folder stays as the kill left it."""
+def rounds(operation: Operation, folder: Path, chance: random.Random, n_kills: int) -> Tally:
+    """Kill it that many times. Raises AssertionError with the round in which something is wrong; its folder stays as the kill left it."""
     template, work = folder / "template", folder / "work"
     template.mkdir(parents=True)
     _in_child(lambda say: operation.prepare(template))
     n_changes, took_s = _measured(operation, template, work)
-    n_killed = n_said = 0
-    for n in range(n_rounds):
+    n_rounds = n_killed = n_said = 0
+    while n_killed < n_kills:
+        n_rounds += 1
         _lay_out(template, work)
         said: list[str] = []
         # One in four is killed a second time, which is when it picks up what the first kill left.
         for _ in range(1 + (chance.random() < 0.25)):
             nth = chance.randint(1, n_changes) if HAS_SHIM and chance.random() < 0.5 else 0
-            lines, was_killed = _killed(operation, work, nth, chance.uniform(0, took_s))
+            lines, was_killed = _killed(operation, work, nth, chance.uniform(0, 1.25 * took_s))
             said += lines
             n_killed += was_killed
         n_said += len(said)
@@ -68,7 +69,7 @@ def rounds(operation: Operation, folder: Path, chance: random.Random, n_rounds: 
         try:
             _look(operation, work, said)
         except AssertionError as error:
-            raise AssertionError(f"round {n}, {len(said)} said, left in {folder / 'left'}: {error}") from None
+            raise AssertionError(f"round {n_rounds}, {len(said)} said, left in {folder / 'left'}: {error}") from None
     return Tally(n_rounds, n_killed, n_said)
 
 

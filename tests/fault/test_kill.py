@@ -33,12 +33,11 @@ print(json.dumps(dataclasses.asdict(tally)))
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path, name: str) -> None:
-    n_rounds = n(10, 1000)
+    n_kills = n(10, 1000)
     root = tmp_path.resolve()
-    command = [sys.executable, "-c", KILL, name, str(root / "kill"), str(n_rounds)]
+    command = [sys.executable, "-c", KILL, name, str(root / "kill"), str(n_kills)]
     seen = environment(root) if HAS_SHIM else os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(command, capture_output=True, text=True, env=seen, timeout=n(120, 40_000))
     assert done.returncode == 0, done.stderr
     tally = json.loads(done.stdout)
-    assert tally["n_rounds"] == n_rounds
-    assert tally["n_killed"] > n_rounds / 2
+    assert n_kills <= tally["n_killed"] < tally["n_rounds"] * 2

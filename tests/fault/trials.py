@@ -6,12 +6,14 @@ Runs in a child under the shim (`iolog.c`); `tests/fault/test_nth_failure.py` st
 from __future__ import annotations
 
 import errno
+import os
 import random
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import count, product
 from pathlib import Path
 
 from secondme.errors import SecondMeError, StoreFull
@@ -57,6 +59,7 @@ CALLS: dict[str, tuple[Step, ...]] = {
     "make": (),
     "close": (),
 }
+MAX_PAGES = 300
 OPENINGS = ("open", "recover", "make")
 LATER = Step("put", "/later", ("fig",))
 
@@ -80,6 +83,7 @@ class Bench:
         self.work = folder / "work"
         self.begin = State()
         self.n_raised = 0
+        self.raised = False
         self._counts: dict[tuple[str, str], int] = {}
         private_dir((self._of("empty") / STORE).parent)
         store = open_store(self._of("clean"))
@@ -113,26 +117,33 @@ class Bench:
         return self._counts[key]
 
     def run(self, trial: Trial) -> str:
-        """What is wrong; nothing if all is well."""
-        begin = self.set_up(trial.call)
-        may_be = [begin]
-        for step in CALLS[trial.call]:
+        """What is wrong when that system call fails; nothing if all is well."""
+        fault = failing(trial.ops, trial.nth, trial.error, trial.mode)
+        # SQLite tries a file that it cannot make once more without making it, and so hides why.
+        is_full = trial.error in (errno.ENOSPC, errno.EDQUOT) and trial.ops != NAMES
+        return self.disturb(trial.call, fault, StoreFull if is_full else SecondMeError)
+
+    def disturb(
+        self, call: str, fault: AbstractContextManager[object], expected: type[SecondMeError] = SecondMeError
+    ) -> str:
+        """What is wrong when `call` is made under a fault that ends afterwards; nothing if all is well."""
+        may_be = [self.set_up(call)]
+        for step in CALLS[call]:
             may_be.append(after(may_be[-1], step))
-        store = None if trial.call in OPENINGS else open_store(self.work)
-        complaint, is_done = "", False
-        with failing(trial.ops, trial.nth, trial.error, trial.mode):
+        store = None if call in OPENINGS else open_store(self.work)
+        self.raised = False
+        complaint = ""
+        with fault:
             try:
-                store = self._call(store, trial.call)
-                is_done = True
+                store = self._call(store, call)
             except SecondMeError as error:
+                self.raised = True
                 self.n_raised += 1
-                complaint = _objection(error, trial)
-        allowed = may_be[-1:] if is_done else may_be
+                complaint = _objection(error, expected)
         try:
-            complaint = complaint or self._look(store, allowed)
+            return complaint or self._look(store, may_be if self.raised else may_be[-1:])
         except SecondMeError as error:
-            complaint = f"afterwards {type(error).__name__}: {error.message}"
-        return complaint
+            return f"afterwards {type(error).__name__}: {error.message}"
 
     def _call(self, store: Store | None, call: str) -> Store | None:
         if store is None:
@@ -185,14 +196,42 @@ def _goes_on(store: Store, allowed: Sequence[State]) -> str:
         store.close()
 
 
-def _objection(error: SecondMeError, trial: Trial) -> str:
+def _objection(error: SecondMeError, expected: type[SecondMeError]) -> str:
     """What is wrong with the error itself."""
     if SECRET in f"{error.message} {error.hint}" or not error.hint:
         return f"its words: {error.message}"
-    # SQLite tries a file that it cannot make once more without making it, and so hides why.
-    if trial.error in (errno.ENOSPC, errno.EDQUOT) and trial.ops != NAMES and not isinstance(error, StoreFull):
-        return f"{type(error).__name__} for a full disk"
-    return ""
+    return "" if isinstance(error, expected) else f"{type(error).__name__}: {error.message}"
+
+
+@contextmanager
+def full(folder: Path, n_pages: int, n_names: int | None = None) -> Iterator[None]:
+    """Leave so many free pages of 4 KiB on the file system of `folder` for a while, and so many names if given."""
+    ballast = folder / "ballast"
+    ballast.mkdir()
+    (ballast / "pages").touch()
+    try:
+        if n_names is not None:
+            for n in range(os.statvfs(folder).f_favail - n_names):
+                (ballast / f"{n}").touch()
+        room = os.statvfs(folder)
+        (ballast / "pages").write_bytes(bytes(max(0, room.f_bavail * room.f_frsize - n_pages * 4096)))
+        yield
+    finally:
+        shutil.rmtree(ballast)
+
+
+def fill_up(bench: Bench, folder: Path, chance: random.Random, share: float) -> Iterator[tuple[str, str]]:
+    """Make each call on a disk that is full after 0, 1, 2 ... pages, until it has room enough; likewise with names."""
+    for call in CALLS:
+        for n_pages in count():
+            # What lies at the end is what tells that there was room enough.
+            if chance.random() < share or n_pages > MAX_PAGES:
+                yield f"{call}, {n_pages} pages", bench.disturb(call, full(folder, n_pages), StoreFull)
+                if not bench.raised:
+                    break
+        for n_names in range(4):
+            if chance.random() < share:
+                yield f"{call}, {n_names} names", bench.disturb(call, full(folder, MAX_PAGES, n_names))
 
 
 def go_through(bench: Bench, chance: random.Random, share: float) -> Iterator[tuple[Trial, str]]:

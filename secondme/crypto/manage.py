@@ -18,7 +18,7 @@ from secondme.crypto.keychain import Missing
 from secondme.crypto.keys import Keys, StoreKeys
 from secondme.crypto.keyslots import Kdf, KeySlots, Kind, Slot
 from secondme.crypto.unlock import forget_entry, keyring_slot, passphrase_slot
-from secondme.errors import NoKey, UsageError, WrongPassphrase
+from secondme.errors import NoKey, StoreError, UsageError, WrongPassphrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,10 @@ def _keyring_problem(slot: Slot) -> str:
     if isinstance(found, Missing):
         return found.value
     erase(found)
-    return "" if device.load() is not None else f"this device's key is gone: {device.path()}"
+    try:
+        return "" if device.load() is not None else f"this device's key is gone: {device.path()}"
+    except StoreError as error:
+        return error.message
 
 
 # Ways to the keys ----------------------------------------------------------------------------------------------

@@ -166,7 +166,11 @@ def _by_keyring(file: KeySlots) -> _Opened | NoKey:
         if isinstance(secret, Missing):
             reason = _unanswered(secret)
             continue
-        bound_to = device.load() if file.version > 1 else None
+        try:
+            bound_to = device.load() if file.version > 1 else None
+        except StoreError as error:
+            reason = NoKey(error.message, hint=error.hint)
+            continue
         if file.version > 1 and bound_to is None:
             reason = _no_device()
             continue

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from secondme.crypto import calibrate, device, keychain, keyslots, recovery, slots
+from secondme.crypto import calibrate, device, keychain, keyslots, manage, recovery, slots
 from secondme.crypto.calibrate import Work
 from secondme.crypto.keychain import Missing
 from secondme.crypto.keys import Keys
@@ -271,8 +271,11 @@ def test_a_device_key_that_cannot_be_read_is_an_error(tmp_path: Path, ring: dict
     unlock(tmp_path)
     device.path().unlink()
     device.path().mkdir()
-    with pytest.raises(StoreError, match="device's key cannot be read"):
+    with pytest.raises(NoKey, match="device's key cannot be read") as caught:
         unlock(tmp_path)
+    assert str(device.path()) in (caught.value.hint or "")
+    status = manage.status(tmp_path)
+    assert status is not None and "cannot be read" in status.ways[0].problem
 
 
 def test_a_device_key_that_cannot_be_written_makes_nothing(tmp_path: Path, ring: dict[str, bytes]) -> None:

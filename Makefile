@@ -7,12 +7,13 @@ SETUP = $(or $(wildcard $(BIN)/python),$(PYTHON)) packaging/bootstrap.py
 ASAN := build/native/asan
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test soak check bench lock dist native-asan clean python
+.PHONY: help chat test soak coverage check bench lock dist native-asan clean python
 
 help:
 	@echo "make chat         set up if needed, then open secondme"
 	@echo "make test         set up if needed, then run the tests (ARGS=... go to pytest)"
 	@echo "make soak         run the fault and property tests in their full size, for hours (ARGS=... go to pytest)"
+	@echo "make coverage     measure which lines and branches of keys and store the tests reach; all, or it fails"
 	@echo "make check        formatting, lint, types, layers and licences"
 	@echo "make bench        print the benchmark rows (ARGS=... go to secondme bench)"
 	@echo "make dist         build wheel and sdist, install both into clean environments and try them"
@@ -36,6 +37,11 @@ test: python
 soak: python
 	@$(SETUP) --dev
 	SECONDME_SOAK=1 $(BIN)/python -m pytest --timeout 43200 $(or $(ARGS),tests/fault tests/property)
+
+coverage: python
+	@$(SETUP) --dev
+	$(BIN)/python -m pytest -q --cov --cov-report=term-missing:skip-covered \
+	  $(or $(ARGS),tests/unit tests/fault tests/property tests/golden tests/integration)
 
 check: python
 	@$(SETUP) --dev --no-models
@@ -64,5 +70,5 @@ lock: python
 	$(PYTHON) packaging/lock.py $(if $(UPGRADE),--upgrade)
 
 clean:
-	rm -rf .venv build dist secondme/kernels/_native.*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist secondme/kernels/_native.*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 	find secondme tests packaging -name __pycache__ -type d -prune -exec rm -rf {} +

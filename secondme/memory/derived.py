@@ -12,7 +12,7 @@ import apsw
 from secondme.errors import CorruptRecord
 from secondme.memory import settings, vectors
 from secondme.memory.rows import Row
-from secondme.memory.scavenge import Gap, only_damage, rows, tolerant
+from secondme.memory.scavenge import DAMAGE, Gap, only_damage, rows, tolerant
 
 if TYPE_CHECKING:
     from secondme.memory.vectors import FloatMatrix
@@ -45,7 +45,7 @@ def words_are_sound(connection: apsw.Connection) -> bool:
     """FTS5 compares its index with the stored text, and raises if they differ."""
     try:
         connection.execute("insert into word(word, rank) values('integrity-check', 1)")
-    except apsw.Error as error:
+    except DAMAGE as error:
         only_damage(error)
         return False
     return True
@@ -71,7 +71,7 @@ def read_vectors(connection: apsw.Connection) -> Vectors:
         bad += [int(row[0]) for row in connection.execute(_STRAY)]
     except CorruptRecord:
         found.readable = False
-    except apsw.Error as error:
+    except DAMAGE as error:
         only_damage(error)
         found.readable = False
     found.bad = _by_source(connection, bad)

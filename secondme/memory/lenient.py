@@ -22,7 +22,7 @@ from secondme.memory.guard import Guard
 from secondme.memory.history import History, read_history
 from secondme.memory.migrations import pending, schema_version
 from secondme.memory.oplog import Head
-from secondme.memory.scavenge import only_damage, tolerant
+from secondme.memory.scavenge import DAMAGE, only_damage, tolerant
 from secondme.memory.survey import Survey, survey
 from secondme.memory.watermark import Witness
 
@@ -95,7 +95,7 @@ def _compare_log(connection: apsw.Connection, guard: Guard) -> IntegrityError | 
             guard.refuse_older_than_log()
     except IntegrityError as error:
         return error
-    except apsw.Error as error:
+    except DAMAGE as error:
         only_damage(error)
         return CorruptRecord("the operation log cannot be read", hint="run: secondme memory repair")
     return None

@@ -29,14 +29,13 @@ class Gap:
     last: int
 
 
-def unreadable(error: apsw.Error) -> bool:
-    """Whether an error means that bytes on the disk are damaged."""
-    return isinstance(translate(error), CorruptRecord)
+DAMAGE = (apsw.Error, UnicodeDecodeError)
+"""What reading damaged rows raises; of the first only what `only_damage` lets pass."""
 
 
-def only_damage(error: apsw.Error) -> None:
-    """Raise an error again unless it means damage."""
-    if not unreadable(error):
+def only_damage(error: apsw.Error | UnicodeDecodeError) -> None:
+    """Raise an error again unless it means that bytes on the disk are not what was written."""
+    if isinstance(error, apsw.Error) and not isinstance(translate(error), CorruptRecord):
         raise error
 
 
@@ -47,7 +46,7 @@ def tolerant() -> Iterator[None]:
         yield
     except CorruptRecord:
         return
-    except apsw.Error as error:
+    except DAMAGE as error:
         only_damage(error)
 
 
@@ -64,7 +63,7 @@ def rows(connection: apsw.Connection, table: str, columns: str, key: str = "rowi
                 last = int(row[0])
                 yield row
             return
-        except apsw.Error as error:
+        except DAMAGE as error:
             only_damage(error)
         first = last + 1
         highest = _highest(connection, table, key, first)
@@ -84,7 +83,7 @@ def _behind(connection: apsw.Connection, sql: str, first: int, highest: int) -> 
     for row_id in range(first, highest + 1):
         try:
             return row_id, connection.execute(sql, (row_id,)).fetchone()
-        except apsw.Error as error:
+        except DAMAGE as error:
             only_damage(error)
     return None
 
@@ -110,7 +109,7 @@ def keyed_rows(connection: apsw.Connection, table: str, order: str) -> tuple[lis
         try:
             for row in connection.execute(f"select * from {table} order by {terms}"):  # noqa: S608
                 found[row] = None
-        except apsw.Error as error:
+        except DAMAGE as error:
             only_damage(error)
             continue
         return list(found), True

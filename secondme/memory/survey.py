@@ -18,7 +18,7 @@ from secondme.memory import derived, digests, scavenge
 from secondme.memory.derived import Vectors
 from secondme.memory.history import History
 from secondme.memory.rows import Row, unpack_citations, unpack_path, unpack_text
-from secondme.memory.scavenge import Gap, only_damage, tolerant
+from secondme.memory.scavenge import DAMAGE, Gap, only_damage, tolerant
 
 Fault = Literal["lost", "changed", "unreadable"]
 """`lost`: the log knows the item and the store does not; `changed`: readable, but not what was stored."""
@@ -114,14 +114,14 @@ def _damaged_tables(connection: apsw.Connection) -> Iterator[str]:
     sql = "select name from sqlite_schema where type = 'table' and rootpage > 0 order by rootpage"
     try:
         names = [str(row[0]) for row in connection.execute(sql)]
-    except apsw.Error as error:
+    except DAMAGE as error:
         only_damage(error)
         yield "sqlite_schema"
         return
     for name in ("sqlite_schema", *names):
         try:
             rows = connection.execute(f"pragma integrity_check('{name}')").fetchall()
-        except apsw.Error as error:
+        except DAMAGE as error:
             only_damage(error)
             rows = []
         if rows != [("ok",)]:
@@ -180,7 +180,7 @@ def _fault(connection: apsw.Connection, found: Survey, subject: str, digest: _Di
     step = found.history.live.get(subject)
     try:
         now = digest(connection, int(subject.partition(":")[2]))
-    except apsw.Error as error:
+    except DAMAGE as error:
         only_damage(error)
         return "unreadable"
     if step is None:
@@ -202,7 +202,7 @@ def _lost(found: Survey, kind: str, seen: set[int]) -> list[int]:
 
 def _read_sources(connection: apsw.Connection, found: Survey) -> None:
     rows, hidden = _read_table(connection, "source", "path, n_chunks, content_hash, skip_reason", found.history)
-    readable = _readable_passages(connection) if found.tables else None
+    unreadable: list[tuple[int, str, int]] = []
     for source_id, path, n_chunks, content_hash, skip_reason in rows:
         found.n_sources += skip_reason is None
         found.n_passages += n_chunks
@@ -211,20 +211,31 @@ def _read_sources(connection: apsw.Connection, found: Survey) -> None:
             found.incomplete.append(name)
         fault = _fault(connection, found, f"source:{source_id}", digests.source_digest)
         if fault == "unreadable":
-            good = tuple(sorted((readable or {}).get(source_id, ())))
-            bad = tuple(sorted(set(range(n_chunks)) - set(good)))
-            if bad or readable is None:
-                found.sources.append(BadSource(source_id, name, fault, n_chunks, good, bad))
-            else:
-                found.unchecked.append(f"source:{source_id}")
+            unreadable.append((source_id, name, n_chunks))
         elif fault == "changed":
             found.sources.append(BadSource(source_id, name, fault, n_chunks, None, _suspects(connection, source_id)))
-    for source_id, path in hidden.items():
-        good = tuple(sorted((readable or {}).get(source_id, ())))
-        name_or_none = unpack_path(path) if isinstance(path, bytes) else None
-        found.sources.append(BadSource(source_id, name_or_none, "unreadable", len(good), good))
+    if unreadable or hidden:
+        _name_passages(connection, found, unreadable, hidden)
     seen = {int(row[0]) for row in rows} | set(hidden)
     found.sources += [BadSource(i, None, "lost", 0) for i in _lost(found, "source", seen)]
+
+
+def _name_passages(
+    connection: apsw.Connection, found: Survey, unreadable: list[tuple[int, str, int]], hidden: dict[int, object]
+) -> None:
+    """Tell which passages can be read of files that cannot as a whole, or not what is recorded of them."""
+    readable = _readable_passages(connection)
+    for source_id, name, n_chunks in unreadable:
+        good = tuple(sorted(readable.get(source_id, ())))
+        bad = tuple(sorted(set(range(n_chunks)) - set(good)))
+        if bad:
+            found.sources.append(BadSource(source_id, name, "unreadable", n_chunks, good, bad))
+        else:
+            found.unchecked.append(f"source:{source_id}")
+    for source_id, path in hidden.items():
+        good = tuple(sorted(readable.get(source_id, ())))
+        name_or_none = unpack_path(path) if isinstance(path, bytes) else None
+        found.sources.append(BadSource(source_id, name_or_none, "unreadable", len(good), good))
 
 
 def _readable_passages(connection: apsw.Connection) -> dict[int, set[int]]:

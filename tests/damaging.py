@@ -1,0 +1,127 @@
+"""Stores with known content, ways to damage them, and all that one of them holds."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from secondme.memory import oplog
+from secondme.memory.checks import read_data
+from secondme.memory.database import connect
+from secondme.memory.guard import Guard
+from secondme.memory.salvage import Plan, examined
+from secondme.memory.store import Store
+from secondme.types import Check, WatchedFolder
+from tests.storing import KEY, citation_of, put
+
+PAGE = 4096
+CONTENT = ("harbour", "lighthouse", "whale", "secret title")
+"""Words of the stored content, none of which may stand in a report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A store on the disk, with the witness outside its folder."""
+
+    store: Path
+    witness: Path
+
+    def open(self) -> Store:
+        return Store.open(self.store, KEY, self.witness)
+
+    def checks(self) -> list[Check]:
+        return list(read_data(self.store, KEY, self.witness))
+
+    def failed(self) -> list[str]:
+        """`name: detail` of each failed line."""
+        return [f"{c.name}: {c.detail}" for c in self.checks() if c.status == "failed"]
+
+    def plan(self) -> Plan:
+        with examined(self.store, KEY, self.witness) as salvage:
+            return salvage.plan
+
+    def repair(self) -> Path | None:
+        with examined(self.store, KEY, self.witness) as salvage:
+            return salvage.repair()
+
+    def copy(self, folder: Path) -> Place:
+        shutil.copytree(self.store.parent, folder / "data")
+        shutil.copyfile(self.witness, folder / "witness")
+        return Place(folder / "data" / "store.db", folder / "witness")
+
+
+def filled(folder: Path, n_files: int = 12) -> Place:
+    """A closed store of files, conversations and a folder, over enough pages that each table has some of its own."""
+    (folder / "data").mkdir(parents=True)
+    place = Place(folder / "data" / "store.db", folder / "witness")
+    store = place.open()
+    for i in range(n_files):
+        texts = [
+            f"{i}.{j} the harbour and the lighthouse " + "of the long winter " * 12 * j + "\n" for j in range(1 + i)
+        ]
+        put(store, f"/notes/{i}.md", texts, seed=i)
+    for n in range(2):
+        conversation = store.new_conversation("default", f"secret title {n}")
+        for k in range(6):
+            store.add_turn(conversation, "user", f"where is the whale, {n}.{k}? " + "it swims " * 60, [citation_of()])
+    store.add_folder(WatchedFolder("/notes", "default", watch=True, added_at=1.0))
+    store.close()
+    return place
+
+
+def pages(place: Place) -> dict[str, list[int]]:
+    """The pages of each b-tree, by its name."""
+    found = defaultdict(list)
+    with closing(connect(place.store, KEY.db)) as connection:
+        for name, page in connection.execute("select name, pageno from dbstat order by pageno"):
+            found[str(name)].append(int(page))
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+    return dict(found)
+
+
+def flip(place: Place, page: int, at: int = 2000) -> None:
+    """Turn one bit of a page, counted from 1, over."""
+    data = bytearray(place.store.read_bytes())
+    data[(page - 1) * PAGE + at] ^= 4
+    place.store.write_bytes(data)
+
+
+def tamper(place: Place, *statements: str) -> None:
+    """Change the store with its own key, and vouch for it: what is left to tell of it are the records' digests."""
+    with closing(connect(place.store, KEY.db)) as connection:
+        connection.pragma("foreign_keys", False)
+        for sql in statements:
+            connection.execute(sql)
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        head = oplog.head(connection)
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+    Guard(place.store, KEY, place.witness).begin(head)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Passages of each file by path, turns by id, titles of conversations by id, and folders."""
+
+    files: dict[str, list[str]]
+    turns: dict[int, str]
+    titles: dict[int, str]
+    folders: list[str]
+
+
+def held(place: Place) -> Held:
+    store = place.open()
+    try:
+        conversations = store.conversations()
+        return Held(
+            {s.path: [c.chunk.text for c in store.source_chunks(s.id)] for s in store.sources()},
+            {t.id: t.text for c in conversations for t in store.turns(c.id)},
+            {c.id: c.title for c in conversations},
+            [f.path for f in store.folders()],
+        )
+    finally:
+        store.close()

@@ -1,0 +1,184 @@
+"""Everything stored is held to the operation log; what differs is named, item by item, and never quoted."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from secondme.memory.database import connect
+from secondme.memory.history import read_history
+from secondme.memory.oplog import Head, genesis, head
+from tests.damaging import CONTENT, Place, filled, flip, pages, tamper
+from tests.storing import KEY
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return filled(tmp_path)
+
+
+def test_a_sound_store_has_a_line_for_each_part(place: Place) -> None:
+    checks = place.checks()
+    assert {c.status for c in checks} == {"ok"}, checks
+    parts = ["store", "history", "pages", "files", "conversations", "folders", "word index", "vectors"]
+    assert [c.name for c in checks] == parts
+    assert "12 with 78 passages" in " ".join(c.detail for c in checks)
+    assert sorted(p.name for p in place.store.parent.iterdir()) == ["store.db", "store.db-watermark"]
+
+
+ONE_ITEM = {
+    "a passage's text": (
+        "update chunk set text = 'x' || substr(text, 2) where source_id = 6 and ordinal = 2",
+        r"file: /notes/5.md \(s6\): passage 3 of 6 is not what was stored",
+    ),
+    "a passage that is no text": (
+        "update chunk set text = cast(x'ff41' as text) where source_id = 6 and ordinal = 0",
+        r"file: /notes/5.md \(s6\): passage 1 of 6 cannot be read",
+    ),
+    "a turn that is no text": (
+        "update turn set text = cast(x'ff41' as text) where id = 5",
+        r"turn: turn t5 of conversation c1 \(.*\) cannot be read",
+    ),
+    "a vector that is text": (
+        "update vector_auxiliary set value00 = cast(x'ff41' as text) where rowid = 5",
+        "vectors: not all can be read",
+    ),
+    "a file's title": (
+        "update source set title = 'another' where id = 4",
+        r"file: /notes/3.md \(s4\): its text or what is recorded of it is not what was stored",
+    ),
+    "a passage taken out": (
+        "delete from chunk where source_id = 6 and ordinal = 3",
+        r"file: /notes/5.md \(s6\): passage 5 of 6 is not what was stored",
+    ),
+    "a file taken out": ("delete from source where id = 3", r"file: a file whose path .* \(s3\) is missing"),
+    "a turn's text": (
+        "update turn set text = 'another' where id = 4",
+        r"turn: turn t4 of conversation c1 \(\d{4}-.*\) is not what was stored",
+    ),
+    "a turn taken out": ("delete from turn where id = 9", r"turn: turn t9 of conversation c2 \(.*\) is missing"),
+    "a turn put in": (
+        "insert into turn(conversation_id, role, text, created_at, citations, uid)"
+        " values(1, 'user', 'whale', 1, '[]', randomblob(16))",
+        "history: no step tells of turn t13: it was put in by something else",
+    ),
+    "a title": ("update conversation set title = 'x' where id = 2", "conversation: conversation c2 is not what"),
+    "a folder": ("update folder set path = cast('/etc' as blob)", "folder: /etc is not what was stored"),
+    "a folder taken out": ("delete from folder", "folder: folder 1 is missing"),
+    "citations": ("update turn set citations = '[{}]' where id = 2", "turn: turn t2 of conversation c1"),
+    "the word index": (
+        "insert into word(word, rowid, text, title, headings)"
+        " select 'delete', id, text, title, headings from chunk_words where id = 3",
+        "word index: does not match the stored text",
+    ),
+    "an exact vector": (
+        "update vector_auxiliary set value00 = zeroblob(32) where rowid = 5",
+        r"vectors: 1 of 78 are damaged, in 1 files: s3 \(#5\)",
+    ),
+    "a vector that is no number": (
+        "update vector_auxiliary set value00 = cast(x'0000c07f' || substr(value00, 5) as blob) where rowid = 7",
+        r"vectors: 1 of 78 are damaged, in 1 files: s4 \(#7\)",
+    ),
+    "a step": ("update op set at = at + 1 where seq = 7", "history: the operation log is whole up to step 6"),
+    "a step taken out": ("delete from op where seq = 7", "history: the operation log is whole up to step 6"),
+}
+
+
+@pytest.mark.parametrize("name", ONE_ITEM)
+def test_what_was_changed_with_the_right_key_is_named(place: Place, name: str) -> None:
+    sql, line = ONE_ITEM[name]
+    tamper(place, sql)
+    place.open().close()  # nothing else would tell
+    failed = place.failed()
+    assert any(re.match(line, f) for f in failed), failed
+    assert not [f for f in failed if any(word in f for word in CONTENT)]
+    assert all(c.remedy for c in place.checks() if c.status == "failed")
+
+
+def test_a_change_of_one_item_is_not_laid_to_another(place: Place) -> None:
+    tamper(place, ONE_ITEM["a passage's text"][0])
+    assert [f.split(":")[0] for f in place.failed()] == ["file", "word index"]
+    tamper(place, ONE_ITEM["a turn taken out"][0])
+    assert [f.split(":")[0] for f in place.failed()] == ["file", "turn", "word index"]
+
+
+def test_all_that_is_damaged_is_named_at_once(place: Place) -> None:
+    names = ["a file's title", "a turn taken out", "a title", "the word index", "an exact vector"]
+    tamper(place, *(ONE_ITEM[name][0] for name in names))
+    failed = place.failed()
+    for name in names:
+        assert any(re.match(ONE_ITEM[name][1], f) for f in failed), (name, failed)
+    assert len(failed) == len(names)
+
+
+def test_passages_without_a_vector_are_waiting(place: Place) -> None:
+    tamper(place, "delete from vector where chunk_id in (2, 3, 78)")
+    checks = [c for c in place.checks() if c.status != "ok"]
+    assert [(c.name, c.status) for c in checks] == [("vectors", "warning")]
+    assert checks[0].detail.startswith("3 passages await their vectors")
+    assert checks[0].remedy == "run: secondme memory reindex"
+
+
+def test_a_vector_of_no_passage_is_damage(place: Place) -> None:
+    tamper(place, "insert into vector values(999, 1, vec_int8(zeroblob(8)), zeroblob(32))")
+    assert any(re.match("vectors: 1 of 79 are damaged", f) for f in place.failed())
+
+
+def test_a_log_that_was_cut_off_does_not_make_its_items_false(place: Place) -> None:
+    with_all = place.copy(place.store.parent.parent / "whole")
+    tamper(place, "delete from op where seq > 20", "delete from op_subject where seq > 20")
+    # As the owner's watermark still knows the steps, opening it is refused.
+    for name in ("store.db-watermark",):
+        (place.store.parent / name).write_bytes((with_all.store.parent / name).read_bytes())
+    failed = place.failed()
+    assert failed[0].startswith("history: the store ends at step 20")
+    assert not [f for f in failed if f.startswith(("file", "turn"))]
+
+
+def test_steps_behind_a_damaged_one_are_vouched_for_by_the_acknowledged_one(place: Place) -> None:
+    tamper(place, "update op set detail = '{}' where seq = 3")
+    connection = connect(place.store, KEY.db)
+    try:
+        last = head(connection)
+        found = read_history(connection, genesis(KEY.store_id), last)
+        assert (found.whole.seq, found.n_missing, found.n_trusted) == (2, 1, last.seq - 1)
+        lone = read_history(connection, genesis(KEY.store_id), Head(last.seq, bytes(32)))
+        assert (lone.whole.seq, lone.n_trusted) == (2, 2)
+        assert lone.n_missing == last.seq - 2
+    finally:
+        connection.close()
+
+
+def test_a_page_that_cannot_be_read_hides_no_other(place: Place) -> None:
+    found = pages(place)
+    flip(place, found["turn"][-1])
+    flip(place, found["word_data"][-1])
+    flip(place, found["chunk"][len(found["chunk"]) // 2])
+    failed = place.failed()
+    in_pages = next(f for f in failed if f.startswith("pages"))
+    for part in ("the texts of the files", "the turns of conversations", "the word index"):
+        assert part in in_pages
+    assert [f for f in failed if re.match(r"file: /notes/\d+.md \(s\d+\): passages? [-\d, ]+ of \d+ cannot be read", f)]
+    assert [f for f in failed if re.match(r"turn: turn t\d+ of conversation c2 .* cannot be read", f)]
+
+
+def test_a_project_that_cannot_be_read_makes_no_file_false(place: Place) -> None:
+    flip(place, pages(place)["project"][0])
+    failed = place.failed()
+    assert failed == [
+        "pages: not all can be read, or are not in order, in the list of projects",
+        "pages: so 15 items cannot be held to the log, though they can be read",
+    ]
+
+
+def test_no_store_and_no_first_page_are_lines_as_well(place: Place) -> None:
+    flip(place, 1)
+    assert place.failed() == [
+        "store: the first page of the store cannot be read: the file is damaged, or another memory's"
+    ]
+    place.store.write_bytes(b"")
+    assert place.failed() == ["store: the store file is empty or cut off"]
+    place.store.unlink()
+    assert place.failed() == ["store: there is no store file"]

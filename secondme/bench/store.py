@@ -117,22 +117,29 @@ class Unguarded(Guard):
 
 
 def _watermark(folder: Path, sizes: Sizes) -> Iterator[Row]:
-    """Milliseconds that the watermark adds to a small transaction, by itself and in a batch."""
+    """Milliseconds that the watermark adds to a small transaction, by itself and in a batch.
+
+    The fastest tenth of either is compared: each waits for the disk, and on a shared one for whoever else uses it.
+    """
     guarded = Store.open(folder / "guarded.db", KEYS, folder / "witness")
     Store.open(folder / "unguarded.db", KEYS).close()
     path = folder / "unguarded.db"
     guard = Unguarded(path, KEYS)
     unguarded = Store(Database(connect(path, KEYS.db), path, guard))
     n = sizes.n_transactions
-    # Medians, because each transaction waits for the disk, which others use as well.
     say = [_timed(_turns(store, 1)) for store in (guarded, unguarded)]
-    with_it, without = (statistics.median(times) for times in interleave(say, n))
+    with_it, without = (_fastest_tenth(times) for times in interleave(say, n))
     say_many = [_timed(_turns(store, BATCH, batched=store is guarded)) for store in (guarded, unguarded)]
-    batched, alone = (statistics.median(times) / BATCH for times in interleave(say_many, max(2, n // BATCH)))
+    batched, alone = (_fastest_tenth(times) / BATCH for times in interleave(say_many, max(2, n // BATCH)))
     guarded.close()
     unguarded.close()
     yield Row("store", "watermark_ms", 1000 * (with_it - without), "ms", n)
     yield Row("store", "watermark_batched_ms", 1000 * (batched - alone), "ms", n)
+
+
+def _fastest_tenth(times: list[float]) -> float:
+    """Where the fastest tenth ends; of a few, the fastest."""
+    return sorted(times)[len(times) // 10]
 
 
 def _turns(store: Store, n: int, *, batched: bool = False) -> Callable[[], None]:

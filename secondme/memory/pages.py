@@ -24,7 +24,6 @@ _LOCK_PAGE = (1 << 30) // PAGE_BYTES + 1
 WAL_HEADER = struct.Struct(">8I")
 WAL_FRAME = struct.Struct(">6I")
 _WAL_STEP = WAL_FRAME.size + PAGE_BYTES
-_FRAMES_AT_ONCE = 256
 
 NO_LOG = hashlib.sha256().digest()
 """Digest of a write-ahead log without a frame."""
@@ -99,19 +98,14 @@ class LogDigest:
         if n_bytes <= self.n_bytes:
             return
         hasher, at = self._hasher.copy(), self.n_bytes
-        with wal.open("rb") as file:
-            file.seek(at)
+        with _mapped(wal) as view:
             if not at:
-                hasher.update(file.read(WAL_HEADER.size))
                 at = WAL_HEADER.size
-            while at < n_bytes:
-                piece = file.read(min(n_bytes - at, _FRAMES_AT_ONCE * _WAL_STEP))
-                if not piece:
-                    break
-                frames = [piece[i : i + _WAL_STEP] for i in range(0, len(piece), _WAL_STEP)]
-                hasher.update(b"".join([frame[: WAL_FRAME.size] + frame[-TAIL_BYTES:] for frame in frames]))
-                at += len(piece)
-        self._hasher, self.n_bytes = hasher, at
+                hasher.update(view[:at])
+            ends = range(at + _WAL_STEP, min(n_bytes, len(view)) + 1, _WAL_STEP)
+            frames = [view[e - _WAL_STEP : e - PAGE_BYTES] + view[e - TAIL_BYTES : e] for e in ends]
+            hasher.update(b"".join(frames))
+        self._hasher, self.n_bytes = hasher, at + len(frames) * _WAL_STEP
 
     def digest(self) -> bytes:
         return self._hasher.digest()

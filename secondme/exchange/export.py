@@ -27,6 +27,7 @@ from secondme.crypto.age import AgeWriter
 from secondme.durable import replacing
 from secondme.errors import Cancelled, StoreError, StoreFull, UsageError
 from secondme.exchange import canonical, readable, records, schema, tarball
+from secondme.ingest.walk import is_own
 from secondme.memory.portable import (
     Portable,
     PortableConversation,
@@ -113,6 +114,10 @@ def check_target(path: Path, *, replace: bool) -> None:
         raise UsageError(f"there is no folder {path.parent}", hint="make it first, or name another place")
     if path.exists() and not path.is_file():
         raise UsageError(f"{path} is not a regular file", hint="name a file to write")
+    if is_own(path):
+        raise UsageError(
+            f"{path} is in one of secondme's own folders, which a wipe deletes", hint="name a place outside of them"
+        )
     if path.exists() and not replace:
         raise UsageError(f"{path} is there already", hint="name another file, or replace it with --force")
 
@@ -132,6 +137,7 @@ class _Content:
     cancelled: CancelCheck
     _counts: Counter[str] = field(default_factory=Counter)
     _measured: list[_Measured] = field(default_factory=list)
+    _n_shown: int = -_PIECE
 
     def counts(self) -> dict[str, int]:
         return {name: self._counts[name] for name in COUNTED}
@@ -145,7 +151,7 @@ class _Content:
                 hasher.update(piece)
                 size += len(piece)
                 n_done += len(piece)
-                yield self._progress(n_done, 0)
+                yield from self._progress(n_done, 0)
             self._measured.append(_Measured(name, size, hasher.hexdigest()))
 
     def write(self, sink: Sink) -> Iterator[ExportProgress]:
@@ -161,16 +167,19 @@ class _Content:
             for piece in pieces:
                 sink.write(piece)
                 n_done += len(piece)
-                yield self._progress(n_done, n_total)
+                yield from self._progress(n_done, n_total)
             assert (name, n_done - before) == (measured.name, measured.size_bytes), "the store changed under its lock"
             sink.write(tarball.padding(measured.size_bytes))
         assert self.counts() == counted, "the store changed under its lock"
         sink.write(tarball.END)
 
-    def _progress(self, n_done: int, n_total: int) -> ExportProgress:
+    def _progress(self, n_done: int, n_total: int) -> Iterator[ExportProgress]:
+        """Now and then an event. Raises Cancelled."""
         if self.cancelled():
             raise Cancelled("stopped; nothing was written")
-        return ExportProgress(n_done, n_total)
+        if n_done == n_total or not 0 <= n_done - self._n_shown < _PIECE:
+            self._n_shown = n_done
+            yield ExportProgress(n_done, n_total)
 
     def _manifest(self, counts: dict[str, int]) -> bytes:
         manifest: records.Record = {

@@ -210,7 +210,7 @@ class _Adding:
             case PortableSource() as source:
                 self._count("files", arrivals.add_source(source))
             case PortableProject() as project:
-                arrivals.add_project(project)
+                self._new["projects"] += arrivals.add_project(project) == "new"
             case PortableFolder() as folder:
                 self._new["folders"] += arrivals.add_folder(folder) == "new"
             case PortableEdge() as edge:

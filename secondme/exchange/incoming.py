@@ -39,17 +39,15 @@ def origin(form: str, original_id: str, **more: str | float | list[str] | None) 
 
 def to_seconds(value: Json) -> float | None:
     """Seconds since 1970 from a number or an ISO 8601 string (without a zone, UTC); None for anything else."""
-    if isinstance(value, bool) or value is None:
+    if isinstance(value, str):
+        try:
+            found = datetime.fromisoformat(value)
+            value = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    if isinstance(value, int | float):
-        return float(value) if math.isfinite(value) and 0 <= value < 2**36 else None
-    if not isinstance(value, str):
-        return None
-    try:
-        found = datetime.fromisoformat(value)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
+    return float(value) if math.isfinite(value) and 0 <= value < 2**36 else None
 
 
 def title_of(value: Json) -> str:

@@ -26,10 +26,7 @@ def recognizes(first_line: bytes) -> bool:
 def notes(path: Path) -> Iterator[Note]:
     """The texts in order. Raises ParseFailed with the line's number for a line that is not one."""
     with open_to_read(path) as file:
-        for n in range(1, 1 << 62):
-            line = file.readline(MAX_LINE + 1)
-            if not line:
-                return
+        for n, line in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), start=1):
             if len(line) > MAX_LINE:
                 raise ParseFailed(f"line {n} is too long", hint="split the text")
             if line.strip():

@@ -19,6 +19,7 @@ from typing import Any
 NAMES = ("manifest", "sources", "memories", "conversations", "edges")
 
 _ANNOTATIONS = frozenset({"$schema", "$id", "$defs", "title", "description"})
+_OBJECT_WORDS = frozenset({"properties", "required", "additionalProperties"})
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "null": lambda v: v is None,
     "boolean": lambda v: isinstance(v, bool),
@@ -55,7 +56,7 @@ def _fits(value: Any, rule: Rule, root: Rule, depth: int) -> bool:
     if depth > _MAX_DEPTH:
         return False
     for word, wanted in rule.items():
-        if word in _ANNOTATIONS or word in ("properties", "required", "additionalProperties"):
+        if word in _ANNOTATIONS or word in _OBJECT_WORDS:
             continue
         if word == "anyOf":
             good = any(_fits(value, option, root, depth + 1) for option in wanted)

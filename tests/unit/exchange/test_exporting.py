@@ -10,8 +10,9 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from secondme.errors import Cancelled, StoreError, UsageError
+from secondme.errors import Cancelled, CorruptRecord, StoreError, UsageError
 from secondme.exchange.export import ExportDone, ExportOptions, ExportProgress, export
+from secondme.memory.portable import PortableConversation
 from secondme.memory.store import Store
 from tests.exchanging import content, exported, imported, members
 from tests.storing import citation_of, put
@@ -89,28 +90,56 @@ def test_places_that_take_no_export(filled: Store, tmp_path: Path) -> None:
             list(export(filled, path, ExportOptions(None, replace=True)))
 
 
+def test_a_record_that_no_import_would_take_is_not_written(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secondme.exchange.export.MAX_LINE", 300)
+    with pytest.raises(StoreError, match="too long"):
+        list(export(filled, tmp_path / "e.tar", ExportOptions(None)))
+
+
+def test_times_that_no_calendar_has_are_told_as_such(store: Store, tmp_path: Path) -> None:
+    with store.arriving("test") as arrivals:
+        arrivals.add_conversation(PortableConversation(bytes(16), "default", "t", 1e300, 1.0, 0), [])
+    exported(store, tmp_path / "e.tar")
+    (text,) = [data for name, data in members(tmp_path / "e.tar").items() if name.startswith("markdown/")]
+    assert b'created: "unknown"\nupdated: "1970-01-01T00:00:01Z"' in text
+
+
+@pytest.mark.parametrize("origin", ["{", "[1]", '"x"'])
+def test_an_origin_that_cannot_be_read_is_damage(filled: Store, tmp_path: Path, origin: str) -> None:
+    with filled._database.writing() as connection:
+        connection.execute("update conversation set origin = ?", (origin,))
+    with pytest.raises(CorruptRecord):
+        list(export(filled, tmp_path / "e.tar", ExportOptions(None)))
+
+
+def test_its_own_folders_are_not_written_to(filled: Store, home: Path) -> None:
+    (home / "data" / "more").mkdir(parents=True)
+    for path in (home / "data" / "store.db", home / "data" / "more" / "e.tar"):
+        with pytest.raises(UsageError, match="own folders"):
+            list(export(filled, path, ExportOptions(None, replace=True)))
+
+
 def test_a_file_that_cannot_be_written_is_named(filled: Store, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="ENAMETOOLONG"):
         list(export(filled, tmp_path / ("long" * 62), ExportOptions(None)))
 
 
-@pytest.mark.parametrize("after", [1, 14, 20])
-def test_stopped_at_any_time_nothing_is_left(filled: Store, tmp_path: Path, after: int) -> None:
+def test_stopped_at_any_time_nothing_is_left(filled: Store, tmp_path: Path) -> None:
+    put(filled, "/large", ["word " * 60_000 for _ in range(5)])
     polls = iter(range(10_000))
     with pytest.raises(Cancelled):
-        list(export(filled, tmp_path / "e.tar", ExportOptions("pass"), cancelled=lambda: next(polls) == after))
-    stopped = export(filled, tmp_path / "e.tar", ExportOptions(None))
-    for _ in range(after):
-        next(stopped)
-    stopped.close()  # type: ignore[attr-defined]  # it is a generator; this is what ctrl-c does to it
-    assert [p.name for p in tmp_path.iterdir() if p.name.endswith(("tar", "secondme-export"))] == []
-    assert {op.kind for op in filled.log()} >= {"put"} and filled.log()[-1].kind != "exported"
-    assert imported(filled, _export_of(filled, tmp_path)).new.n_files == 0
-
-
-def _export_of(store: Store, folder: Path) -> Path:
-    exported(store, folder / "whole.tar")
-    return folder / "whole.tar"
+        list(export(filled, tmp_path / "e.tar", ExportOptions("pass"), cancelled=lambda: next(polls) == 20))
+    n_events = len(list(export(filled, tmp_path / "whole.tar", ExportOptions(None))))
+    for after in (1, n_events // 2, n_events - 1):
+        stopped = export(filled, tmp_path / "e.tar", ExportOptions(None))
+        for _ in range(after):
+            next(stopped)
+        stopped.close()  # type: ignore[attr-defined]  # it is a generator; this is what ctrl-c does to it
+    assert [p.name for p in tmp_path.iterdir() if "e.tar" in p.name] == ["whole.tar"]
+    assert [op.kind for op in filled.log()].count("exported") == 1
+    assert imported(filled, tmp_path / "whole.tar").new.n_files == 0
 
 
 FULL = """
@@ -132,6 +161,7 @@ for limit in range(0, 120_000, 7_000):
     except StoreFull as error:
         assert error.hint
     assert not [p for p in folder.iterdir() if p.suffix == ".tar" or "export" in p.name]
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 """
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from secondme.assistant import Assistant, Credentials
+from secondme.config import Config
 from secondme.errors import Cancelled, ConfigError
 from secondme.exchange.importing import ImportRequest, import_
 from secondme.exchange.recognize import recognize
 from secondme.ingest.reindex import embed_missing, reindex
 from secondme.memory.store import Store
-from secondme.runtime.echo import HashEmbedder
+from secondme.runtime.echo import EchoGenerator, HashEmbedder
 from secondme.types import EmbedProgress, IngestDone
 from tests.exchanging import exported, imported
 from tests.storing import KEY, chunks_of, citation_of, put, source_of, texts_found, unit_vectors
@@ -86,7 +88,7 @@ def test_every_record_is_in_the_log(store: Store, bundle: Path) -> None:
     for subject in ("source:1", "source:2", "conversation:1", "turn:1"):
         (op, *_) = store.log(subject)
         assert (op.kind, op.actor) == ("imported", "import:secondme") and op.digest
-    counts = {"files": 2, "passages": 3, "conversations": 1, "turns": 1}
+    counts = {"projects": 1, "files": 2, "passages": 3, "conversations": 1, "turns": 1}
     assert store.log("store")[-1].detail == {"form": "secondme", **counts}
 
 
@@ -129,6 +131,17 @@ def test_vectors_of_another_model_are_not_mixed(store: Store, bundle: Path, hash
         list(embed_missing(store, hashed))
     list(reindex(store, hashed))
     assert store.n_unembedded() == 0
+
+
+def test_adding_files_finishes_what_an_import_left(
+    bundle: Path, tmp_path: Path, hashed: HashEmbedder, echo: EchoGenerator
+) -> None:
+    with Assistant(Config(), Credentials(passphrase="pass"), embedder=hashed, generator=echo) as assistant:
+        imported(assistant.store, bundle)
+        (tmp_path / "new.txt").write_text("pear")
+        first, *_ = assistant.ingest([tmp_path / "new.txt"])
+        assert first == EmbedProgress(3, 3)
+        assert assistant.store.n_unembedded() == 0
 
 
 def test_vectors_are_added_once_and_for_what_is_there(store: Store) -> None:

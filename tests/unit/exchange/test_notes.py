@@ -9,6 +9,7 @@ import pytest
 
 from secondme.errors import ParseFailed, UnsupportedFormat, UsageError
 from secondme.exchange.importing import ImportLeftOut, ImportRequest, import_
+from secondme.exchange.incoming import read_bounded, to_seconds
 from secondme.exchange.recognize import recognize
 from secondme.ingest.pipeline import ingest
 from secondme.memory.forgetting import Target
@@ -189,3 +190,52 @@ def test_what_is_not_there_is_told(store: Store, tmp_path: Path) -> None:
         imported(store, tmp_path / "nothing")
     with pytest.raises(UsageError, match="neither"):
         imported(store, Path("/dev/null"))
+
+
+def test_a_line_without_end_is_refused_without_holding_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = lines(tmp_path / "a.jsonl", {"text": "good"}, {"text": "long " * 100})
+    monkeypatch.setattr("secondme.exchange.lines.MAX_LINE", 100)
+    with pytest.raises(ParseFailed, match="line 2 is too long"):
+        imported(store, path)
+
+
+def test_a_text_that_is_too_long_is_left_out_or_named(
+    store: Store, vault: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secondme.exchange.vault.MAX_TEXT", 20)
+    monkeypatch.setattr("secondme.exchange.lines.MAX_TEXT", 20)
+    assert imported(store, vault).n_left_out == 4
+    with pytest.raises(ParseFailed, match="line 1 "):
+        imported(store, lines(tmp_path / "a.jsonl", {"text": "long " * 10}))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (5, 5.0),
+        (1.5, 1.5),
+        ("2020-01-02T03:04:05Z", 1577934245.0),
+        ("2020-01-02 04:04:05+01:00", 1577934245.0),
+        ("2020-01-02T03:04:05", 1577934245.0),
+        (True, None),
+        (None, None),
+        (-1, None),
+        (1e300, None),
+        (float("inf"), None),
+        ("soon", None),
+        ("0001-01-01T00:00:00+23:59", None),
+        ([5], None),
+    ],
+)
+def test_times_in_all_their_spellings(value: object, expected: float | None) -> None:
+    assert to_seconds(value) == expected
+
+
+def test_a_file_that_is_too_large_or_out_of_reach_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(2_000_000))
+    with pytest.raises(ParseFailed, match="larger than 1 MB"):
+        read_bounded(tmp_path / "a", 1_000_000)
+    with pytest.raises(UsageError, match="ENOENT"):
+        read_bounded(tmp_path / "b", 1)

@@ -36,7 +36,7 @@ test: python
 
 soak: python
 	@$(SETUP) --dev
-	SECONDME_SOAK=1 $(BIN)/python -m pytest --timeout 43200 $(or $(ARGS),tests/fault tests/property)
+	SECONDME_SOAK=1 $(BIN)/python -m pytest --timeout 43200 $(or $(ARGS),tests/fault tests/property tests/unit/exchange)
 
 coverage: python
 	@$(SETUP) --dev

@@ -54,8 +54,9 @@ class Jobs:
             if earlier := self._newest.get(group):
                 earlier.stop()
             self._newest[group] = running
+        todo = [job]  # taken out once: Textual keeps what it ran, and the job holds the owner's question
         node.run_worker(
-            lambda: self._run(node, job, running),
+            lambda: self._run(node, todo.pop(), running),
             thread=True,
             exclusive=True,
             exit_on_error=False,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from textual import events
@@ -159,6 +161,40 @@ async def test_what_lies_above_the_chat_goes_too_and_a_draft_comes_back(notes: P
         assert prompt.text == "" and app.clipboard == "" and "coat" not in screen_text(screen)
         await unlock(pilot)
         assert prompt.text == "what I was about to"
+
+
+async def test_nothing_in_use_holds_what_was_shown(notes: Path) -> None:
+    word = "".join(["quince", "jelly"])
+    (notes / "house.md").write_text(f"{COAT} The {word} stands on the shelf.\n")
+    app = app_of_home()
+    async with chatting(notes, app) as pilot:
+        await ask(pilot, f"Where does the {word} stand?")
+        await answered(pilot, 2)
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, PreviewScreen) and word in screen_text(app.screen))
+        assert held_in_use(word) > 0
+        await pilot.press("ctrl+l")
+        await locked(pilot)
+        await pilot.pause(0.1)
+        assert held_in_use(word) == 0
+
+
+def held_in_use(word: str) -> int:
+    """How many strings and bytes that can still be reached hold the word; the word alone does not count."""
+    gc.collect()
+    found, seen, raw = 0, set[int](), word.encode()
+    todo: list[object] = [thing for thing in gc.get_objects() if not isinstance(thing, FrameType)]
+    while todo:
+        for thing in gc.get_referents(todo.pop()):
+            if id(thing) in seen:
+                continue
+            if isinstance(thing, str | bytes):
+                seen.add(id(thing))
+                found += len(thing) > len(word) and (word in thing if isinstance(thing, str) else raw in thing)
+            elif not gc.is_tracked(thing) and isinstance(thing, tuple | dict):  # of plain values only
+                seen.add(id(thing))
+                todo.append(thing)
+    return found
 
 
 async def test_a_wrong_passphrase_is_said_and_esc_stays_locked(notes: Path) -> None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 NEW = """\
 No system keyring is at hand, so a passphrase will protect your memory.
-Nobody can recover it: without the passphrase, what is stored stays unreadable for ever. \
-Five or more random words are strong."""
+Nobody can recover it: without the passphrase, what is stored stays unreadable for ever, unless you make a recovery \
+code in time (secondme keys add-recovery). Five or more random words are strong."""
 EXISTING = "Your memory is encrypted. Its passphrase opens it."
 
 

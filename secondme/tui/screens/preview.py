@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 KEYS = (("esc", "close"), ("←→", "other citations"), ("o", "open the file"))
 
 
+class Passage(TextArea):
+    """Lets go of its text when it is closed; Textual keeps the widget for its changes of theme."""
+
+    def on_unmount(self) -> None:
+        self.load_text("")
+
+
 class PreviewScreen(ModalScreen[None]):
     """Shows `citations[at]`; the arrow keys go through the others."""
 
@@ -50,11 +57,14 @@ class PreviewScreen(ModalScreen[None]):
         with Vertical(classes="panel"):
             yield Static("", id="where", markup=False)
             yield Static("", id="warning", markup=False)
-            yield TextArea("", id="passage", read_only=True, show_cursor=False, compact=True)
+            yield Passage("", id="passage", read_only=True, show_cursor=False, compact=True)
             yield Static(show.keys(KEYS), classes="keys", markup=False)
 
     def on_mount(self) -> None:
         self._load()
+
+    def on_unmount(self) -> None:
+        self._citations = ()  # Textual may hold a closed screen for long
 
     @property
     def citation(self) -> Citation:
@@ -65,6 +75,8 @@ class PreviewScreen(ModalScreen[None]):
         self._jobs.start(self, "preview", excerpt_job(self._assistant, self.citation))
 
     def on_passage_loaded(self, message: PassageLoaded) -> None:
+        if not self._citations:
+            return
         excerpt = message.excerpt
         self._media_type = excerpt.media_type
         warning = self.query_one("#warning", Static)

@@ -57,6 +57,9 @@ class SourcesScreen(ModalScreen[None]):
     def on_mount(self) -> None:
         self._jobs.start(self, "sources", sources_job(self._assistant, self._project))
 
+    def on_unmount(self) -> None:
+        self._sources = self._shown = []  # Textual may hold a closed screen for long
+
     def on_sources_listed(self, message: SourcesListed) -> None:
         self._sources = sorted(message.sources, key=lambda s: s.path)
         kept = sum(1 for s in self._sources if s.skip_reason is None)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from secondme.crypto import erase as erase_module
 from secondme.crypto.erase import erase, freed_is_cleared, layout_is_known
 
 
@@ -54,3 +56,26 @@ def test_what_native_code_frees_is_cleared(size: int) -> None:
         memory.seek(address)
         # Nothing else ran in between, so that the place is still mapped and still free.
         assert b"SSSSSSSS" not in memory.read(size)
+
+
+def test_on_another_python_only_what_can_be_changed_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "implementation", SimpleNamespace(name="pypy"))
+        layout_is_known.cache_clear()
+        secret, changeable = "".join(["our", " own"]), bytearray(b"our own")
+        erase(secret, changeable)
+        assert (secret, changeable) == ("our own", bytearray(7))
+    layout_is_known.cache_clear()
+
+
+@pytest.mark.parametrize("platform", ["darwin", "linux"])
+def test_without_glibc_the_block_simply_runs(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "platform", platform)
+        patch.setattr(ctypes, "CDLL", lambda name: object())  # as musl's, which has no such function
+        erase_module._glibc.cache_clear()
+        ran = []
+        with freed_is_cleared():
+            ran.append(True)
+        assert ran
+    erase_module._glibc.cache_clear()

@@ -159,6 +159,16 @@ class Disk:
         for entry in entries:
             self._step(entry)
 
+    def settle(self) -> None:
+        """Make certain all that was done so far."""
+        for file in self._by_inode.values():
+            file.sync()
+        folders = [self._top]
+        while folders:
+            folder = folders.pop()
+            folder.sync()
+            folders += [node for node in folder.now.values() if isinstance(node, Folder)]
+
     def leave(self, folder: Path, chance: random.Random) -> None:
         """Write what may be left after a power cut now into `folder`."""
         self._leave(self._top, folder, chance)

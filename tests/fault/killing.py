@@ -48,7 +48,10 @@ class Tally:
 
 
 def rounds(operation: Operation, folder: Path, chance: random.Random, n_kills: int) -> Tally:
-    """Kill it that many times. Raises AssertionError with the round in which something is wrong; its folder stays as the kill left it."""
+    """Kill it that many times.
+
+    Raises AssertionError with the round in which something is wrong; its folder stays as the kill left it.
+    """
     template, work = folder / "template", folder / "work"
     template.mkdir(parents=True)
     _in_child(lambda say: operation.prepare(template))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
-from secondme.crypto import manage, recovery, unlock
+from secondme.crypto import manage, recovery, unlock, wiping
 from secondme.crypto.calibrate import Work
+from secondme.crypto.destroy import Destroyed
 from secondme.crypto.keys import Keys
-from secondme.errors import WrongPassphrase
+from secondme.errors import StoreError, UsageError, WrongPassphrase
 from secondme.exchange.export import ExportDone, ExportOptions, export
 from secondme.exchange.importing import ImportDone, ImportRequest, import_
 from secondme.exchange.recognize import recognize
@@ -20,8 +22,11 @@ from secondme.paths import private_dir
 from secondme.rotate import rotate
 from secondme.runtime.echo import HashEmbedder
 from secondme.types import FileStored, IngestDone
+from secondme.wipe.everything import Places, wipe
+from secondme.wipe.project import wipe_project
 from tests.fault.killing import Operation, Say
 from tests.fault.workload import STORE, WITNESS, State, Step, after, do, held, open_store
+from tests.storing import put
 
 SHORT = HashEmbedder(64)
 LONG = HashEmbedder(96)
@@ -138,6 +143,8 @@ def _verify_export(root: Path, said: list[str], ended: bool) -> None:
     list(import_(other, ImportRequest(recognize(root / "out.tar"), "default")))
     assert _sound(other) == state
     other.close()
+    if ended:
+        assert {p.name for p in root.iterdir()} == {"data", "docs", "other", "out.tar", "state"}
 
 
 def _with_bundle(root: Path) -> None:
@@ -265,6 +272,77 @@ def _verify_keys(root: Path, said: list[str], ended: bool) -> None:
     store.close()
 
 
+# Wiping --------------------------------------------------------------------------------------------------------
+
+
+def _wipe(root: Path, say: Say) -> None:
+    places = Places((root / STORE).parent, (root / WITNESS).parent)
+    keys = None
+    with suppress(StoreError):
+        # An interrupted wipe left a mark, by which nothing is opened.
+        keys = _keys(root, CODES[0])
+    for event in wipe(places, keys):
+        say(event.what if isinstance(event, Destroyed) else "done")
+
+
+def _verify_wipe(root: Path, said: list[str], ended: bool) -> None:
+    folder = (root / STORE).parent
+    for what in said:
+        assert not Path(what).is_absolute() or Path(what).is_dir() or not Path(what).exists(), what
+    if wiping.has_begun(folder):
+        assert not ended and "done" not in said
+        try:
+            _keys(root, CODES[0])
+            raise AssertionError("a memory that is being wiped was opened")
+        except StoreError:
+            return
+    left = [path for place in (folder, root / "state") for path in place.iterdir()]
+    if left:
+        assert not (said or ended), left
+        _verify_keys(root, [], False)
+    else:
+        # Nothing of the old memory stands in the way of a new one.
+        _with_keys(root)
+        _verify_keys(root, [], False)
+
+
+def _with_project(root: Path) -> None:
+    _with_keys(root)
+    keys, store = _opened(root)
+    put(store, "/w", ["the text of a project"], project="work")
+    uid = store.project_uid("work")
+    assert uid is not None
+    keys.project(uid)
+    store.close()
+
+
+def _opened(root: Path) -> tuple[Keys, Store]:
+    keys = _keys(root, CODES[0])
+    assert keys is not None
+    return keys, Store.open(root / STORE, keys.store, root / WITNESS)
+
+
+def _wipe_project(root: Path, say: Say) -> None:
+    keys, store = _opened(root)
+    with suppress(UsageError):
+        # There is no such project any more, if the first attempt came to its end.
+        wipe_project(store, keys, "work")
+        say("done")
+    store.close()
+
+
+def _verify_project(root: Path, said: list[str], ended: bool) -> None:
+    keys, store = _opened(root)
+    found = _sound(store)
+    n_keys = sum(use.startswith("project:") for use in keys.file.keys)
+    if "/w" in found.files:
+        assert not (said or ended)
+        assert found == after(_begun(), Step("put", "/w", ("the text of a project",)))
+    else:
+        assert found == _begun() and n_keys == 0 and store.project_uid("work") is None
+    store.close()
+
+
 OPERATIONS = {
     "ingest": Operation(_write_docs, _ingest, _verify_ingest),
     "reindex": Operation(_with_docs, _reindex, _verify_reindex),
@@ -272,5 +350,7 @@ OPERATIONS = {
     "import": Operation(_with_bundle, _import, _verify_import),
     "forget": Operation(_with_things, _forget, _verify_forget),
     "rekey": Operation(_with_keys, _rotate, _verify_keys),
+    "wipe": Operation(_with_keys, _wipe, _verify_wipe),
+    "wipe a project": Operation(_with_project, _wipe_project, _verify_project),
     "new recovery code": Operation(_with_keys, _new_code, _verify_keys),
 }

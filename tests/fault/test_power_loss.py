@@ -20,6 +20,7 @@ import pytest
 from secondme.errors import CorruptRecord, SecondMeError
 from tests.fault.disk import Disk
 from tests.fault.iolog import read_record, run_under
+from tests.fault.operations import OPERATIONS
 from tests.fault.soak import n
 from tests.fault.workload import State, held, open_store, plan, states
 
@@ -146,6 +147,43 @@ def test_one_power_cut_after_another_loses_nothing(tmp_path: Path, n_steps: int)
             word, done = run.verdict(shutil.copytree(image, image.with_name("copy")), cut)
             assert word == "ok", f"{word} at operation {cut} of {run.root.parent}"
         shutil.rmtree(tmp_path / f"{seed}-{depth}")
+
+
+ACT = """
+import sys
+from pathlib import Path
+from tests.fault.iolog import ack
+from tests.fault.operations import OPERATIONS
+operation = OPERATIONS[sys.argv[2]]
+operation.prepare(Path(sys.argv[1]))
+ack("begin")
+operation.act(Path(sys.argv[1]), ack)
+"""
+
+
+@pytest.mark.parametrize("name", list(OPERATIONS)[:: n(3, 1)])
+def test_no_power_cut_tears_an_operation_of_several_steps(tmp_path: Path, name: str) -> None:
+    """As in `test_kill.py`, with power cuts: what was said is there, and the operation can be carried to its end."""
+    chance, operation = random.Random(name), OPERATIONS[name]
+    root = tmp_path / "work"
+    root.mkdir()
+    run_under(ACT, str(root), name, root=root, record=tmp_path / "record")
+    entries = read_record(tmp_path / "record")
+    (begin, *acks) = (i for i, entry in enumerate(entries) if entry.op == "ack")
+    shutil.rmtree(root)
+    disk = Disk(root)
+    disk.feed(entries[:begin])
+    disk.settle()
+    fed = begin
+    for cut in sorted(chance.randint(begin, len(entries)) for _ in range(n(6, 300))):
+        disk.feed(entries[fed:cut])
+        fed = cut
+        disk.leave(root, chance)
+        said = [entries[i].data.decode() for i in acks if i < cut]
+        operation.verify(root, said, False)
+        operation.act(root, said.append)
+        operation.verify(root, said, True)
+        shutil.rmtree(root)
 
 
 @pytest.mark.parametrize(

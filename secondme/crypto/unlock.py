@@ -125,7 +125,7 @@ def forget_entry(slot: Slot) -> None:
 
 
 def passphrase_slot(store_id: str, master: Secret, passphrase: str, work: Work | None = None) -> Slot:
-    """A slot of a passphrase; without `work`, as much as this machine does in about 0.7 s.
+    """A slot of a passphrase; without `work`, as much as this machine does in about 0.75 s.
 
     Raises NoKey for an empty passphrase, StoreError if the memory for it is not free.
     """

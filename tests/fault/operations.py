@@ -272,6 +272,24 @@ def _verify_keys(root: Path, said: list[str], ended: bool) -> None:
     store.close()
 
 
+def _first_use(root: Path, say: Say) -> None:
+    folder = private_dir((root / STORE).parent)
+    keys = unlock.unlock(folder, passphrase=PASSPHRASE, work=CHEAP)
+    store = Store.open(root / STORE, keys.store, root / WITNESS)
+    for n in range(held(store).n_notes, 4):
+        do(store, Step("note"))
+        say(f"{n + 1}")
+    store.close()
+
+
+def _verify_first_use(root: Path, said: list[str], ended: bool) -> None:
+    n_said = 4 if ended else int(said[-1]) if said else 0
+    keys = unlock.unlock(private_dir((root / STORE).parent), passphrase=PASSPHRASE, work=CHEAP)
+    store = Store.open(root / STORE, keys.store, root / WITNESS)
+    assert n_said <= _sound(store).n_notes <= 4
+    store.close()
+
+
 # Wiping --------------------------------------------------------------------------------------------------------
 
 
@@ -344,6 +362,7 @@ def _verify_project(root: Path, said: list[str], ended: bool) -> None:
 
 
 OPERATIONS = {
+    "first use": Operation(lambda root: root.mkdir(exist_ok=True), _first_use, _verify_first_use),
     "ingest": Operation(_write_docs, _ingest, _verify_ingest),
     "reindex": Operation(_with_docs, _reindex, _verify_reindex),
     "export": Operation(_with_talk, _export, _verify_export),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from secondme.ingest.pipeline import IngestOptions, ingest
 from secondme.memory.forgetting import Target
@@ -25,6 +25,8 @@ KEYWORDS = ["aardwolf", "bandicoot", "capybara", "dugong", "echidna", "fossa", "
 SENTENCES = [f"We saw the {word} at gate {i} on day {i * 7} of the long walk." for i, word in enumerate(KEYWORDS)]
 NAMES = st.sampled_from(["a.txt", "b.md", "sub/c.txt"])
 GLUE = st.sampled_from([" ", "\n", "\n\n", "\n- "])
+WAYS = st.sampled_from(["follow", "follow", "add the folder", "add", "again"])
+WHAT = st.sampled_from(["passage", "file"])
 CONTENTS = st.lists(st.tuples(st.integers(0, len(SENTENCES) - 1), GLUE), min_size=1, max_size=9)
 
 
@@ -37,10 +39,10 @@ class Short(HashEmbedder):
 
 
 class Forgetting(RuleBasedStateMachine):
-    """`gone` maps each forgotten sentence to how it was forgotten: by itself, or with its file."""
+    """`gone` maps each forgotten sentence to how it was forgotten: by itself, or with its file; `hidden` are paths."""
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(contents=st.lists(CONTENTS, min_size=3, max_size=3), data=st.data(), what=WHAT)
+    def begin(self, contents: Sequence[Sequence[tuple[int, str]]], data: st.DataObject, what: str) -> None:
         self._folder = tempfile.TemporaryDirectory()
         root = Path(self._folder.name)
         self.docs = root / "docs"
@@ -48,48 +50,54 @@ class Forgetting(RuleBasedStateMachine):
         self.store = Store.open(root / "store.db", KEY)
         self.embedder = Short(32)
         self.gone: dict[str, str] = {}
+        self.hidden: set[str] = set()
         self.clock = 1_000_000_000
+        for name, content in zip(("a.txt", "b.md", "sub/c.txt"), contents, strict=True):
+            self._write(name, content)
+        self._bring("follow", "a.txt")
+        self._forget(data, what)
 
     def teardown(self) -> None:
         if hasattr(self, "store"):
             self.store.close()
             self._folder.cleanup()
 
-    # On the disk ---------------------------------------------------------------------------------------------
+    # Files change, and memory is brought in step -------------------------------------------------------------
 
-    @rule(name=NAMES, content=CONTENTS)
-    def write(self, name: str, content: Sequence[tuple[int, str]]) -> None:
+    @rule(name=NAMES, content=CONTENTS, how=WAYS)
+    def write(self, name: str, content: Sequence[tuple[int, str]], how: str) -> None:
+        self._write(name, content)
+        self._bring(how, name)
+
+    def _write(self, name: str, content: Sequence[tuple[int, str]]) -> None:
         path = self.docs / name
         path.write_text("".join(SENTENCES[i] + glue for i, glue in content))
         self.clock += 10  # no two versions look alike, however fast they follow one another
         os.utime(path, (self.clock, self.clock))
 
-    @rule(name=NAMES, other=NAMES)
-    def rename(self, name: str, other: str) -> None:
+    @rule(name=NAMES, other=NAMES, how=WAYS)
+    def rename(self, name: str, other: str, how: str) -> None:
         if (self.docs / name).exists():
             (self.docs / name).rename(self.docs / other)
+        self._bring(how, other)
 
-    @rule(name=NAMES)
-    def delete(self, name: str) -> None:
+    @rule(name=NAMES, how=WAYS)
+    def delete(self, name: str, how: str) -> None:
         (self.docs / name).unlink(missing_ok=True)
+        self._bring(how, name)
 
-    # Into memory ---------------------------------------------------------------------------------------------
+    def _bring(self, how: str, name: str) -> None:
+        if how == "follow":
+            self._take_in([self.docs], within=[self.docs])
+        elif how == "add the folder":
+            self._take_in([self.docs])
+        elif (self.docs / name).exists():
+            self._add_file(self.docs / name, again=how == "again")
 
-    @rule()
-    def follow(self) -> None:
-        self._take_in([self.docs], within=[self.docs])
-
-    @rule()
-    def add_folder(self) -> None:
-        self._take_in([self.docs])
-
-    @rule(name=NAMES, again=st.booleans())
-    def add_file(self, name: str, again: bool) -> None:
-        path = self.docs / name
-        if not path.exists():
-            return
+    def _add_file(self, path: Path, *, again: bool) -> None:
         asked = again or self.store.tombstones().hides_path("default", str(path))
         self._take_in([path], again=again)
+        self.hidden.discard(str(path))
         said = wording(path.read_text())
         for sentence in [s for s in self.gone if wording(s) in said]:
             if asked and (again or self.gone[sentence] == "file"):
@@ -101,23 +109,21 @@ class Forgetting(RuleBasedStateMachine):
 
     # Out of it -----------------------------------------------------------------------------------------------
 
-    @precondition(lambda self: hasattr(self, "store") and self.store.n_chunks)
-    @rule(data=st.data())
-    def forget_a_passage(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), what=WHAT)
+    def forget(self, data: st.DataObject, what: str) -> None:
+        self._forget(data, what)
+
+    def _forget(self, data: st.DataObject, what: str) -> None:
         chunks = [c for s in self.store.sources() for c in self.store.source_chunks(s.id)]
+        if not chunks:
+            return
         chosen = data.draw(st.sampled_from(chunks))
         before = self._sentences()
-        self.store.forget(Target(passages=(chosen.id,)))
-        self._note(before, "passage")
-
-    @precondition(lambda self: hasattr(self, "store") and self.store.sources())
-    @rule(data=st.data())
-    def forget_a_file(self, data: st.DataObject) -> None:
-        chosen = data.draw(st.sampled_from(self.store.sources()))
-        before = self._sentences()
-        target = Target(paths=((chosen.project, chosen.path),)) if chosen.id % 2 else Target(sources=(chosen.id,))
-        self.store.forget(target)
-        self._note(before, "file")
+        whole = (Target(sources=(chosen.source_id,)), Target(paths=((chosen.project, chosen.path),)))
+        self.store.forget(Target(passages=(chosen.id,)) if what == "passage" else whole[chosen.id % 2])
+        self._note(before, what)
+        if what == "file":
+            self.hidden.add(chosen.path)
 
     def _note(self, before: set[str], how: str) -> None:
         for sentence in before - self._sentences():
@@ -135,6 +141,7 @@ class Forgetting(RuleBasedStateMachine):
         if not hasattr(self, "store"):
             return
         assert not self.gone.keys() & self._sentences()
+        assert not self.hidden & {s.path for s in self.store.sources()}
         for sentence in self.gone:
             (word,) = [k for k in KEYWORDS if k in sentence]
             found = self.store.chunks([i for i, _ in self.store.search_text(f'"{word}"', 100, None)])
@@ -159,5 +166,5 @@ class Forgetting(RuleBasedStateMachine):
 
 TestForgetting = Forgetting.TestCase
 TestForgetting.settings = settings(
-    max_examples=n(25, 2000), stateful_step_count=n(20, 40), deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=n(40, 2000), stateful_step_count=n(12, 40), deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -17,6 +17,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+from secondme.crypto.erase import erase
 from secondme.errors import CorruptRecord, WrongPassphrase
 
 if TYPE_CHECKING:
@@ -42,12 +43,15 @@ class AgeWriter:
 
     def __init__(self, file: BinaryIO, passphrase: str, *, log_n: int = LOG_N) -> None:
         file_key, salt = os.urandom(16), os.urandom(16)
-        wrapped = _aead(_wrap_key(_normal(passphrase), salt, log_n)).encrypt(bytes(12), file_key, None)
+        wrap_key = _wrap_key(_normal(passphrase), salt, log_n)
+        wrapped = _aead(wrap_key).encrypt(bytes(12), file_key, None)
         head = MAGIC + b"-> scrypt %s %d\n%s\n---" % (_base64(salt), log_n, _base64(wrapped))
         nonce = os.urandom(16)
         file.write(head + b" " + _base64(_mac(file_key, head)) + b"\n" + nonce)
         self._file = file
-        self._aead = _aead(_hkdf(file_key, nonce, b"payload"))
+        payload_key = _hkdf(file_key, nonce, b"payload")
+        self._aead = _aead(payload_key)
+        erase(wrap_key, file_key, payload_key)
         self._waiting = bytearray()
         self._n = 0
 
@@ -106,7 +110,9 @@ def open_header(file: BinaryIO, passphrase: str) -> Opened:
     nonce = file.read(16)
     if len(nonce) != 16:
         raise _damaged()
-    return Opened(_hkdf(file_key, nonce, b"payload"), nonce_at + 16)
+    key = _hkdf(file_key, nonce, b"payload")
+    erase(file_key)
+    return Opened(key, nonce_at + 16)
 
 
 class AgeReader(io.RawIOBase):
@@ -118,7 +124,7 @@ class AgeReader(io.RawIOBase):
     def __init__(self, file: BinaryIO, opened: Opened) -> None:
         file.seek(opened.start)
         self._file = file
-        self._aead_key = opened.key
+        self._aead = _aead(opened.key)
         self._chunk = b""
         self._at = 0
         self._n = 0
@@ -139,7 +145,7 @@ class AgeReader(io.RawIOBase):
     def _next(self) -> None:
         sealed, self._ahead = self._ahead, self._file.read(_CHUNK + _TAG)
         last = not self._ahead
-        chunk = _decrypt(self._aead_key, _nonce(self._n, last), sealed)
+        chunk = _decrypt(self._aead, _nonce(self._n, last), sealed)
         # An empty chunk stands for an empty file and for nothing else.
         if chunk is None or (not chunk and self._n > 0):
             raise _damaged()
@@ -155,7 +161,9 @@ def _normal(passphrase: str) -> str:
 def _file_key(passphrase: str, salt: bytes, log_n: int, wrapped: bytes) -> bytes | None:
     """The unwrapped key; None if the passphrase is wrong. Other programs take a passphrase as it was typed."""
     for typed in dict.fromkeys((_normal(passphrase), passphrase)):
-        found = _decrypt(_wrap_key(typed, salt, log_n), bytes(12), wrapped)
+        wrap_key = _wrap_key(typed, salt, log_n)
+        found = _decrypt(_aead(wrap_key), bytes(12), wrapped)
+        erase(wrap_key)
         if found is not None and len(found) == 16:
             return found
     return None
@@ -164,7 +172,10 @@ def _file_key(passphrase: str, salt: bytes, log_n: int, wrapped: bytes) -> bytes
 def _wrap_key(passphrase: str, salt: bytes, log_n: int) -> bytes:
     secret = passphrase.encode("utf-8", "surrogateescape")
     memory = 128 * 8 << log_n
-    return hashlib.scrypt(secret, salt=_LABEL + salt, n=1 << log_n, r=8, p=1, maxmem=memory + 2**20, dklen=32)
+    try:
+        return hashlib.scrypt(secret, salt=_LABEL + salt, n=1 << log_n, r=8, p=1, maxmem=memory + 2**20, dklen=32)
+    finally:
+        erase(secret)
 
 
 def _mac(file_key: bytes, head: bytes) -> bytes:
@@ -184,13 +195,13 @@ def _aead(key: bytes) -> ChaCha20Poly1305:
     return ChaCha20Poly1305(key)
 
 
-def _decrypt(key: bytes, nonce: bytes, sealed: bytes) -> bytes | None:
+def _decrypt(aead: ChaCha20Poly1305, nonce: bytes, sealed: bytes) -> bytes | None:
     from cryptography.exceptions import InvalidTag
 
     if len(sealed) < _TAG:
         return None
     try:
-        return _aead(key).decrypt(nonce, sealed, None)
+        return aead.decrypt(nonce, sealed, None)
     except InvalidTag:
         return None
 

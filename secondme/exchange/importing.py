@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from secondme.crypto.age import open_header
+from secondme.crypto.age import Opened, open_header
+from secondme.crypto.erase import erase
 from secondme.errors import Cancelled
 from secondme.exchange import bundle, chatgpt, claude, incoming, lines, texts, vault
 from secondme.exchange.bundle import Item
@@ -102,27 +103,37 @@ def import_(store: Store, request: ImportRequest, *, cancelled: CancelCheck = ne
     """
     form = "secondme" if request.found.form == "sealed" else request.found.form
     adding = _Adding(cancelled)
-    if form == "secondme":
-        yield from adding.verify(_own(request))
+    opened = _opened(request)
     try:
+        if form == "secondme":
+            yield from adding.verify(_own(request, opened))
         with store.arriving(f"import:{form}", again=request.again) as arrivals:
-            yield from adding.run(_items(request), arrivals)
+            yield from adding.run(_items(request, opened), arrivals)
             if request.dry_run:
                 raise _DryRun
             if adding.is_new:
                 arrivals.finish(adding.detail(form))
     except _DryRun:
         pass
+    finally:
+        erase(opened.key if opened else None)
     yield adding.done(form, dry_run=request.dry_run)
 
 
-def _own(request: ImportRequest) -> Iterator[Item]:
+def _opened(request: ImportRequest) -> Opened | None:
+    """The key of a sealed export: derived once, as that is made to take its time."""
+    if request.passphrase is None:
+        return None
     with open_to_read(request.found.path) as file:
-        opened = None if request.passphrase is None else open_header(file, request.passphrase)
+        return open_header(file, request.passphrase)
+
+
+def _own(request: ImportRequest, opened: Opened | None) -> Iterator[Item]:
+    with open_to_read(request.found.path) as file:
         yield from bundle.items(file, opened)
 
 
-def _items(request: ImportRequest) -> Iterator[Item | ImportLeftOut]:
+def _items(request: ImportRequest, opened: Opened | None) -> Iterator[Item | ImportLeftOut]:
     now = time.time()
     match request.found.form:
         case "chatgpt":
@@ -134,7 +145,7 @@ def _items(request: ImportRequest) -> Iterator[Item | ImportLeftOut]:
         case "markdown" | "jsonl":
             yield from _notes(request, now)
         case _:
-            yield from _own(request)
+            yield from _own(request, opened)
 
 
 def _notes(request: ImportRequest, now: float) -> Iterator[Item | ImportLeftOut]:

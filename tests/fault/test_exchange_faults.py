@@ -93,7 +93,7 @@ def test_an_import_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     begin_anew(tmp_path)
     chance = random.Random(1)
     outcomes = set()
-    for _ in range(n(6, 1000)):
+    for _ in range(n(4, 200)):
         said = killed(IMPORT, tmp_path, chance.uniform(0, 1.2 * seconds))
         store = Store.open(tmp_path / "store.db", KEY)
         n_files, n_turns, n_missing = len(store.sources()), store.stats().n_turns, store.n_unembedded()
@@ -117,7 +117,7 @@ def test_an_export_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     filled(tmp_path).close()
     chance = random.Random(2)
     whole: dict[str, bytes] = {}
-    for _ in range(n(5, 1000)):
+    for _ in range(n(4, 200)):
         said = killed(EXPORT, tmp_path, chance.uniform(0, 0.4))
         assert (tmp_path / "new.tar").exists() or "exported" not in said
         if (tmp_path / "new.tar").exists():

@@ -25,7 +25,7 @@ from secondme.memory.guard import FIRST_STEP, Guard
 from secondme.memory.migrations import migrate, pending, schema_version
 
 KEY_BYTES = 32
-CACHE_KIB = 64 * 1024
+CACHE_KIB = 128 * 1024
 FIRST_WITH_LOG = 3
 """Schema version from which a store has an operation log."""
 

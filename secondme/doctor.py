@@ -32,6 +32,7 @@ def examine(config: Config) -> Iterator[Check]:
         ("runtime", _runtime),
         ("models", lambda: _models(config)),
         ("keyring", _keyring),
+        ("keys", _ways),
         ("disk", _disk),
         ("folder watching", _watching),
     ]
@@ -153,6 +154,24 @@ def _keyring() -> Iterator[Check]:
         yield Check("keyring", "ok", f"{name} keeps the key")
     else:
         yield Check("keyring", "ok", "none on this machine that is safe to use; a passphrase protects the store")
+
+
+def _ways() -> Iterator[Check]:
+    """Whether memory would survive the loss of one way to its keys; no line while there is no memory."""
+    from secondme.crypto.manage import status
+    from secondme.paths import data_dir
+
+    found = status(data_dir()) if data_dir().is_dir() else None
+    if found is None:
+        return
+    closed = [f"{way.kind}: {way.problem}" for way in found.ways if way.problem]
+    if closed:
+        yield Check("keys", "warning", "; ".join(closed), "secondme keys status")
+    elif len(found.ways) == 1:
+        detail = f"the {found.ways[0].kind} alone opens memory, which is lost with it"
+        yield Check("keys", "warning", detail, "make a recovery code: secondme keys add-recovery")
+    else:
+        yield Check("keys", "ok", f"{len(found.ways)} ways open memory: {', '.join(w.kind for w in found.ways)}")
 
 
 def _disk() -> Iterator[Check]:

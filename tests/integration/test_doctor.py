@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from secondme.cli.main import main
 from secondme.config import Config
+from secondme.crypto import manage
+from secondme.crypto.keyslots import FILE, Slot
+from secondme.crypto.unlock import unlock
 from secondme.doctor import examine
+from secondme.paths import data_dir, private_dir
+from tests.keyfiles import CHEAP, ENTRY
 
 
 def test_a_sound_machine_passes(capsys: pytest.CaptureFixture[str], smollm2_path: Path, minilm_path: Path) -> None:
@@ -35,6 +41,22 @@ def test_a_broken_part_does_not_hide_the_others(home: Path, smollm2_path: Path, 
     failed = {c.name for c in checks if c.status == "failed"}
     assert failed == {"disk"}
     assert {"kernels", "cipher", "runtime", "folder watching"} <= {c.name for c in checks}
+
+
+def test_a_memory_with_one_way_to_it_is_warned_of(home: Path) -> None:
+    def told() -> list[tuple[str, str]]:
+        return [(c.status, c.detail) for c in examine(Config()) if c.name == "keys"]
+
+    assert told() == []
+    keys = unlock(private_dir(data_dir()), passphrase="one", work=CHEAP)
+    assert told() == [("warning", "the passphrase alone opens memory, which is lost with it")]
+    manage.add_recovery(keys, bytes(32))
+    assert told() == [("ok", "2 ways open memory: passphrase, recovery")]
+    slot = Slot("keyring", ENTRY, bytes(60))
+    keys.save(replace(keys.file, slots=(*keys.file.slots, slot)))
+    assert told() == [("warning", "keyring: there is no system keyring here")]
+    (data_dir() / FILE).write_bytes(b"{}")
+    assert told() == [("failed", "the key file is damaged")]
 
 
 def test_the_command_fails_when_a_check_fails(

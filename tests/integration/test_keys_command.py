@@ -13,8 +13,9 @@ import pytest
 
 from secondme.crypto import manage, recovery
 from secondme.crypto.keys import Keys
+from secondme.crypto.keyslots import FILE
 from secondme.crypto.unlock import unlock
-from secondme.errors import WrongPassphrase
+from secondme.errors import RolledBack, SecondMeError, WrongPassphrase
 from secondme.memory.store import Store
 from secondme.paths import data_dir, private_dir, state_dir
 from tests.keyfiles import CHEAP
@@ -226,6 +227,29 @@ def test_without_a_memory_there_are_no_keys(home: Path) -> None:
     done = call("lock")
     assert (done.returncode, done.stdout) == (0, "memory is not open in any secondme\n")
     assert not data_dir().exists()
+
+
+def test_an_old_key_file_put_back_is_told_of(memory: Keys) -> None:
+    """Else a passphrase that was changed because somebody saw it would open memory again."""
+    path = data_dir() / FILE
+    earlier = path.read_bytes()
+    manage.change_passphrase(by("one"), "two", work=CHEAP)
+    titles("two")
+    path.write_bytes(earlier)
+    with pytest.raises(RolledBack, match="the key file is an older copy") as caught:
+        titles("one")
+    assert "newest keyslots.json" in (caught.value.hint or "")
+
+
+def test_a_key_file_from_before_a_rotation_is_told_of(memory: Keys) -> None:
+    path = data_dir() / FILE
+    earlier = path.read_bytes()
+    assert call("rotate", key="one").returncode == 0
+    path.write_bytes(earlier)
+    with pytest.raises(SecondMeError) as caught:
+        titles("one")
+    print(caught.value.message, caught.value.hint)
+    assert "keyslots.json" in (caught.value.hint or "")
 
 
 # The process ---------------------------------------------------------------------------------------------------

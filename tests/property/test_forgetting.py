@@ -166,5 +166,5 @@ class Forgetting(RuleBasedStateMachine):
 
 TestForgetting = Forgetting.TestCase
 TestForgetting.settings = settings(
-    max_examples=n(40, 2000), stateful_step_count=n(12, 40), deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=n(30, 2000), stateful_step_count=n(12, 40), deadline=None, suppress_health_check=list(HealthCheck)
 )

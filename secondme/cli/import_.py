@@ -100,6 +100,11 @@ def _report(done: ImportDone) -> None:
         print(f"kept   {done.n_kept} files in memory that differ from those in the import; they stay as they are")
     if done.n_forgotten:
         print(f"forgotten  {done.n_forgotten} files that you forgot do not come back; --again brings them")
+    if new.n_folders:
+        say(
+            f"{new.n_folders} followed folders came along: where one is on this machine, files that it does not hold"
+            " are taken out of memory when it is next looked through; see: secondme memory folders"
+        )
     if done.n_left_out:
         print(f"skipped {done.n_left_out} files")
 

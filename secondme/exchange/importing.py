@@ -72,6 +72,7 @@ class ImportCounts:
     n_conversations: int
     n_turns: int
     n_links: int
+    n_folders: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,7 @@ class _Adding:
             n_conversations=self._new["conversations"],
             n_turns=self._new["turns"],
             n_links=self._new["links"],
+            n_folders=self._new["folders"],
         )
         return ImportDone(form, new, self._n_known, self._n_kept, self._n_forgotten, self._n_left_out, dry_run)
 

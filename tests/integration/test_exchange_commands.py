@@ -72,6 +72,7 @@ def test_from_one_home_to_another_and_out_again(notes: Path, tmp_path: Path, mon
     done = run("import", str(sealed), export_key=EXPORT_PASSPHRASE)
     assert done.returncode == 0
     assert "new    1 files (1 passages), 0 conversations (0 turns), 0 links\n" in done.stdout
+    assert "1 followed folders came along" in done.stderr
     assert "1 passages are found by their words now" in done.stderr
     done = run("export", str(plain), "--plain")
     assert done.returncode == 0 and "warning: the file will not be encrypted" in done.stderr

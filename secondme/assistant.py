@@ -126,7 +126,7 @@ class Assistant:
             self._locked = False
 
     def lock(self) -> None:
-        """Close the store, overwrite its keys and empty the model's context; the models themselves stay loaded.
+        """Close the store, overwrite its keys and empty the models' buffers; the models themselves stay loaded.
 
         From here on another process may open the store, and whatever needs memory fails until `unlock` is called.
         """
@@ -135,13 +135,12 @@ class Assistant:
             self._credentials = replace(self._credentials, passphrase=None)
             self._close_store()
         with self._loading:
-            if self._generator is None:
-                return
             try:
-                self._generator.forget()
-            except ModelError:
-                self._generator.close()
-                self._generator = None
+                for model in (self._generator, self._embedder):
+                    if model is not None:
+                        model.forget()
+            except ModelError:  # out of memory: they are loaded again when they are needed
+                self._close_models()
 
     def _close_store(self) -> None:
         """The process lock goes last, and the keys go whatever happens to the store."""
@@ -204,11 +203,14 @@ class Assistant:
 
     def close(self) -> None:
         """Close everything that was opened; the lock goes last."""
-        for part in (self._generator, self._embedder):
-            if part is not None:
-                part.close()
-        self._generator = self._embedder = None
+        self._close_models()
         self._close_store()
+
+    def _close_models(self) -> None:
+        for model in (self._generator, self._embedder):
+            if model is not None:
+                model.close()
+        self._generator = self._embedder = None
 
     # Documents -------------------------------------------------------------------------------------------------
 

@@ -251,6 +251,9 @@ class HashEmbedder:
             self._add_features(row, text.lower())
         return vectors
 
+    def forget(self) -> None:
+        """Nothing is kept."""
+
     def close(self) -> None:
         self._closed = True
 

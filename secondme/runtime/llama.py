@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from secondme.crypto.erase import freed_is_cleared
 from secondme.errors import Cancelled, ModelError
 from secondme.runtime.base import DecodedText, DecodeEnd, EndReason, ModelInfo, Sampling
 from secondme.runtime.gguf_header import read_gguf_header
@@ -220,7 +221,8 @@ class LlamaGenerator:
             for array in (self._batch.token, self._batch.pos):
                 ctypes.memset(array, 0, self._n_batch * ctypes.sizeof(ctypes.c_int32))
             # Its scratch buffers hold the last blocks' tokens and activations, and nothing clears them but its end.
-            lib.llama_free(self._ctx)
+            with freed_is_cleared():
+                lib.llama_free(self._ctx)
             self._ctx = None
             self._open_context()
 

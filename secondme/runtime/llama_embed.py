@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from secondme.crypto.erase import freed_is_cleared
 from secondme.errors import Cancelled, ModelError
 from secondme.runtime.base import FloatMatrix
 from secondme.runtime.convert import MAX_TOKENS_KEY, MAX_WORD_CHARS_KEY
@@ -36,6 +38,7 @@ class LlamaEmbedder:
         self._governor = ThreadGovernor(options.threads)
         self._lock = threading.Lock()
         self._ctx: Any = None
+        self._batch: Any = None
         try:
             self._n_ctx = self._longest_text()
             self._n_batch = max(_BATCH_TOKENS, self._n_ctx)
@@ -118,10 +121,24 @@ class LlamaEmbedder:
         vectors /= norms
         return vectors
 
+    def forget(self) -> None:
+        with self._lock:
+            if self._wordpiece is not None:
+                self._wordpiece.forget()
+            if self._ctx is not None:
+                ctypes.memset(self._batch.token, 0, self._n_batch * ctypes.sizeof(ctypes.c_int32))
+                # Its scratch buffers hold the last batch's tokens, and nothing clears them but its end.
+                with freed_is_cleared():
+                    library().llama_free(self._ctx)
+                self._ctx = None
+                self._ctx = self._model.new_context(self._context_params())
+
     def close(self) -> None:
         with self._lock:
-            if self._ctx is not None:
+            if self._batch is not None:
                 library().llama_batch_free(self._batch)
+                self._batch = None
+            if self._ctx is not None:
                 library().llama_free(self._ctx)
                 self._ctx = None
             self._model.close()

@@ -62,6 +62,10 @@ class WordPiece:
             tokens += pieces
         return tokens
 
+    def forget(self) -> None:
+        """Drop the words that were met."""
+        self._words.clear()
+
     def _pieces(self, word: str) -> list[int]:
         if len(word) > self._rules.max_word_chars:
             return [self._unknown] * (len(word) // self._rules.max_word_chars)

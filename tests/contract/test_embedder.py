@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +20,7 @@ from secondme.errors import Cancelled, ContextOverflow, ModelError
 from secondme.runtime.base import Embedder, FloatMatrix
 from secondme.runtime.echo import HashEmbedder
 from secondme.runtime.llama import LlamaEmbedder
+from tests.reading_memory import hits
 
 TEXTS = [
     "",
@@ -30,6 +34,21 @@ TEXTS = [
     "x" * 90,
 ]
 CLOSE = ("The cat sat on the mat", "A cat sits on a mat", "Quarterly revenue grew by a tenth")
+
+FORGETTING = """
+import sys
+from pathlib import Path
+from secondme.runtime.llama import LlamaEmbedder
+
+embedder = LlamaEmbedder(Path(sys.argv[1]))
+text = "".join(f" the {n} velvet zebras sleep" for n in range(30))
+embedder.embed([text])
+print(*embedder._tokens(text)[40:52], flush=True)
+sys.stdin.readline()
+embedder.forget()
+print("forgotten" if not embedder._wordpiece._words else "kept", flush=True)
+sys.stdin.readline()
+"""
 
 
 @pytest.fixture(scope="module", params=["hash", "minilm"])
@@ -168,3 +187,24 @@ def test_minilm_counts_tokens_as_the_reference(reference: Reference, minilm_path
     assert embedder.n_ctx == 256
     assert [embedder.count_tokens(text) for text in reference.texts] == [len(ids) for ids in reference.ids]
     embedder.close()
+
+
+def test_forgetting_changes_no_vector(embedder: Embedder) -> None:
+    before = embedder.embed(TEXTS)
+    embedder.forget()
+    assert np.array_equal(embedder.embed(TEXTS), before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_was_embedded_is_not_left_in_a_real_models_memory(minilm_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", FORGETTING, str(minilm_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdin is not None and child.stdout is not None
+        tokens = child.stdout.readline()
+        left = {"tokens": struct.pack("<12i", *map(int, tokens.split()))}
+        assert hits(child.pid, left)["tokens"] > 0
+        child.stdin.write("go on\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == "forgotten\n"
+        assert hits(child.pid, left)["tokens"] == 0

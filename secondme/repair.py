@@ -19,23 +19,37 @@ from secondme.types import Check
 if TYPE_CHECKING:
     from secondme.crypto.keys import StoreKeys
     from secondme.crypto.unlock import Ask
-    from secondme.memory.salvage import Salvage
+    from secondme.memory.salvage import BitRot, Salvage
 
 STORE_FILE = "store.db"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class _Memory:
+class Memory:
     """A memory's store file with its keys, under its lock."""
 
     path: Path
     keys: StoreKeys
     witness: Path
 
+    @contextmanager
+    def examined(self) -> Iterator[Salvage | BitRot]:
+        """Look at what is damaged and what can be done; nothing is changed by looking.
+
+        Raises CorruptRecord if there is nothing to begin with.
+        """
+        from secondme.memory import salvage
+
+        with salvage.examined(self.path, self.keys, self.witness) as found:
+            yield found
+
 
 @contextmanager
-def _unlocked(passphrase: str | None, ask: Ask | None) -> Iterator[_Memory | None]:
-    """Take the lock and the keys, but leave the store closed; None if there is no memory yet."""
+def unlocked(passphrase: str | None = None, ask: Ask | None = None) -> Iterator[Memory | None]:
+    """Take the lock and the keys, but leave the store closed; None if there is no memory yet.
+
+    Raises StoreLocked and what `unlock` raises.
+    """
     from secondme.crypto.unlock import harden_process, unlock
     from secondme.memory.lock import StoreLock
     from secondme.memory.rekey import opener
@@ -47,14 +61,14 @@ def _unlocked(passphrase: str | None, ask: Ask | None) -> Iterator[_Memory | Non
         return
     harden_process()
     with StoreLock(folder), unlock(folder, ask=ask, passphrase=passphrase, opens=opener(path)) as keys:
-        yield _Memory(path, keys.store, state_dir() / "witness")
+        yield Memory(path, keys.store, state_dir() / "witness")
 
 
 def read_data(passphrase: str | None = None, ask: Ask | None = None) -> Iterator[Check]:
     """Read and verify everything that is stored. What goes wrong is a line; raises only what `unlock` raises."""
     from secondme.memory import checks, salvage
 
-    with _unlocked(passphrase, ask) as memory:
+    with unlocked(passphrase, ask) as memory:
         if memory is None:
             yield Check("store", "ok", "there is no memory yet")
             return
@@ -68,23 +82,7 @@ def read_data(passphrase: str | None = None, ask: Ask | None = None) -> Iterator
             yield Check("kept", "warning", detail, f"once you miss nothing, delete {kept} and its -wal")
 
 
-@contextmanager
-def examined(passphrase: str | None = None, ask: Ask | None = None) -> Iterator[Salvage | None]:
-    """Look at what is damaged and what can be done; None if there is no memory yet. Nothing is changed by looking.
-
-    Raises what `unlock` raises, and CorruptRecord if there is nothing to begin with.
-    """
-    from secondme.memory import salvage
-
-    with _unlocked(passphrase, ask) as memory:
-        if memory is None:
-            yield None
-            return
-        with salvage.examined(memory.path, memory.keys, memory.witness) as found:
-            yield found
-
-
-def to_add_again(salvage: Salvage) -> dict[str, int]:
+def to_add_again(salvage: Salvage | BitRot) -> dict[str, int]:
     """How many files in each followed folder are not in memory as they are on the disk."""
     from secondme.ingest.walk import Found, walk
 

@@ -47,7 +47,8 @@ class Place:
 
     def repair(self) -> Path | None:
         with examined(self.store, KEY, self.witness) as salvage:
-            return salvage.repair()
+            kept = salvage.repair()
+        return self.repair() if salvage.plan.way == "bits" else kept
 
     def copy(self, folder: Path) -> Place:
         shutil.copytree(self.store.parent, folder / "data")
@@ -88,6 +89,14 @@ def flip(place: Place, page: int, at: int = 2000) -> None:
     """Turn one bit of a page, counted from 1, over."""
     data = bytearray(place.store.read_bytes())
     data[(page - 1) * PAGE + at] ^= 4
+    place.store.write_bytes(data)
+
+
+def spoil(place: Place, page: int) -> None:
+    """Write over a part of a page, counted from 1: more than a bit, and so beyond correction."""
+    data = bytearray(place.store.read_bytes())
+    start = (page - 1) * PAGE + 2000
+    data[start : start + 16] = bytes(16)
     place.store.write_bytes(data)
 
 

@@ -12,7 +12,8 @@ from secondme.sanitize import clean_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from secondme.memory.salvage import Salvage
+    from secondme.memory.salvage import BitRot, Salvage
+    from secondme.repair import Memory
 
 WORD = "yes"
 
@@ -29,22 +30,35 @@ def register(actions: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from secondme.repair import examined
+    from secondme.repair import unlocked
 
     given = credentials(args)
-    with examined(given.passphrase, given.ask) as salvage:
-        if salvage is None or salvage.plan.way == "nothing":
-            print("nothing is damaged" if salvage else "there is no memory yet")
+    with unlocked(given.passphrase, given.ask) as memory:
+        if memory is None:
+            print("there is no memory yet")
             return 0
-        _show(salvage)
-        if not args.yes:
-            _agree()
-        kept = salvage.repair()
-    _report(kept)
+        way = "bits"
+        while way == "bits":
+            way = _repair(memory, ask=not args.yes)
     return 0
 
 
-def _show(salvage: Salvage) -> None:
+def _repair(memory: Memory, *, ask: bool) -> str:
+    """Carry out one plan; return its way. Once bits are set right there may be more to do."""
+    with memory.examined() as salvage:
+        way = salvage.plan.way
+        if way == "nothing":
+            print("all that is stored is as it should be")
+            return way
+        _show(salvage)
+        if ask:
+            _agree()
+        kept = salvage.repair()
+    _report(kept)
+    return way
+
+
+def _show(salvage: Salvage | BitRot) -> None:
     from secondme.repair import to_add_again
 
     plan = salvage.plan

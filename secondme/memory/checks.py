@@ -19,6 +19,7 @@ from secondme.types import Check
 REPAIR = "run: secondme memory repair"
 REINDEX = "run: secondme memory reindex"
 
+_LISTED = 20
 _TABLES = {
     "chunk": "the texts of the files",
     "conversation": "the list of conversations",
@@ -109,9 +110,13 @@ def when(at: float) -> str:
 
 
 def _pages(found: Survey) -> Iterator[Check]:
+    if found.failing:
+        listed = ", ".join(map(str, found.failing[:_LISTED])) + (", ..." if len(found.failing) > _LISTED else "")
+        what = "page was" if len(found.failing) == 1 else "pages were"
+        yield _failed("pages", f"{len(found.failing)} {what} changed by something else: {listed}")
     if found.tables:
         yield _failed("pages", f"not all can be read, or are not in order, in {', '.join(parts(found.tables))}")
-    else:
+    if not found.tables and not found.failing:
         yield Check("pages", "ok", "every page was read and is whole")
     if found.unchecked:
         yield _failed("pages", f"so {len(found.unchecked)} items cannot be held to the log, though they can be read")

@@ -22,11 +22,12 @@ _COLUMNS = "at, kind, actor, subjects, digest, detail, hash"
 
 @dataclass(slots=True)
 class History:
-    """What the log says. `live` maps an item (`kind:id`) to the newest step that vouches for its record.
+    """What the log says.
 
-    `whole` is the head of the unbroken chain from the beginning, `last` the newest step that can be read. `n_missing`
-    steps are lost, changed or unreadable before the last that is trusted; then the log cannot say for sure that an
-    item is not what it should be. `began` is the kind of the first step.
+    `live` maps an item (`kind:id`) to the newest step that vouches for its record. `whole` is the head of the unbroken
+    chain from the beginning, `last` the newest step that can be read; it `goes_on` behind it where its end cannot be.
+    `n_missing` steps are lost, changed or unreadable before the last that is trusted: then the log cannot say for sure
+    that an item is not what it should be. `began` is the kind of the first step.
     """
 
     whole: Head
@@ -35,6 +36,7 @@ class History:
     began: str = ""
     n_trusted: int = 0
     n_missing: int = 0
+    goes_on: bool = False
     live: dict[str, Op] = field(default_factory=dict)
 
     @property
@@ -66,6 +68,7 @@ def read_history(connection: apsw.Connection, start: Head, acknowledged: Head | 
             found._take(op)
         else:
             broken.append(op)
+    found.goes_on = bool(broken) and broken[-1] is None
     if broken:
         _read_behind_break(found, [op for op in broken if op is not None], acknowledged)
     return found

@@ -15,7 +15,7 @@ import apsw
 
 from secondme.crypto.keys import StoreKeys
 from secondme.errors import CorruptRecord, IntegrityError, WrongPassphrase
-from secondme.memory import oplog, watermark
+from secondme.memory import bits, oplog, watermark
 from secondme.memory.database import FIRST_WITH_LOG, check_file, connect
 from secondme.memory.failures import os_errors, store_errors
 from secondme.memory.guard import Guard
@@ -29,13 +29,17 @@ from secondme.memory.watermark import Witness
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """An open store that may be damaged. `acknowledged` is the newest step that watermark or witness know."""
+    """An open store that may be damaged.
+
+    `acknowledged` is the newest step that watermark or witness know, `failing` are pages that do not fit their tags.
+    """
 
     path: Path
     connection: apsw.Connection
     acknowledged: Head | None
     opening: IntegrityError | None
     version: int
+    failing: tuple[int, ...]
 
     def survey(self, keys: StoreKeys) -> Survey:
         """Read everything. Raises StoreError for anything but damage."""
@@ -44,7 +48,7 @@ class Damaged:
             history = History(start, start)
             if self.version >= FIRST_WITH_LOG:
                 history = read_history(self.connection, start, self.acknowledged)
-            return survey(self.connection, history, self.opening)
+            return survey(self.connection, history, self.opening, self.failing)
 
 
 @contextmanager
@@ -58,17 +62,20 @@ def opened(path: Path, keys: StoreKeys, witness: Path | None = None) -> Iterator
     problem = guard.inspect()
     try:
         connection = connect(path, keys.db)
-    except WrongPassphrase:
+    except (CorruptRecord, WrongPassphrase):
         guard.remove_empty_log()
+        mendable = bits.turned(path, keys.db)
         raise CorruptRecord(
-            "the first page of the store cannot be read: the file is damaged, or another memory's",
-            hint=f"restore {path.name} from a backup",
+            "the first pages of the store cannot be read: the file is damaged, or another memory's",
+            hint="run: secondme memory repair" if mendable else f"restore {path.name} from a backup",
         ) from None
     try:
         with store_errors(connection):
             version = _version(connection)
             problem = guard.exactly(problem, connection) if problem else _compare_log(connection, guard)
-        yield Damaged(path, connection, _acknowledged(path, keys, witness), problem, version)
+        with os_errors():
+            failing = tuple(bits.failing(path, keys.db))
+        yield Damaged(path, connection, _acknowledged(path, keys, witness), problem, version, failing)
     finally:
         # SQLite made it for the looking; while the store is open, no other process has it.
         guard.remove_empty_log()

@@ -19,7 +19,7 @@ TAIL_BYTES = 32
 """Nonce and tag at the end of a page."""
 
 # SQLite locks by a byte at 1 GiB and never uses its page.
-_LOCK_PAGE = (1 << 30) // PAGE_BYTES + 1
+LOCK_PAGE = (1 << 30) // PAGE_BYTES + 1
 
 WAL_HEADER = struct.Struct(">8I")
 WAL_FRAME = struct.Struct(">6I")
@@ -44,7 +44,7 @@ def digest(path: Path) -> tuple[int, bytes]:
 def digest_without(path: Path, pages: Collection[int]) -> bytes:
     """The digest of the whole pages that are not in `pages`, counted from 1: those a checkpoint leaves alone."""
     with _mapped(path) as view:
-        return hashlib.sha256(_tails(view, {*pages, _LOCK_PAGE})).digest()
+        return hashlib.sha256(_tails(view, {*pages, LOCK_PAGE})).digest()
 
 
 def _tails(view: mmap.mmap | bytes, without: Collection[int]) -> bytes:

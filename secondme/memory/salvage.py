@@ -1,6 +1,7 @@
 """What can be done for a damaged store: first a plan, which changes nothing, then the repair.
 
-Three ways, the gentlest that helps:
+Four ways, the gentlest that helps; after the first, the store is looked at again:
+    bits     single bits turned over: they are set right, as the pages' tags prove
     accept   every record is sound and only the history is short, or nothing vouches for the store: it counts as it is
     renew    the word index or vectors are damaged: they are made again from the text
     rebuild  records or pages are damaged: a new store is written of what is left and takes the place of the old one,
@@ -26,6 +27,7 @@ from secondme.crypto.keys import StoreKeys
 from secondme.durable import sync_file, sync_folder
 from secondme.errors import RolledBack
 from secondme.memory import checks, conversations, derived, lenient, oplog, pages, sources
+from secondme.memory.bits import Bit, set_right, turned
 from secondme.memory.database import FIRST_WITH_LOG
 from secondme.memory.failures import os_errors, store_errors
 from secondme.memory.guard import Guard
@@ -36,7 +38,7 @@ from secondme.memory.scavenge import tolerant
 from secondme.memory.survey import BadSource, Survey
 from secondme.types import StoredSource
 
-Way = Literal["nothing", "accept", "renew", "rebuild"]
+Way = Literal["nothing", "bits", "accept", "renew", "rebuild"]
 KEPT = ".damaged-"
 """In the name of a damaged store that is kept beside its successor."""
 
@@ -84,7 +86,7 @@ class Salvage:
 
     def _way(self) -> Way:
         found = self._found
-        if found.tables or not found.trace_is_sound or not found.vectors.readable:
+        if found.tables or found.failing or not found.trace_is_sound or not found.vectors.readable:
             return "rebuild"
         if self._damaged.version < FIRST_WITH_LOG or self._log_was_cut():
             return "rebuild"
@@ -134,14 +136,15 @@ class Salvage:
 
     def _lost_steps(self) -> Iterator[str]:
         history, acknowledged = self._found.history, self._damaged.acknowledged
-        if acknowledged is not None and acknowledged.seq > history.last.seq:
-            n = acknowledged.seq - history.last.seq
+        end = history.last.seq
+        if acknowledged is not None and acknowledged.seq > end and history.goes_on:
+            end = acknowledged.seq
+        elif acknowledged is not None and acknowledged.seq > end:
             since = f" after {checks.when(history.last_at)}" if history.last_at is not None else ""
-            what = f"step {acknowledged.seq}" if n == 1 else f"steps {history.last.seq + 1} to {acknowledged.seq}"
+            what = f"step {end + 1}" if acknowledged.seq == end + 1 else f"steps {end + 1} to {acknowledged.seq}"
             yield f"{what}: whatever was stored or removed{since}"
-        if history.last.seq > history.whole.seq:
-            steps = f"from step {history.whole.seq + 1} to {history.last.seq}"
-            yield f"the record of what was done {steps}, but not its results"
+        if end > history.whole.seq:
+            yield f"the record of what was done from step {history.whole.seq + 1} to {end}, but not its results"
 
     def _is_accepted(self, bad: BadSource) -> bool:
         """Whether a file that differs from the log may be what was stored last."""
@@ -220,6 +223,26 @@ class Salvage:
         return kept
 
 
+class BitRot:
+    """A store of which single bits turned over: with them set right it is what was written."""
+
+    def __init__(self, path: Path, wrong: list[Bit]) -> None:
+        self._path = path
+        self._wrong = wrong
+        shown = ", ".join(str(bit.page) for bit in wrong)
+        what = "a single bit is wrong in page" if len(wrong) == 1 else "a single bit is wrong in each of the pages"
+        self.plan = Plan("bits", (f"{what} {shown}",), ("it is set right, as the page's tag proves",))
+
+    def followed(self) -> tuple[list[str], dict[str, StoredSource]]:
+        """Nothing is lost, so nothing need be added again."""
+        return [], {}
+
+    def repair(self) -> None:
+        """Set the bits right. Raises StoreFull or StoreError; then it is run again."""
+        with os_errors():
+            set_right(self._path, self._wrong)
+
+
 def _numbers(subjects: list[str], kind: str) -> frozenset[int]:
     return frozenset(int(s.partition(":")[2]) for s in subjects if s.startswith(f"{kind}:"))
 
@@ -234,13 +257,17 @@ def _on_disk(bad: BadSource) -> str:
 
 
 @contextmanager
-def examined(path: Path, keys: StoreKeys, witness: Path | None = None) -> Iterator[Salvage]:
+def examined(path: Path, keys: StoreKeys, witness: Path | None = None) -> Iterator[Salvage | BitRot]:
     """Look at the store at `path`, which changes nothing; `plan` tells and `repair` acts.
 
     Raises CorruptRecord if there is nothing to begin with, SchemaTooNew, StoreLocked or StoreError.
     """
     with os_errors():
         _put_log_back(path)
+        wrong = turned(path, keys.db) if path.exists() else []
+    if wrong:
+        yield BitRot(path, wrong)
+        return
     with lenient.opened(path, keys, witness) as damaged:
         yield Salvage(damaged, damaged.survey(keys), keys, witness)
 

@@ -53,15 +53,17 @@ class BadItem:
 
 @dataclass(slots=True)
 class Survey:
-    """What was found. `tables` are those of which a page cannot be read or is not in order.
+    """What was found.
 
-    `opening` is why the store is refused; `unlogged` are items that no step of the log vouches for, although it should;
-    `unchecked` are readable, but not what they belong to, and so they cannot be held to the log. Of the tables in
-    `shortened`, which no step vouches for, rows are gone.
+    `opening` is why the store is refused; `failing` are pages that do not fit their tags, `tables` those of which a
+    page cannot be read or is not in order. `unlogged` are items that no step of the log vouches for, although it
+    should; `unchecked` are readable, but not what they belong to, and so they cannot be held to the log. Of the tables
+    in `shortened`, which no step vouches for, rows are gone.
     """
 
     history: History
     opening: IntegrityError | None = None
+    failing: tuple[int, ...] = ()
     tables: tuple[str, ...] = ()
     n_broken_links: int = 0
     unchecked: list[str] = field(default_factory=list)
@@ -90,12 +92,14 @@ class Survey:
     @property
     def is_sound(self) -> bool:
         derived_is_sound = self.words_are_sound and self.vectors.is_sound
-        return self.opening is None and self.trace_is_sound and not self.tables and derived_is_sound
+        return self.opening is None and self.trace_is_sound and not (self.tables or self.failing) and derived_is_sound
 
 
-def survey(connection: apsw.Connection, history: History, opening: IntegrityError | None) -> Survey:
-    """Read all. Raises apsw.Error for anything but damage."""
-    found = Survey(history, opening)
+def survey(
+    connection: apsw.Connection, history: History, opening: IntegrityError | None, failing: tuple[int, ...] = ()
+) -> Survey:
+    """Read all. `failing` are pages that do not fit their tags. Raises apsw.Error for anything but damage."""
+    found = Survey(history, opening, failing)
     found.tables = tuple(_damaged_tables(connection))
     with tolerant():
         found.n_broken_links = len(connection.execute("pragma foreign_key_check").fetchall())

@@ -10,13 +10,18 @@ import pytest
 from secondme.memory.database import connect
 from secondme.memory.history import read_history
 from secondme.memory.oplog import Head, genesis, head
-from tests.damaging import CONTENT, Place, filled, flip, pages, tamper
+from tests.damaging import CONTENT, Place, filled, pages, spoil, tamper
 from tests.storing import KEY
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return filled(tmp_path_factory.mktemp("sound"))
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return filled(tmp_path)
+def place(sound: Place, tmp_path: Path) -> Place:
+    return sound.copy(tmp_path / "memory")
 
 
 def test_a_sound_store_has_a_line_for_each_part(place: Place) -> None:
@@ -127,7 +132,7 @@ def test_a_vector_of_no_passage_is_damage(place: Place) -> None:
 
 
 def test_a_log_that_was_cut_off_does_not_make_its_items_false(place: Place) -> None:
-    with_all = place.copy(place.store.parent.parent / "whole")
+    with_all = place.copy(place.witness.parent / "whole")
     tamper(place, "delete from op where seq > 20", "delete from op_subject where seq > 20")
     # As the owner's watermark still knows the steps, opening it is refused.
     for name in ("store.db-watermark",):
@@ -153,11 +158,12 @@ def test_steps_behind_a_damaged_one_are_vouched_for_by_the_acknowledged_one(plac
 
 def test_a_page_that_cannot_be_read_hides_no_other(place: Place) -> None:
     found = pages(place)
-    flip(place, found["turn"][-1])
-    flip(place, found["word_data"][-1])
-    flip(place, found["chunk"][len(found["chunk"]) // 2])
+    spoil(place, found["turn"][-1])
+    spoil(place, found["word_data"][-1])
+    spoil(place, found["chunk"][len(found["chunk"]) // 2])
     failed = place.failed()
-    in_pages = next(f for f in failed if f.startswith("pages"))
+    assert failed[0].startswith("pages: 3 pages were changed by something else: ")
+    in_pages = failed[1]
     for part in ("the texts of the files", "the turns of conversations", "the word index"):
         assert part in in_pages
     assert [f for f in failed if re.match(r"file: /notes/\d+.md \(s\d+\): passages? [-\d, ]+ of \d+ cannot be read", f)]
@@ -165,18 +171,19 @@ def test_a_page_that_cannot_be_read_hides_no_other(place: Place) -> None:
 
 
 def test_a_project_that_cannot_be_read_makes_no_file_false(place: Place) -> None:
-    flip(place, pages(place)["project"][0])
+    spoil(place, pages(place)["project"][0])
     failed = place.failed()
-    assert failed == [
+    assert re.match(r"pages: 1 page was changed by something else: \d+$", failed[0])
+    assert failed[1:] == [
         "pages: not all can be read, or are not in order, in the list of projects",
         "pages: so 15 items cannot be held to the log, though they can be read",
     ]
 
 
 def test_no_store_and_no_first_page_are_lines_as_well(place: Place) -> None:
-    flip(place, 1)
+    spoil(place, 1)
     assert place.failed() == [
-        "store: the first page of the store cannot be read: the file is damaged, or another memory's"
+        "store: the first pages of the store cannot be read: the file is damaged, or another memory's"
     ]
     place.store.write_bytes(b"")
     assert place.failed() == ["store: the store file is empty or cut off"]

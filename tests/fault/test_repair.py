@@ -1,0 +1,382 @@
+"""A damaged or rolled back store is put right: what is sound stays, what is lost was named before."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from secondme.errors import CorruptRecord, IntegrityError, RolledBack
+from secondme.memory.salvage import examined, kept_files
+from tests.damaging import CONTENT, Held, Place, filled, flip, held, pages, spoil, tamper
+from tests.fault.soak import n as n_of
+from tests.storing import KEY
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return filled(tmp_path_factory.mktemp("sound"))
+
+
+@pytest.fixture(scope="module")
+def whole(sound: Place, tmp_path_factory: pytest.TempPathFactory) -> Held:
+    return held(sound.copy(tmp_path_factory.mktemp("held") / "memory"))
+
+
+@pytest.fixture
+def place(sound: Place, tmp_path: Path) -> Place:
+    return sound.copy(tmp_path / "memory")
+
+
+def assert_repaired(place: Place, whole: Held, lost: tuple[str, ...]) -> Held:
+    """Nothing fails any more; whatever is not as it was stands in `lost`, and nothing is there that was not."""
+    assert place.failed() == []
+    now = held(place)
+    named = " ".join(lost)
+    for path, texts in whole.files.items():
+        if now.files.get(path) != texts:
+            assert path in named or "a file " in named, (path, lost)
+        assert set(now.files.get(path, [])) <= set(texts)
+    for turn_id, text in whole.turns.items():
+        if now.turns.get(turn_id) != text:
+            assert f"turn t{turn_id} " in named, (turn_id, lost)
+            assert turn_id not in now.turns
+    for i, title in whole.titles.items():
+        assert now.titles.get(i) == title or f"conversation c{i}" in named
+    assert now.folders == whole.folders or "/etc" in named or "/notes" in lost or "folder" in named
+    assert not [line for line in lost if any(word in line for word in CONTENT)]
+    return now
+
+
+# Pages ---------------------------------------------------------------------------------------------------------
+
+
+# In the long form each b-tree of the store, six pages of each.
+COMMON = ("setting", "source", "sqlite_autoindex_source_1", "chunk", "turn", "conversation", "op", "word_data",
+          "vector_rowids", "vector_auxiliary")  # fmt: skip
+
+
+def test_a_spoiled_page_of_any_b_tree_costs_what_was_on_its_page_and_no_more(
+    sound: Place, whole: Held, tmp_path: Path
+) -> None:
+    for name, numbers in pages(sound.copy(tmp_path / "map")).items():
+        if name not in COMMON and n_of(0, 1) == 0:
+            continue
+        for n, page in enumerate(numbers[-n_of(1, 6) :]):
+            if name == "sqlite_schema":
+                continue  # see below: without the first pages nothing can be read
+            place = sound.copy(tmp_path / f"{name}-{n}")
+            spoil(place, page)
+            assert place.failed(), name
+            plan = place.plan()
+            assert plan.way == "rebuild"
+            kept = place.repair()
+            assert kept is not None
+            assert kept.stat().st_size == sound.store.stat().st_size
+            assert_repaired(place, whole, plan.lost)
+            if name.startswith(("word", "vector", "sqlite_autoindex", "source_", "turn_", "op")):
+                assert not [line for line in plan.lost if "record of what was done" not in line], name
+                assert held(place) == whole, name
+
+
+def test_a_bit_that_turned_over_is_set_right_wherever_it_is(sound: Place, whole: Held, tmp_path: Path) -> None:
+    place = sound.copy(tmp_path / "memory")
+    written = place.store.read_bytes()
+    numbers = [1, *(found[-1] for found in pages(place).values())]
+    places = (0, 17, 100, 4063, 4064, 4079, 4080, 4095)
+    for n, page in enumerate(numbers):
+        flip(place, page, places[n % len(places)])
+        assert place.failed(), (page, n)
+        plan = place.plan()
+        assert (plan.way, plan.lost) == ("bits", ()), (page, n)
+        assert plan.wrong == (f"a single bit is wrong in page {page}",)
+        assert place.repair() is None
+        assert place.store.read_bytes() == written
+    for page, at in zip(numbers[:5], (3, 500, 1500, 2500, 3500), strict=True):
+        flip(place, page, at)
+    assert place.plan().way == "bits"
+    place.repair()
+    assert place.store.read_bytes() == written
+    assert assert_repaired(place, whole, ()) == whole
+
+
+def test_bits_are_set_right_before_the_rest_is_repaired(place: Place, whole: Held) -> None:
+    found = pages(place)
+    flip(place, 1)
+    spoil(place, found["word_data"][-1])
+    assert place.plan().way == "bits"
+    with examined(place.store, KEY, place.witness) as salvage:
+        salvage.repair()
+    assert place.plan().way == "rebuild"
+    place.repair()
+    assert assert_repaired(place, whole, ()) == whole
+
+
+def test_one_damaged_passage_leaves_the_other_passages_of_its_file(place: Place, whole: Held) -> None:
+    spoil(place, pages(place)["chunk"][-3])
+    plan = place.plan()
+    place.repair()
+    now = assert_repaired(place, whole, plan.lost)
+    parts = [path for path, texts in now.files.items() if 0 < len(texts) < len(whole.files[path])]
+    assert parts
+    warnings = [c for c in place.checks() if c.status == "warning" and c.name == "file"]
+    assert [c.remedy for c in warnings] == [f"run: secondme add {path}" for path in parts]
+    # The file counts as changed, so that adding it again stores it anew.
+    store = place.open()
+    assert all(s.content_hash == b"" for s in store.sources() if s.path in parts)
+    store.close()
+
+
+def test_without_its_first_page_the_store_stays_as_it_is(place: Place) -> None:
+    spoil(place, 1)
+    before = place.store.read_bytes()
+    with pytest.raises(CorruptRecord, match="first pages"):
+        place.repair()
+    assert place.store.read_bytes() == before
+
+
+def test_a_list_of_projects_that_is_lost_is_taken_from_its_index(place: Place, whole: Held) -> None:
+    spoil(place, pages(place)["project"][0])
+    place.repair()
+    store = place.open()
+    assert {s.project for s in store.sources()} == {"default"}
+    store.close()
+    assert assert_repaired(place, whole, ()) == whole
+
+
+def test_ids_are_not_given_twice(place: Place) -> None:
+    spoil(place, pages(place)["turn"][-1])
+    place.repair()
+    store = place.open()
+    conversation = store.conversations()[0].id
+    assert store.add_turn(conversation, "user", "new", []) == 13
+    store.close()
+
+
+# Records -------------------------------------------------------------------------------------------------------
+
+CHANGES = {
+    "update chunk set text = 'x' || substr(text, 2) where source_id = 6 and ordinal = 2": "/notes/5.md (s6)",
+    "update source set title = 'another' where id = 4": "/notes/3.md (s4)",
+    "delete from chunk where source_id = 6": "/notes/5.md (s6)",
+    "delete from source where id = 3": "a file (s3)",
+    "update turn set text = 'another' where id = 4": "turn t4 of conversation c1",
+    "delete from turn where id = 9": "turn t9 of conversation c2",
+    "update turn set citations = '[{}]' where id = 2": "turn t2 of conversation c1",
+    "update conversation set title = 'x' where id = 2": "conversation c2: its title",
+    "delete from conversation where id = 1": "conversation c1",
+    "update folder set path = cast('/etc' as blob)": "/etc",
+    "insert into turn select 13, 1, role, text, 1, citations, x'01', null from turn where id = 1": "turn t13",
+    "update op set at = at + 1 where seq = 7": "the record of what was done from step 7",
+    "delete from op where seq = 7": "the record of what was done from step 7",
+}
+
+
+@pytest.mark.parametrize("sql", CHANGES)
+def test_a_changed_record_goes_and_every_other_stays(place: Place, whole: Held, sql: str) -> None:
+    tamper(place, sql)
+    plan = place.plan()
+    assert any(CHANGES[sql] in line for line in plan.lost), plan.lost
+    kept = place.repair()
+    assert kept is not None
+    assert_repaired(place, whole, plan.lost)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "insert into word(word) values('delete-all')",
+        "update vector_auxiliary set value00 = zeroblob(32) where rowid in (5, 70)",
+        "insert into vector values(999, 1, vec_int8(zeroblob(8)), zeroblob(32))",
+        "drop table vector",
+    ],
+)
+def test_what_is_derived_is_made_again(place: Place, whole: Held, sql: str) -> None:
+    tamper(place, sql)
+    plan = place.plan()
+    assert plan.way == ("rebuild" if "drop" in sql else "renew")
+    assert plan.lost == ()
+    place.repair()
+    assert assert_repaired(place, whole, ()) == whole
+    store = place.open()
+    assert len(store.search_text("harbour", 100, None)) == 78
+    store.close()
+
+
+# What is older -------------------------------------------------------------------------------------------------
+
+
+def grown(place: Place) -> None:
+    store = place.open()
+    store.add_turn(1, "user", "after the copy was made", [])
+    store.close()
+
+
+def test_an_old_store_put_back_is_taken_for_what_it_is(place: Place, whole: Held) -> None:
+    old = place.store.read_bytes()
+    grown(place)
+    place.store.write_bytes(old)
+    with pytest.raises(RolledBack, match=r"ends at step \d+ \(.*\), but 1 more were acknowledged"):
+        place.open()
+    plan = place.plan()
+    assert plan.way == "accept"
+    assert any(re.match(r"step \d+: whatever was stored or removed after \d{4}-", line) for line in plan.lost)
+    assert place.repair() is None
+    assert assert_repaired(place, whole, ()) == whole
+    store = place.open()
+    assert [op.detail["from_seq"] - op.detail["to_seq"] for op in store.log() if op.kind == "rolled-back"] == [1]
+    store.close()
+
+
+def test_an_old_folder_put_back_is_taken_for_what_it_is(place: Place, whole: Held, tmp_path: Path) -> None:
+    shutil.copytree(place.store.parent, tmp_path / "old")
+    grown(place)
+    shutil.rmtree(place.store.parent)
+    shutil.copytree(tmp_path / "old", place.store.parent)
+    with pytest.raises(RolledBack, match="older copy"):
+        place.open()
+    assert place.plan().way == "accept"
+    place.repair()
+    assert assert_repaired(place, whole, ()) == whole
+    grown(place)
+
+
+@pytest.mark.parametrize("damage", ["missing", "flipped", "short", "another"])
+def test_a_watermark_that_is_no_good_is_written_anew(place: Place, whole: Held, damage: str) -> None:
+    mark = place.store.with_name("store.db-watermark")
+    data = bytearray(mark.read_bytes())
+    data[20] ^= 1
+    mark.write_bytes({"flipped": bytes(data), "short": bytes(data[:50])}.get(damage, b"SMWM"))
+    if damage == "missing":
+        mark.unlink()
+    with pytest.raises(IntegrityError):
+        place.open()
+    plan = place.plan()
+    assert (plan.way, plan.lost) == ("accept", ())
+    place.repair()
+    assert assert_repaired(place, whole, ()) == whole
+
+
+WRITER = """
+import os, signal, sys
+from pathlib import Path
+from secondme.memory.store import Store
+from tests.storing import KEY
+store = Store.open(Path(sys.argv[1]), KEY, Path(sys.argv[2]))
+for i in range(12):
+    store.add_turn(1, "user", f"acknowledged {i} " + "and long " * 200, [])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_log_that_lost_its_tail_gives_back_what_is_left_of_it(place: Place, whole: Held, damage: str) -> None:
+    done = subprocess.run([sys.executable, "-c", WRITER, str(place.store), str(place.witness)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    wal = place.store.with_name("store.db-wal")
+    data = bytearray(wal.read_bytes())
+    if damage == "cut":
+        del data[len(data) // 2 :]
+    else:
+        data[len(data) // 2] ^= 1
+    wal.write_bytes(data)
+    with pytest.raises(RolledBack):
+        place.open()
+    plan = place.plan()
+    assert plan.way == "rebuild"  # what is in the damaged log must not be written over
+    assert any(re.match(r"steps \d+ to \d+: whatever was stored", line) for line in plan.lost)
+    kept = place.repair()
+    assert kept is not None
+    assert kept.with_name(kept.name + "-wal").read_bytes() == data
+    assert place.failed() == []
+    now = held(place)
+    assert {i: t for i, t in now.turns.items() if i <= 12} == whole.turns
+    assert 0 < len(now.turns) - len(whole.turns) < 12
+    assert now.files == whole.files
+
+
+# Killed --------------------------------------------------------------------------------------------------------
+
+
+def killed(place: Place, at: int) -> bool:
+    """Run the repair in a process that dies at its `at`th call to the system for a change; False if it had fewer."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
+    calls = iter(range(at))
+
+    def dying(name: str) -> None:
+        call = getattr(os, name)
+
+        def instead(*args: object, **options: object) -> object:
+            if next(calls, None) is None:
+                os._exit(9)
+            return call(*args, **options)
+
+        setattr(os, name, instead)
+
+    for name in ("fsync", "replace", "rename", "unlink", "link", "open", "truncate"):
+        dying(name)
+    try:
+        place.repair()
+    finally:
+        os._exit(0)
+
+
+@pytest.mark.parametrize("damage", ["page", "log", "words", "old"])
+def test_a_repair_that_was_killed_is_run_again(sound: Place, whole: Held, tmp_path: Path, damage: str) -> None:
+    base = sound.copy(tmp_path / "base")
+    if damage == "page":
+        spoil(base, pages(base)["word_data"][-1])
+    elif damage == "words":
+        tamper(base, "insert into word(word) values('delete-all')")
+    elif damage == "old":
+        old = base.store.read_bytes()
+        grown(base)
+        base.store.write_bytes(old)
+    else:
+        subprocess.run([sys.executable, "-c", WRITER, str(base.store), str(base.witness)], check=False)
+        wal = base.store.with_name("store.db-wal")
+        os.truncate(wal, wal.stat().st_size // 2)
+    expected = base.copy(tmp_path / "expected")
+    expected.repair()
+    result = held(expected)
+    at, alive = 0, True
+    while alive:
+        place = base.copy(tmp_path / f"at-{at}")
+        alive = killed(place, at)
+        try:
+            place.open().close()  # as the owner does first; it must not throw away what the repair needs
+        except IntegrityError:
+            place.repair()
+        assert place.failed() == [] if place.plan().way == "nothing" else place.repair() or place.failed() == []
+        assert held(place) == result, at
+        at += n_of(4, 1)
+    assert at > 3
+    assert {t: result.turns[t] for t in whole.turns} == whole.turns
+
+
+def test_looking_changes_nothing(place: Place) -> None:
+    spoil(place, pages(place)["chunk"][-1])
+    before = {p.name: p.read_bytes() for p in place.store.parent.iterdir()}
+    place.checks()
+    with examined(place.store, KEY, place.witness) as salvage:
+        assert salvage.plan.wrong
+    assert {p.name: p.read_bytes() for p in place.store.parent.iterdir()} == before
+
+
+def test_the_damaged_store_is_kept_and_told_of(place: Place) -> None:
+    assert kept_files(place.store) == []
+    spoil(place, pages(place)["chunk"][-1])
+    kept = place.repair()
+    assert kept is not None
+    assert kept_files(place.store) == [kept]
+    assert re.fullmatch(r"store\.db\.damaged-\d{8}T\d{6}Z", kept.name)
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert place.plan().way == "nothing"

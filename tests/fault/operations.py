@@ -25,7 +25,7 @@ from secondme.types import FileStored, IngestDone
 from secondme.wipe.everything import Places, wipe
 from secondme.wipe.project import wipe_project
 from tests.fault.killing import Operation, Say
-from tests.fault.workload import STORE, WITNESS, State, Step, after, do, held, open_store
+from tests.fault.workload import STORE, WITNESS, State, Step, after, do, held, open_store, plan, states, work
 from tests.storing import put
 
 SHORT = HashEmbedder(64)
@@ -66,6 +66,31 @@ def _texts(state: State) -> dict[str, str]:
 
 
 ALL_DOCS = {f"{n:02}.md": _doc(n) for n in range(N_DOCS)}
+
+
+# Steps of every kind ------------------------------------------------------------------------------------------
+
+STEPS = plan(7, 60)
+
+
+def _steps(root: Path, say: Say) -> None:
+    now = held_now(root)
+    start = max(i for i, state in enumerate(states(STEPS)) if state == now)
+    for n_done in work(root, STEPS, start):
+        say(f"{n_done}")
+
+
+def held_now(root: Path) -> State:
+    store = open_store(root)
+    try:
+        return held(store)
+    finally:
+        store.close()
+
+
+def _verify_steps(root: Path, said: list[str], ended: bool) -> None:
+    n_said = len(STEPS) if ended else int(said[-1]) if said else 0
+    assert looked_at(root) in states(STEPS)[n_said:], f"not as after step {n_said} or a later one"
 
 
 # Ingest --------------------------------------------------------------------------------------------------------
@@ -308,7 +333,9 @@ def _verify_wipe(root: Path, said: list[str], ended: bool) -> None:
     for what in said:
         assert not Path(what).is_absolute() or Path(what).is_dir() or not Path(what).exists(), what
     if wiping.has_begun(folder):
-        assert not ended and "done" not in said
+        # Nor was it "done", unless this is one that began after the first had ended.
+        assert not ended
+        assert "done" not in said or [path.name for path in folder.iterdir()] == [wiping.FILE]
         try:
             _keys(root, CODES[0])
             raise AssertionError("a memory that is being wiped was opened")
@@ -362,6 +389,7 @@ def _verify_project(root: Path, said: list[str], ended: bool) -> None:
 
 
 OPERATIONS = {
+    "steps": Operation(lambda root: root.mkdir(exist_ok=True), _steps, _verify_steps),
     "first use": Operation(lambda root: root.mkdir(exist_ok=True), _first_use, _verify_first_use),
     "ingest": Operation(_write_docs, _ingest, _verify_ingest),
     "reindex": Operation(_with_docs, _reindex, _verify_reindex),

@@ -82,31 +82,6 @@ def held(store: Store) -> dict[str, list[str]]:
     return {s.path: [c.chunk.text for c in store.source_chunks(s.id)] for s in store.sources()}
 
 
-def test_no_acknowledged_step_is_lost_to_kill_9(tmp_path: Path) -> None:
-    path = tmp_path / "store.db"
-    chance = random.Random(1)
-    n_done = 0
-    for _ in range(10):
-        with child(STEPS, str(path), str(n_done)) as process:
-            assert process.stdout is not None
-            for _ in range(chance.randint(1, 12)):
-                n_done = int(process.stdout.readline())
-            process.send_signal(signal.SIGKILL)
-            # What was said before the signal came counts as well.
-            for line in process.stdout.read().splitlines():
-                n_done = int(line)
-        store = Store.open(path, KEY)
-        found = held(store)
-        # The step under way may have been finished without a word.
-        assert found in (after(n_done), after(n_done + 1))
-        n_done += found != after(n_done)
-        store.close()
-    assert n_done > 10
-    store = Store.open(path, KEY)
-    assert {c.status for c in store.check(read_data=True)} == {"ok"}
-    store.close()
-
-
 def test_kill_9_while_the_store_is_made_leaves_none_or_a_whole_one(tmp_path: Path) -> None:
     chance = random.Random(2)
     for i in range(4):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from secondme.crypto.manage import Status, Way
 
 STORE = "store.db"
+LOCK_WAIT_S = 10.0
 
 
 def register(verbs: Any) -> None:
@@ -222,11 +223,20 @@ def _present_passphrase(opened: _Opened) -> str:
 
 
 def _lock() -> int:
-    from secondme.memory.lock import ask_to_lock
+    import time
+
+    from secondme.memory.lock import ask_to_lock, is_held
 
     pid = ask_to_lock(data_dir())
     if pid is None:
         print("memory is not open in any secondme")
-    else:
-        print(f"process {pid} was told to lock memory")
+        return 0
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while is_held(data_dir()):
+        if time.monotonic() > deadline:
+            print(f"process {pid} was told to lock memory, and has not done so yet")
+            say("it stops what it is doing first; ask again, or end it")
+            return 1
+        time.sleep(0.05)
+    print(f"process {pid} has locked memory")
     return 0

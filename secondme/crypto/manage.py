@@ -210,6 +210,11 @@ def begin(keys: Keys) -> StoreKeys:
 
     From here on an interruption is settled at the next unlocking. Raises StoreFull, StoreError.
     """
+    if keys.file.next is not None:
+        raise StoreError(
+            "an earlier rotation was interrupted, and none of its keys opens the store",
+            hint="put a copy of store.db back, or run: secondme memory repair",
+        )
     keys.save(slots.with_next(keys.file, keys.master))
     return next_store_keys(keys.file, keys.master)
 

@@ -119,9 +119,9 @@ def test_a_memory_without_a_store_yet_gets_new_keys(tmp_path: Path) -> None:
 
 
 def test_death_before_any_step_on_the_disk(memory: Memory) -> None:
-    """Ends with the first number of steps that a whole rotation does not reach."""
+    """Each of them in the long form. Ends with the first number of steps that a whole rotation does not reach."""
     outcomes = set()
-    for step in range(100):
+    for step in range(0, 100, n(4, 1)):
         memory.write(f"before step {step}")
         before = memory.check()
 
@@ -143,7 +143,7 @@ def test_kill_at_any_moment(memory: Memory) -> None:
     memory.rotate()
     whole_s = time.perf_counter() - start
     moments = random.Random(7)
-    for i in range(n(20, 1000)):
+    for i in range(n(10, 1000)):
         memory.write(f"before kill {i}")
         pid = in_a_child(memory.rotate)
         time.sleep(moments.uniform(0, 1.2 * whole_s))

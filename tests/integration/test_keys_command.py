@@ -11,6 +11,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from secondme.cli import keys
+from secondme.cli.main import main
 from secondme.crypto import manage, recovery
 from secondme.crypto.keys import Keys
 from secondme.crypto.keyslots import FILE
@@ -31,11 +33,11 @@ def by(passphrase: str) -> Keys:
 def memory(home: Path) -> Keys:
     """A memory of one passphrase, with something in it."""
     private_dir(data_dir())
-    keys = by("one")
-    store = Store.open(data_dir() / "store.db", keys.store, state_dir() / "witness")
+    made = by("one")
+    store = Store.open(data_dir() / "store.db", made.store, state_dir() / "witness")
     store.new_conversation("default", "kept")
     store.close()
-    return keys
+    return made
 
 
 def titles(passphrase: str) -> list[str]:
@@ -218,6 +220,32 @@ def test_the_state_of_the_keys_is_told_without_opening_anything(memory: Keys) ->
     assert done.returncode == 0
     assert "recovery    a code of 256 bits" in done.stdout and "1 projects" in done.stdout
     assert "rotation of the keys was interrupted" in done.stderr
+
+
+HOLDING = """
+import sys, time
+from secondme.cli import output
+from secondme.memory.lock import StoreLock
+from secondme.paths import data_dir
+with output.stops_when_asked(), StoreLock(data_dir()):
+    print("held", flush=True)
+    try:
+        time.sleep(60)
+    except output.LockAsked:
+        time.sleep(float(sys.argv[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
+def test_the_process_that_has_memory_open_is_told_to_lock_it(
+    memory: Keys, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for takes_s, waits_s, code, said in (("0.2", 20.0, 0, "has locked memory"), ("3", 0.1, 1, "has not done so yet")):
+        monkeypatch.setattr(keys, "LOCK_WAIT_S", waits_s)
+        with subprocess.Popen([sys.executable, "-c", HOLDING, takes_s], stdout=subprocess.PIPE, text=True) as holder:
+            assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+            assert main(["keys", "lock"]) == code
+            assert f"process {holder.pid} " in (out := capsys.readouterr().out) and said in out
 
 
 def test_without_a_memory_there_are_no_keys(home: Path) -> None:

@@ -161,6 +161,16 @@ def test_a_passphrase_alone_is_enough_for_a_rotation(tmp_path: Path) -> None:
     assert by(tmp_path, "one").store == following and kinds(tmp_path) == ["passphrase"]
 
 
+def test_the_keys_of_an_unsettled_rotation_are_not_thrown_away(tmp_path: Path) -> None:
+    """One of them may be what opens the store, once the owner has put it back."""
+    keys = by(tmp_path, "one")
+    manage.begin(keys)
+    file = keys.file
+    with pytest.raises(StoreError, match="interrupted"):
+        manage.begin(keys)
+    assert keyslots.load(tmp_path) == file
+
+
 def test_what_a_rotation_lacks_is_told_before_anything_changes(tmp_path: Path, ring: dict[str, bytes]) -> None:
     keys = full(tmp_path)
     file = keys.file

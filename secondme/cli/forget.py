@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondme.cli.ids import Item, parse_item
+from secondme.cli.ids import Item, name_of, parse_item
 from secondme.cli.output import add_common, ask_line, credentials, say
 from secondme.errors import UsageError
 from secondme.paths import absolute
@@ -100,7 +100,7 @@ def _forget(assistant: Assistant, target: Target, *, yes: bool) -> int:
 
 def _require_found(assistant: Assistant, target: Target, shown: Forgetting) -> None:
     """Raises UsageError for anything named that is not in memory: a typing error must not look like success."""
-    missing = [clean_line(subject.replace(":", " ")) for subject in shown.missing]
+    missing = [name_of(subject) for subject in shown.missing]
     followed = {(f.project, f.path) for f in shown.folders}
     for project, path in target.paths:
         if (project, path) not in followed and not assistant.store.sources(project, path):
@@ -170,7 +170,7 @@ def _lines(assistant: Assistant, shown: Forgetting, target: Target) -> Iterator[
     if shown.answers:
         yield from _listed([f"{gone} of answers: {', '.join(f't{i}' for i in shown.answers[:MAX_SHOWN])}"])
     yield from _listed([f"no longer followed: {clean_line(f.path)}" for f in shown.folders])
-    yield f"  {shown.n_vectors} vectors, {shown.n_citations} citations, {shown.n_links} links"
+    yield f"  vectors {shown.n_vectors}, citations {shown.n_citations}, links {shown.n_links}"
 
 
 def _listed(lines: Sequence[str]) -> Iterator[str]:

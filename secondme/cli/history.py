@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from secondme.cli.ids import Item, parse_item
+from secondme.cli.ids import Item, name_of, parse_item
 from secondme.cli.output import add_common, say
 from secondme.errors import UsageError
 from secondme.sanitize import clean_line
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _AGO = re.compile(r"(\d{1,6})([mhdw])")
-_LETTERS = {"source": "s", "passage": "#", "conversation": "c", "turn": "t"}
 _DONE = {
     "created": "memory was made",
     "upgraded": "brought to this version's format",
@@ -94,7 +93,7 @@ def why(assistant: Assistant, args: argparse.Namespace) -> int:
     found = assistant.store.provenance(item.kind, item.id)
     if not found.there and not found.steps:
         raise UsageError(
-            f"{_name(found.subject)} was never in memory", hint="secondme memory list and log show what was"
+            f"{name_of(found.subject)} was never in memory", hint="secondme memory list and log show what was"
         )
     if args.json:
         print(json.dumps(_provenance_json(found)))
@@ -133,15 +132,9 @@ def _since(given: str) -> float:
 
 
 def _line(op: Op) -> str:
-    names = " ".join(_name(s) for s in op.subjects[:6])
+    names = " ".join(name_of(s) for s in op.subjects[:6])
     more = f" and {len(op.subjects) - 6} more" if len(op.subjects) > 6 else ""
     return clean_line(f"{op.seq:>6}  {_when(op.at)}  {op.kind:<20} {names}{more}{_detail(op)}")
-
-
-def _name(subject: str) -> str:
-    """`passage:12` as it is named at the command line."""
-    kind, _, number = subject.partition(":")
-    return f"{_LETTERS[kind]}{number}" if kind in _LETTERS else subject
 
 
 def _detail(op: Op) -> str:
@@ -187,7 +180,7 @@ def _told(found: Provenance) -> Iterator[str]:
 
 
 def _headline(found: Provenance) -> str:
-    name = _name(found.subject)
+    name = name_of(found.subject)
     if not found.there:
         forgotten = any(op.kind == "forgotten" for op in found.steps)
         return f"{name} is no longer in memory{': it was forgotten' if forgotten else ''}; ids and hashes are left"
@@ -223,7 +216,7 @@ def _what(op: Op, subject: str) -> str:
         marked = subject.startswith("turn:") or subject.partition(":")[2] in str(op.detail.get("marked", "")).split()
         how = "cited in an answer" if marked else "read for an answer"
         told = "shown in a search" if op.detail.get("by") == "search" else how
-        return f"{told}, {_name(turn)}" if turn and turn != subject else told
+        return f"{told}, {name_of(turn)}" if turn and turn != subject else told
     told = _DONE.get(op.kind, op.kind) + (f" by {op.actor}" if op.actor != "owner" else "")
     if op.detail.get("sha256"):
         told += f" from bytes of sha256 {op.detail['sha256']}"

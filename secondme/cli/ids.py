@@ -20,6 +20,7 @@ from secondme.paths import absolute
 Kind = Literal["passage", "source", "conversation", "turn", "path"]
 
 _KINDS: dict[str, Kind] = {"": "passage", "#": "passage", "s": "source", "c": "conversation", "t": "turn"}
+_LETTERS = {"passage": "#", "source": "s", "conversation": "c", "turn": "t"}
 _NUMBERED = re.compile(r"([#sct]?)([0-9]+)")
 _MAX_ID = (1 << 63) - 1  # SQLite's largest integer
 
@@ -38,6 +39,12 @@ class Item:
     def subject(self) -> str:
         """The item as the operation log writes it, `kind:id`; a path has no such name."""
         return f"{self.kind}:{self.id}"
+
+
+def name_of(subject: str) -> str:
+    """A subject of the operation log, `passage:12`, as it is named here: `#12`."""
+    kind, _, number = subject.partition(":")
+    return f"{_LETTERS[kind]}{number}" if kind in _LETTERS else subject
 
 
 def parse_item(given: str) -> Item:

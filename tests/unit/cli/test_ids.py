@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from secondme.cli.ids import Item, parse_item
+from secondme.cli.ids import Item, name_of, parse_item
 from secondme.errors import UsageError
 
 
@@ -51,3 +51,8 @@ def test_a_subject_is_what_the_operation_log_writes() -> None:
         "conversation:3",
         "turn:4",
     ]
+
+
+def test_what_the_log_writes_is_shown_as_it_is_typed() -> None:
+    assert [name_of(parse_item(i).subject) for i in ("12", "s2", "c3", "t4")] == ["#12", "s2", "c3", "t4"]
+    assert name_of("folder:3") == "folder:3" and name_of("store") == "store"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-_MAPPING = re.compile(r"(?m)^([0-9a-f]+)-([0-9a-f]+) r\S+ \S+ \S+ \S+ *(.*)$")
+_MAPPING = re.compile(r"(?m)^([0-9a-f]+)-([0-9a-f]+) r(\S+) \S+ \S+ \S+ *(.*)$")
 
 
 def hits(pid: int, needles: Mapping[str, bytes]) -> dict[str, int]:
@@ -17,8 +17,9 @@ def hits(pid: int, needles: Mapping[str, bytes]) -> dict[str, int]:
     found = dict.fromkeys(needles, 0)
     process = Path(f"/proc/{pid}")
     with (process / "mem").open("rb", 0) as memory:
-        for low, high, name in _MAPPING.findall((process / "maps").read_text("utf-8", "replace")):
-            if name.startswith("[v"):  # the kernel's own pages
+        for low, high, rights, name in _MAPPING.findall((process / "maps").read_text("utf-8", "replace")):
+            # The kernel's own pages, and files that cannot have been written to, such as a model's weights.
+            if name.startswith("[v") or (name.startswith("/") and "w" not in rights):
                 continue
             memory.seek(int(low, 16))
             try:

@@ -24,6 +24,7 @@ from secondme.memory.lock import is_held
 from secondme.paths import data_dir
 from secondme.runtime.base import Embedder, Generator
 from secondme.runtime.echo import EchoGenerator, HashEmbedder
+from secondme.tui import gate
 from secondme.tui.app import SecondMeApp
 from secondme.tui.idle import Idle
 from secondme.tui.screens.chat import ChatScreen
@@ -291,7 +292,12 @@ async def test_the_clock_waits_for_an_answer_and_for_files(notes: Path) -> None:
         await locked(pilot)
 
 
-async def test_the_owner_does_not_wait_for_files_and_they_are_added_later(notes: Path) -> None:
+@pytest.mark.parametrize("wait_s", [5.0, 0.1])
+async def test_the_owner_does_not_wait_for_files_and_they_are_added_later(
+    notes: Path, monkeypatch: pytest.MonkeyPatch, wait_s: float
+) -> None:
+    """Also when a thread stays in the core for so long that memory is closed under it."""
+    monkeypatch.setattr(gate, "LOCK_S", wait_s)
     embedder = HeldEmbedder()
     app = app_of_home(embedder=embedder)
     async with driven(app) as pilot:
@@ -299,8 +305,11 @@ async def test_the_owner_does_not_wait_for_files_and_they_are_added_later(notes:
         await until(pilot, embedder.begun.is_set, SLOW)
         await pilot.press("ctrl+l")
         await until(pilot, lambda: isinstance(app.screen, LockScreen))
-        embedder.go.set()
+        if wait_s > 1:
+            embedder.go.set()
         await locked(pilot)
+        assert not is_held(data_dir())
+        embedder.go.set()
         await unlock(pilot)
         await until(pilot, lambda: "added (" in screen_text(app.screen), SLOW)
         assert app.assistant is not None

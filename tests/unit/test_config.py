@@ -22,7 +22,16 @@ def test_settings_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ['mdoel = "x"', 'threads = "four"', "threads = true", "threads = -1", "gpu_layers = -2", "threads = ", "\xff"],
+    [
+        'mdoel = "x"',
+        'threads = "four"',
+        "threads = true",
+        "threads = -1",
+        "gpu_layers = -2",
+        "threads = ",
+        "\xff",
+        "idle_lock_minutes = -1",
+    ],
 )
 def test_what_is_no_setting_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.toml"

@@ -154,3 +154,36 @@ def test_looking_does_not_keep_a_process_from_taking_the_lock(tmp_path: Path) ->
         with StoreLock(tmp_path):
             assert is_held(tmp_path)
         done.join()
+
+
+def test_a_system_without_the_signal_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from secondme.memory import lock
+
+    with holder(tmp_path, "listening") as process:
+        monkeypatch.setattr(lock, "ASK", None)
+        with pytest.raises(StoreLocked) as caught:
+            ask_to_lock(tmp_path)
+        assert str(process.pid) in caught.value.message and "ctrl+l" in (caught.value.hint or "")
+        process.communicate("go\n", timeout=5)
+        assert process.returncode == 0
+
+
+def test_another_users_process_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(pid: int, number: int) -> None:
+        raise PermissionError
+
+    with holder(tmp_path, "listening") as process:
+        monkeypatch.setattr(os, "kill", refuse)
+        with pytest.raises(StoreLocked, match="another user's"):
+            ask_to_lock(tmp_path)
+        process.communicate("go\n", timeout=5)
+
+
+def test_a_holder_that_ends_meanwhile_needs_no_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(pid: int, number: int) -> None:
+        raise ProcessLookupError
+
+    with holder(tmp_path, "listening") as process:
+        monkeypatch.setattr(os, "kill", gone)
+        assert ask_to_lock(tmp_path) is None
+        process.communicate("go\n", timeout=5)

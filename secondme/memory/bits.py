@@ -2,7 +2,8 @@
 
 The tag of a page is Poly1305 (RFC 8439) over its ciphertext and nonce, under a one-time key that ChaCha20 makes of the
 store's key, the nonce and the page's number (SQLite3 Multiple Ciphers, chacha20). A page with one wrong bit is found by
-trying each: what then fits the tag is what was written, by the same proof as any other page.
+trying each: what then fits the tag is what was written, by the same proof as any other page. Pages lie in the store's
+file and in its write-ahead log, encrypted alike.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from secondme.memory.pages import LOCK_PAGE, PAGE_BYTES, TAIL_BYTES
+from secondme.memory.pages import LOCK_PAGE, PAGE_BYTES, TAIL_BYTES, WAL_FRAME, log_bytes, log_frames
 
 _TAG_BYTES = 16
 _NONCE_BYTES = TAIL_BYTES - _TAG_BYTES
@@ -29,35 +30,59 @@ _MAX_PAGES = 64
 
 @dataclass(frozen=True, slots=True)
 class Bit:
-    """A bit of a page, counted from 1, that has to be turned over; `at` counts bits from the page's beginning."""
+    """A bit of a file that has to be turned over, in a page with this number; `at` counts from the file's beginning."""
 
     page: int
     at: int
 
 
 def failing(path: Path, key: bytes | bytearray) -> Iterator[int]:
-    """Numbers, from 1, of the whole pages of a file whose tag does not fit. Raises OSError."""
-    with path.open("rb") as file:
-        number = 0
-        while len(page := file.read(PAGE_BYTES)) == PAGE_BYTES:
-            number += 1
-            if number != LOCK_PAGE and not _fits(page, number, key):
-                yield number
+    """Numbers, from 1, of the whole pages of a store's file whose tag does not fit. Raises OSError."""
+    return (number for _, number, _ in _failing(path, key, _in_store(path)))
 
 
 def turned(path: Path, key: bytes | bytearray) -> list[Bit]:
-    """The bits that make failing pages fit again, as far as there is one each. Raises OSError."""
-    numbers = list(islice(failing(path, key), _MAX_PAGES + 1))
-    if len(numbers) > _MAX_PAGES:
+    """The bits that make failing pages of a store's file fit again, as far as there is one each. Raises OSError."""
+    return _turned(path, key, _in_store(path))
+
+
+def turned_in_log(wal: Path, key: bytes | bytearray) -> list[Bit]:
+    """The same for the pages in a write-ahead log. Raises OSError."""
+    return _turned(wal, key, _in_log(wal))
+
+
+def _turned(path: Path, key: bytes | bytearray, places: Iterator[tuple[int, int]]) -> list[Bit]:
+    found = list(islice(_failing(path, key, places), _MAX_PAGES + 1))
+    if len(found) > _MAX_PAGES:
         return []
-    found: list[Bit] = []
+    bits = ((start, number, _wrong_bit(page, number, key)) for start, number, page in found)
+    return [Bit(number, 8 * start + at) for start, number, at in bits if at is not None]
+
+
+def _failing(path: Path, key: bytes | bytearray, places: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int, bytes]]:
+    """Where each failing page begins, its number and its bytes."""
     with path.open("rb") as file:
-        for number in numbers:
-            file.seek((number - 1) * PAGE_BYTES)
-            at = _wrong_bit(file.read(PAGE_BYTES), number, key)
-            if at is not None:
-                found.append(Bit(number, at))
-    return found
+        for start, number in places:
+            file.seek(start)
+            page = file.read(PAGE_BYTES)
+            if len(page) == PAGE_BYTES and not _fits(page, number, key):
+                yield start, number, page
+
+
+def _in_store(path: Path) -> Iterator[tuple[int, int]]:
+    """Where each page of a store's file begins, and its number."""
+    for number in range(1, path.stat().st_size // PAGE_BYTES + 1):
+        if number != LOCK_PAGE:
+            yield (number - 1) * PAGE_BYTES, number
+
+
+def _in_log(wal: Path) -> Iterator[tuple[int, int]]:
+    """Where each page in a write-ahead log begins, and its number (SQLite file format, section 4)."""
+    with wal.open("rb") as file:
+        for i in range(log_frames(wal.stat().st_size)):
+            start = log_bytes(i + 1) - PAGE_BYTES
+            file.seek(start - WAL_FRAME.size)
+            yield start, int.from_bytes(file.read(4), "big")
 
 
 def set_right(path: Path, bits: list[Bit]) -> None:
@@ -65,10 +90,9 @@ def set_right(path: Path, bits: list[Bit]) -> None:
     fd = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
     try:
         for bit in bits:
-            at = (bit.page - 1) * PAGE_BYTES + bit.at // 8
-            os.lseek(fd, at, os.SEEK_SET)
+            os.lseek(fd, bit.at // 8, os.SEEK_SET)
             (byte,) = os.read(fd, 1)
-            os.lseek(fd, at, os.SEEK_SET)
+            os.lseek(fd, bit.at // 8, os.SEEK_SET)
             os.write(fd, bytes([byte ^ 1 << bit.at % 8]))
         os.fsync(fd)
     finally:

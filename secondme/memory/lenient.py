@@ -15,7 +15,7 @@ import apsw
 
 from secondme.crypto.keys import StoreKeys
 from secondme.errors import CorruptRecord, IntegrityError, WrongPassphrase
-from secondme.memory import bits, oplog, watermark
+from secondme.memory import bits, oplog, pages, watermark
 from secondme.memory.database import FIRST_WITH_LOG, check_file, connect
 from secondme.memory.failures import os_errors, store_errors
 from secondme.memory.guard import Guard
@@ -74,12 +74,19 @@ def opened(path: Path, keys: StoreKeys, witness: Path | None = None) -> Iterator
             version = _version(connection)
             problem = guard.exactly(problem, connection) if problem else _compare_log(connection, guard)
         with os_errors():
-            failing = tuple(bits.failing(path, keys.db))
+            # What the log holds as well may be half written by a checkpoint, which the next opening makes again.
+            logged = _logged(path)
+            failing = tuple(n for n in bits.failing(path, keys.db) if n not in logged)
         yield Damaged(path, connection, _acknowledged(path, keys, witness), problem, version, failing)
     finally:
         # SQLite made it for the looking; while the store is open, no other process has it.
         guard.remove_empty_log()
         connection.close()
+
+
+def _logged(path: Path) -> frozenset[int]:
+    wal = path.with_name(path.name + "-wal")
+    return pages.pages_in_wal(wal, wal.stat().st_size) if wal.exists() else frozenset()
 
 
 def _version(connection: apsw.Connection) -> int:

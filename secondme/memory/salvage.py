@@ -27,7 +27,7 @@ from secondme.crypto.keys import StoreKeys
 from secondme.durable import sync_file, sync_folder
 from secondme.errors import RolledBack
 from secondme.memory import checks, conversations, derived, lenient, oplog, pages, sources
-from secondme.memory.bits import Bit, set_right, turned
+from secondme.memory.bits import Bit, set_right, turned, turned_in_log
 from secondme.memory.database import FIRST_WITH_LOG
 from secondme.memory.failures import os_errors, store_errors
 from secondme.memory.guard import Guard
@@ -226,12 +226,13 @@ class Salvage:
 class BitRot:
     """A store of which single bits turned over: with them set right it is what was written."""
 
-    def __init__(self, path: Path, wrong: list[Bit]) -> None:
-        self._path = path
+    def __init__(self, wrong: dict[Path, list[Bit]]) -> None:
         self._wrong = wrong
-        shown = ", ".join(str(bit.page) for bit in wrong)
-        what = "a single bit is wrong in page" if len(wrong) == 1 else "a single bit is wrong in each of the pages"
-        self.plan = Plan("bits", (f"{what} {shown}",), ("it is set right, as the page's tag proves",))
+        self.plan = Plan(
+            "bits",
+            tuple(f"{file.name}: a single bit is wrong in page {bit.page}" for file in wrong for bit in wrong[file]),
+            ("they are set right, as the tags of the pages prove",),
+        )
 
     def followed(self) -> tuple[list[str], dict[str, StoredSource]]:
         """Nothing is lost, so nothing need be added again."""
@@ -240,7 +241,17 @@ class BitRot:
     def repair(self) -> None:
         """Set the bits right. Raises StoreFull or StoreError; then it is run again."""
         with os_errors():
-            set_right(self._path, self._wrong)
+            for file, wrong in self._wrong.items():
+                set_right(file, wrong)
+
+
+def _turned_over(path: Path, keys: StoreKeys) -> dict[Path, list[Bit]]:
+    wal = log_of(path)
+    found = {
+        path: turned(path, keys.db) if path.exists() else [],
+        wal: turned_in_log(wal, keys.db) if wal.exists() else [],
+    }
+    return {file: wrong for file, wrong in found.items() if wrong}
 
 
 def _numbers(subjects: list[str], kind: str) -> frozenset[int]:
@@ -264,9 +275,9 @@ def examined(path: Path, keys: StoreKeys, witness: Path | None = None) -> Iterat
     """
     with os_errors():
         _put_log_back(path)
-        wrong = turned(path, keys.db) if path.exists() else []
+        wrong = _turned_over(path, keys)
     if wrong:
-        yield BitRot(path, wrong)
+        yield BitRot(wrong)
         return
     with lenient.opened(path, keys, witness) as damaged:
         yield Salvage(damaged, damaged.survey(keys), keys, witness)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from secondme.memory.database import connect
 from secondme.memory.history import read_history
 from secondme.memory.oplog import Head, genesis, head
+from secondme.types import Check
 from tests.damaging import CONTENT, Place, filled, pages, spoil, tamper
 from tests.storing import KEY
 
@@ -189,3 +191,17 @@ def test_no_store_and_no_first_page_are_lines_as_well(place: Place) -> None:
     assert place.failed() == ["store: the store file is empty or cut off"]
     place.store.unlink()
     assert place.failed() == ["store: there is no store file"]
+
+
+def test_a_page_that_the_log_will_write_again_is_no_damage(place: Place) -> None:
+    store = place.open()
+    store.add_turn(1, "user", "not in the file yet", [])
+    image = place.store.with_name("image")
+    shutil.copytree(place.store.parent, image, ignore=shutil.ignore_patterns("image"))
+    store.close()
+    killed = Place(image / "store.db", place.witness)
+    wal = (image / "store.db-wal").read_bytes()
+    spoil(killed, int.from_bytes(wal[32:36], "big"))
+    assert [c for c in killed.checks() if c.name == "pages"] == [
+        Check("pages", "ok", "every page was read and is whole")
+    ]

@@ -8,9 +8,9 @@ from pathlib import Path
 import apsw
 
 from secondme.crypto.keys import StoreKeys
-from secondme.errors import WrongPassphrase
+from secondme.errors import CorruptRecord, WrongPassphrase
 from secondme.memory import oplog
-from secondme.memory.database import connect, open_database, use_key
+from secondme.memory.database import check_file, connect, open_database, use_key
 from secondme.memory.failures import os_errors, store_errors
 from secondme.memory.install import discard, install, next_path
 
@@ -56,7 +56,7 @@ def _copy(connection: apsw.Connection, path: Path, keys: StoreKeys) -> None:
 def opens_with(store: Path, key: bytes | bytearray) -> bool:
     """Whether a database key opens the store's first page. Raises what opening a damaged or missing file raises."""
     with os_errors():
-        store.stat()
+        check_file(store)  # SQLite opens an empty file with any key
     try:
         connection = connect(store, key)
     except WrongPassphrase:
@@ -66,5 +66,15 @@ def opens_with(store: Path, key: bytes | bytearray) -> bool:
 
 
 def opener(store: Path) -> Callable[[bytes | bytearray], bool]:
-    """`opens_with` for a store that need not be there: `crypto.unlock` settles an interrupted rotation by it."""
-    return lambda key: store.exists() and opens_with(store, key)
+    """`opens_with` for a store that may be missing or damaged; then no key opens it.
+
+    `crypto.unlock` settles an interrupted rotation by it, and keeps both sets of keys while neither opens the store.
+    """
+
+    def opens(key: bytes | bytearray) -> bool:
+        try:
+            return store.exists() and opens_with(store, key)
+        except CorruptRecord:
+            return False
+
+    return opens

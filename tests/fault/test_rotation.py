@@ -165,3 +165,15 @@ def test_a_full_disk_takes_the_rotation_back(memory: Memory, monkeypatch: pytest
     file = keyslots.load(memory.folder)
     assert file is not None and file.next is not None
     assert memory.check() == before
+
+
+def test_a_damaged_store_keeps_both_sets_of_keys(memory: Memory) -> None:
+    """Until it was put back or repaired, nothing tells which of them it will need."""
+    whole = memory.path.read_bytes()
+    keys = memory.unlocked()
+    manage.begin(keys)
+    for damage in (b"", bytes(len(whole)), b"\xff" + whole[1:], whole[:1000]):
+        memory.path.write_bytes(damage)
+        assert memory.unlocked().file == keys.file
+    memory.path.write_bytes(whole)
+    assert memory.check() == bytes(keys.store.db)

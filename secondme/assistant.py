@@ -123,6 +123,7 @@ class Assistant:
             except BaseException:
                 self._close_store()
                 raise
+            self._credentials = replace(self._credentials, passphrase=None)  # has done its work
             self._locked = False
 
     def lock(self) -> None:
@@ -132,7 +133,6 @@ class Assistant:
         """
         with self._opening:
             self._locked = True
-            self._credentials = replace(self._credentials, passphrase=None)
             self._close_store()
         with self._loading:
             try:

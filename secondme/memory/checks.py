@@ -9,8 +9,9 @@ from pathlib import Path
 import apsw
 
 from secondme.crypto.keys import StoreKeys
-from secondme.errors import IntegrityError
+from secondme.errors import CorruptRecord, IntegrityError
 from secondme.memory import lenient
+from secondme.memory.failures import store_errors
 from secondme.memory.history import read_history
 from secondme.memory.oplog import Head
 from secondme.memory.survey import BadItem, BadSource, Survey, survey
@@ -61,6 +62,14 @@ def read_data(path: Path, keys: StoreKeys, witness: Path | None = None) -> Itera
 
 def of_open(connection: apsw.Connection, *, read_data: bool) -> Iterator[Check]:
     """The same for a store that is open, and so was not refused; without `read_data` only what is quick."""
+    try:
+        with store_errors(connection):
+            yield from _of_open(connection, read_data)
+    except CorruptRecord as error:
+        yield _failed("store", error.message)
+
+
+def _of_open(connection: apsw.Connection, read_data: bool) -> Iterator[Check]:
     start = Head(0, bytes(connection.execute("select value from setting where name = 'oplog_genesis'").get))
     history = read_history(connection, start, None)
     if read_data:

@@ -189,6 +189,22 @@ def test_damage_to_the_database_is_noticed_or_does_no_harm(life: Life, tmp_path:
     assert killed["unharmed"] < killed.total()
 
 
+def test_each_damaged_page_is_a_failed_line_and_no_error(life: Life, tmp_path: Path) -> None:
+    whole = life.closed[DB]
+    for page in range(0, len(whole), PAGE_BYTES):
+        changed = bytearray(whole)
+        changed[page + 2000] ^= 1
+        lay_out(life.closed | {DB: bytes(changed)}, tmp_path / "s")
+        try:
+            store = opened(tmp_path / "s")
+        except CorruptRecord:
+            continue
+        assert "failed" in {check.status for check in store.check(read_data=True)}
+        # The quick look may miss it, but is not broken off by it either.
+        assert store.check()
+        store.close()
+
+
 def test_damage_to_the_log_is_refused(life: Life, tmp_path: Path) -> None:
     counts = trials(life, tmp_path / "s", LOG, [life.killed], 3)
     # What was only appended is cut off.

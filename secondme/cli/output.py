@@ -193,7 +193,8 @@ def ask_passphrase(kind: str) -> str:
         )
     if kind == "existing":
         return getpass.getpass("Passphrase or recovery code: ")
-    say("No system keyring is at hand, so a passphrase will protect your memory. Nobody can recover it for you.")
+    say("No system keyring is at hand, so a passphrase will protect your memory. Nobody can recover it for you;")
+    say("`secondme keys add-recovery` makes a code to write down that opens memory without it.")
     return ask_new_passphrase()
 
 

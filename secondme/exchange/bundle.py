@@ -18,7 +18,7 @@ from secondme.crypto.age import AgeReader, Opened
 from secondme.errors import CorruptRecord, SchemaTooNew
 from secondme.exchange import canonical, readable, records, schema, tarball
 from secondme.exchange.canonical import TAKE_ANOTHER
-from secondme.exchange.export import JSONL, MANIFEST, MAX_LINE, SCHEMA
+from secondme.exchange.content import JSONL, MANIFEST, MAX_LINE, SCHEMA
 from secondme.memory.portable import (
     PortableConversation,
     PortableEdge,

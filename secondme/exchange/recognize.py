@@ -12,7 +12,7 @@ from typing import Literal
 from secondme.crypto import age
 from secondme.errors import ParseFailed, UnsupportedFormat, UsageError
 from secondme.exchange import chatgpt, claude, lines, tarball, vault
-from secondme.exchange.export import MANIFEST
+from secondme.exchange.content import MANIFEST
 from secondme.exchange.incoming import MAX_JSON_BYTES, Json, load_json, open_to_read, read_bounded
 
 Form = Literal["secondme", "sealed", "chatgpt", "claude", "markdown", "jsonl"]

@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, given, settings
 
 from secondme.exchange import canonical, schema
-from secondme.exchange.export import JSONL
+from secondme.exchange.content import JSONL
 from secondme.memory.store import Store
 from tests.exchanging import content, exported, fill, imported, numbers, text
 from tests.fault.soak import n

@@ -11,7 +11,8 @@ import pyrage
 import pytest
 
 from secondme.errors import Cancelled, CorruptRecord, StoreError, UsageError
-from secondme.exchange.export import ExportDone, ExportOptions, ExportProgress, export
+from secondme.exchange.content import ExportProgress
+from secondme.exchange.export import ExportDone, ExportOptions, export
 from secondme.memory.portable import PortableConversation
 from secondme.memory.store import Store
 from tests.exchanging import content, exported, imported, members
@@ -42,6 +43,13 @@ def test_only_its_owner_may_read_it(filled: Store, tmp_path: Path) -> None:
     exported(filled, tmp_path / "e.tar")
     assert (tmp_path / "e.tar").stat().st_mode & 0o777 == 0o600
     assert [p.name for p in tmp_path.iterdir() if "secondme-export" in p.name] == []
+
+
+def test_what_a_kill_left_goes_with_the_next_export(filled: Store, tmp_path: Path) -> None:
+    for name in (".e[1].tar.0123.secondme-export", ".other.tar.0123.secondme-export"):
+        (tmp_path / name).write_bytes(b"half")
+    exported(filled, tmp_path / "e[1].tar")
+    assert [p.name for p in tmp_path.iterdir() if "export" in p.name] == [".other.tar.0123.secondme-export"]
 
 
 def test_a_sealed_one_says_nothing_and_opens_with_the_age_format(filled: Store, tmp_path: Path) -> None:
@@ -93,7 +101,7 @@ def test_places_that_take_no_export(filled: Store, tmp_path: Path) -> None:
 def test_a_record_that_no_import_would_take_is_not_written(
     filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("secondme.exchange.export.MAX_LINE", 300)
+    monkeypatch.setattr("secondme.exchange.content.MAX_LINE", 300)
     with pytest.raises(StoreError, match="too long"):
         list(export(filled, tmp_path / "e.tar", ExportOptions(None)))
 

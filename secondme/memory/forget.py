@@ -14,9 +14,10 @@ import apsw
 from secondme.errors import CorruptRecord
 from secondme.memory import conversations, oplog, sources, tombstones, vectors
 from secondme.memory.digests import source_digest, turn_digest
-from secondme.memory.forgetting import Passage, Plan, Target, examine
+from secondme.memory.forgetting import Plan, Target, examine
 from secondme.memory.rows import pack_citations, pack_text
 from secondme.memory.sources import project_id
+from secondme.memory.wordings import Passage, by_source
 
 _WORDS_A_QUERY = 200
 
@@ -141,8 +142,7 @@ def _count(connection: apsw.Connection, sql: str, values: Iterable[int | bytes])
 def _words_left(connection: apsw.Connection, passages: Sequence[Passage]) -> int:
     """Passages that the word index still finds by any of their own words."""
     n_left = 0
-    for source_id in dict.fromkeys(p.source_id for p in passages):
-        of_source = [p for p in passages if p.source_id == source_id]
+    for of_source in by_source(passages).values():
         ids = {p.id for p in of_source}
         words = sorted({word for p in of_source for word in tombstones.wording(p.text).split(" ") if word})
         sql = "select rowid from word where word match ? and rowid between ? and ?"

@@ -10,26 +10,22 @@ Nothing is changed here, `forget.py` does that. Every function works on a connec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import apsw
 
 from secondme.memory import conversations, sources, vectors
 from secondme.memory.redaction import Gone, Redaction, chunk_ids_of, redact, runs_of
-from secondme.memory.rows import SELECT_SOURCE, passage_uid, to_source, unpack_text
+from secondme.memory.rows import SELECT_SOURCE, passage_uid, to_source
 from secondme.memory.tombstones import (
     Kind,
     Place,
-    all_wordings,
-    is_distinct,
     path_hash,
     salt,
     text_hashes,
-    units,
-    wording,
 )
+from secondme.memory.wordings import OF_SOURCE, ONE_PASSAGE, Passage, Wordings, passages_by, wordings_of
 from secondme.types import Conversation, StoredSource, WatchedFolder
 
 
@@ -74,14 +70,6 @@ class Forgetting:
         return not (self.sources or self.passages or self.turns or self.conversations or self.folders)
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
-    id: int
-    source_id: int
-    ordinal: int
-    text: str
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class Plan:
     """A Forgetting with all that carrying it out takes; holds text, and is never shown."""
@@ -94,37 +82,16 @@ class Plan:
     tombstones: tuple[tuple[Kind, frozenset[bytes]], ...]
 
 
-@dataclass(slots=True)
-class _Search:
-    """The wordings that go, by the source they are in, and what of them lives on."""
-
-    wholes: frozenset[str] = frozenset()
-    of_files: dict[int, set[str]] = field(default_factory=dict)
-    of_passages: dict[int, set[str]] = field(default_factory=dict)
-    alive: set[str] = field(default_factory=set)
-    alive_in: dict[int, set[str]] = field(default_factory=dict)
-
-    def going(self) -> frozenset[str]:
-        return frozenset().union(*self.of_files.values(), *self.of_passages.values())
-
-    def is_alive(self, words: str, source_id: int) -> bool:
-        return words in (self.alive if is_distinct(words) else self.alive_in.get(source_id, ()))
-
-    def distinct(self) -> frozenset[str]:
-        """Wordings that nothing left in memory has, and that are nobody else's by chance."""
-        return frozenset(w for w in self.going() if is_distinct(w) and w not in self.alive)
-
-
 def examine(connection: apsw.Connection, target: Target) -> Plan:
     """Find out what goes. Raises CorruptRecord if a stored citation cannot be read."""
     whole = _sources(connection, target)
-    single = tuple(p for p in _passages(connection, _ONE_PASSAGE, target.passages) if p.source_id not in whole)
-    of_files = _passages(connection, _OF_SOURCE, whole)
-    search, copies = _search(connection, of_files, single)
+    single = tuple(p for p in passages_by(connection, ONE_PASSAGE, target.passages) if p.source_id not in whole)
+    of_files = passages_by(connection, OF_SOURCE, whole)
+    hunt, copies = wordings_of(connection, of_files, single)
     passages = (*of_files, *single, *copies)
     places = _places(connection, passages, whole)
     going_turns = _turns(connection, target)
-    distinct = search.distinct()
+    distinct = hunt.distinct()
     gone = Gone(
         frozenset(p.id for p in passages),
         tuple(chunk_ids_of(connection, whole)),
@@ -147,7 +114,7 @@ def examine(connection: apsw.Connection, target: Target) -> Plan:
         folders=_folders(connection, target),
         missing=_missing(connection, target),
     )
-    tombstones = _tombstones(connection, target, whole, search, places) if target.for_good else ()
+    tombstones = _tombstones(connection, target, whole, hunt, places) if target.for_good else ()
     return Plan(shown, passages, places, uids, redactions, tombstones)
 
 
@@ -162,15 +129,6 @@ def _sources(connection: apsw.Connection, target: Target) -> dict[int, StoredSou
     return found
 
 
-_ONE_PASSAGE = "select id, source_id, ordinal, text from chunk where id = ?"
-_OF_SOURCE = "select id, source_id, ordinal, text from chunk where source_id = ? order by ordinal"
-
-
-def _passages(connection: apsw.Connection, sql: str, ids: Iterable[int]) -> tuple[Passage, ...]:
-    rows = (row for i in dict.fromkeys(ids) for row in connection.execute(sql, (i,)))
-    return tuple(Passage(row[0], row[1], row[2], unpack_text(row[3])) for row in rows)
-
-
 def _places(
     connection: apsw.Connection, passages: Sequence[Passage], whole: Mapping[int, StoredSource]
 ) -> dict[int, Place]:
@@ -180,71 +138,6 @@ def _places(
             source = to_source(row)
             places[source_id] = Place(source.project, source.path, source_id)
     return places
-
-
-def _search(
-    connection: apsw.Connection, of_files: Sequence[Passage], single: Sequence[Passage]
-) -> tuple[_Search, tuple[Passage, ...]]:
-    """The wordings that go, and the passages elsewhere that are copies of single ones."""
-    found = _Search(wholes=frozenset(w for p in single if is_distinct(w := wording(p.text))))
-    for source_id in {p.source_id for p in of_files}:
-        found.of_files[source_id] = set(_wordings([p for p in of_files if p.source_id == source_id], None))
-    ids = {p.id for p in single}
-    for source_id in {p.source_id for p in single}:
-        around = _passages(connection, _OF_SOURCE, [source_id])
-        found.of_passages[source_id] = set(_wordings(around, ids))
-    copies = _look_at_the_rest(connection, found, ids | {p.id for p in of_files})
-    for copy in copies:
-        found.of_passages.setdefault(copy.source_id, set()).update(all_wordings(copy.text))
-    return found, copies
-
-
-def _look_at_the_rest(connection: apsw.Connection, found: _Search, going: set[int]) -> tuple[Passage, ...]:
-    """Note which wordings live on in passages that stay; return the copies, which do not stay."""
-    copies = []
-    wordings = found.going()
-    rows = connection.execute("select id, source_id, ordinal, text from chunk order by id") if wordings else ()
-    for chunk_id, source_id, ordinal, stored in rows:
-        if chunk_id in going:
-            continue
-        text = unpack_text(stored)
-        if wording(text) in found.wholes:
-            copies.append(Passage(chunk_id, source_id, ordinal, text))
-            continue
-        same = wordings.intersection(all_wordings(text))
-        found.alive |= same
-        found.alive_in.setdefault(source_id, set()).update(same)
-    return tuple(copies)
-
-
-def _wordings(passages: Sequence[Passage], going: set[int] | None) -> Iterator[str]:
-    """Wordings of those passages of one source, in order, that are `going`, or of all.
-
-    Lines and sentences are found in the text as it was before it was cut; one that is cut counts where most of it is.
-    """
-    for run in _runs(passages):
-        ends = [0, *accumulate(len(p.text) for p in run)]
-        leaving = [(p, a, b) for p, a, b in zip(run, ends, ends[1:], strict=False) if going is None or p.id in going]
-        for unit in units("".join(p.text for p in run)) if leaving else ():
-            if len(leaving) == len(run):
-                yield unit.words
-                continue
-            n_leaving = sum(max(0, min(b, unit.end) - max(a, unit.start)) for _, a, b in leaving)
-            if 2 * n_leaving > unit.end - unit.start:
-                yield unit.words
-        yield from (words for p, _, _ in leaving if (words := wording(p.text)))
-
-
-def _runs(passages: Sequence[Passage]) -> Iterator[list[Passage]]:
-    """Passages that follow one another without a gap."""
-    run: list[Passage] = []
-    for passage in passages:
-        if run and passage.ordinal != run[-1].ordinal + 1:
-            yield run
-            run = []
-        run.append(passage)
-    if run:
-        yield run
 
 
 # What hangs on them ------------------------------------------------------------------------------------------
@@ -317,7 +210,7 @@ def _tombstones(
     connection: apsw.Connection,
     target: Target,
     whole: Mapping[int, StoredSource],
-    search: _Search,
+    hunt: Wordings,
     places: Mapping[int, Place],
 ) -> tuple[tuple[Kind, frozenset[bytes]], ...]:
     key = salt(connection)
@@ -327,10 +220,10 @@ def _tombstones(
             digest
             for source_id, wordings in found.items()
             for words in wordings
-            if not search.is_alive(words, source_id)
+            if not hunt.is_alive(words, source_id)
             for digest in text_hashes(key, words, places[source_id])
         )
-        for kind, found in (("file", search.of_files), ("passage", search.of_passages))
+        for kind, found in (("file", hunt.of_files), ("passage", hunt.of_passages))
     }
     return (
         ("path", frozenset(path_hash(key, project, path) for project, path in paths)),

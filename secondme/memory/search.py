@@ -45,3 +45,9 @@ def document_frequencies(connection: apsw.Connection, terms: Sequence[str]) -> d
         quoted = '"' + _clean(term).replace('"', '""') + '"'
         found[term] = int(connection.execute("select count(*) from word where word match ?", (quoted,)).get)
     return found
+
+
+def by_phrase(connection: apsw.Connection, words: Sequence[str]) -> list[int]:
+    """The chunks in whose text these words stand in a row, as far as stems can tell."""
+    match = '{text} : "' + _clean(" ".join(words)).replace('"', '""') + '"'
+    return [int(row[0]) for row in connection.execute("select rowid from word where word match ?", (match,))]

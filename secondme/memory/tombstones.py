@@ -52,7 +52,7 @@ class Unit:
 
 def wording(text: str) -> str:
     """The words of a text and nothing else: what counts as the same however it is wrapped, marked or capitalised."""
-    return " ".join(_WORD.findall(text)).casefold()
+    return " ".join(_WORD.findall(text)).lower()
 
 
 def units(text: str) -> Iterator[Unit]:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from secondme.ingest.pipeline import IngestOptions, ingest
+from secondme.memory import wordings
 from secondme.memory.forgetting import Target
 from secondme.memory.store import Store
 from secondme.memory.tombstones import wording
@@ -41,8 +42,12 @@ class Short(HashEmbedder):
 class Forgetting(RuleBasedStateMachine):
     """`gone` maps each forgotten sentence to how it was forgotten: by itself, or with its file; `hidden` are paths."""
 
-    @initialize(contents=st.lists(CONTENTS, min_size=3, max_size=3), data=st.data(), what=WHAT)
-    def begin(self, contents: Sequence[Sequence[tuple[int, str]]], data: st.DataObject, what: str) -> None:
+    @initialize(contents=st.lists(CONTENTS, min_size=3, max_size=3), data=st.data(), what=WHAT, by_index=st.booleans())
+    def begin(
+        self, contents: Sequence[Sequence[tuple[int, str]]], data: st.DataObject, what: str, by_index: bool
+    ) -> None:
+        # What lives on elsewhere is found by the word index in a large memory, by looking through it in a small one.
+        wordings._PASSAGES_A_QUERY = 0 if by_index else 20
         self._folder = tempfile.TemporaryDirectory()
         root = Path(self._folder.name)
         self.docs = root / "docs"
@@ -58,6 +63,7 @@ class Forgetting(RuleBasedStateMachine):
         self._forget(data, what)
 
     def teardown(self) -> None:
+        wordings._PASSAGES_A_QUERY = 20
         if hasattr(self, "store"):
             self.store.close()
             self._folder.cleanup()

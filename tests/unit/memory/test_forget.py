@@ -206,3 +206,25 @@ def test_text_forgotten_meanwhile_is_not_stored_by_what_was_read_before(store: S
     store.forget(Target(sources=(a,)))
     assert store.put_source(source, [], unit_vectors(0), seen=seen) == 0 and store.sources() == []
     assert store.put_source(source, [], unit_vectors(0), seen=store.tombstones()) > 0
+
+
+@pytest.mark.parametrize("passages_a_query", [0, 10**9])
+def test_by_the_word_index_and_by_looking_through_all_the_same_is_found(
+    store: Store, monkeypatch: pytest.MonkeyPatch, passages_a_query: int
+) -> None:
+    monkeypatch.setattr("secondme.memory.wordings._PASSAGES_A_QUERY", passages_a_query)
+    snake = "the value of max_open_files is read by store_open when the program starts anew\n"
+    a = put(store, "/a", [HERON, f"PIN 1234\n{OTTER}", snake, "PIN 1234\nstraße über größe fünf mal im jahr gesehen\n"])
+    b = put(store, "/b", [HERON.upper(), f"Someone said: x.\n{OTTER}", snake.replace("_", " "), "PIN 1234\n"], seed=2)
+    shown = store.forgetting(Target(passages=tuple(ids(store, a)[:3])))
+    assert shown.copies == (ids(store, b)[0],)
+    store.forget(Target(passages=tuple(ids(store, a)[:3])))
+    stones = store.tombstones()
+    here, there = Place("default", "/a", a), Place("default", "/b", b)
+    assert stones.hides(HERON, there) and stones.hides(snake, there)
+    assert not stones.hides(OTTER, there), "it stands in /b as well"
+    assert not stones.hides("PIN 1234", here), "it stands in another passage of /a"
+    store.forget(Target(passages=(ids(store, a)[0],)))
+    assert store.tombstones().hides("PIN 1234", here) and not store.tombstones().hides("PIN 1234", there)
+    assert store.tombstones().hides("Straße über Größe fünf mal im Jahr gesehen.", there)
+    assert sound(store)

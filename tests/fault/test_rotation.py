@@ -22,7 +22,7 @@ from secondme.rotate import rotate
 from tests.fault.soak import n
 from tests.keyfiles import CHEAP
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
+pytestmark = [pytest.mark.soak, pytest.mark.skipif(sys.platform == "win32", reason="forks")]
 
 
 class Memory:

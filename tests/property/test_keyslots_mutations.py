@@ -22,6 +22,8 @@ from secondme.errors import CorruptRecord, NoKey, SchemaTooNew, WrongPassphrase
 from tests.fault.soak import n
 from tests.keyfiles import DEVICE, SECRET, added, with_passphrase
 
+pytestmark = pytest.mark.soak
+
 PASSPHRASE = "one"
 REFUSALS = (CorruptRecord, SchemaTooNew, WrongPassphrase, NoKey)
 

@@ -19,8 +19,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from secondme.crypto.envelope import KEY_BYTES
 from secondme.durable import replace_file
-from secondme.errors import CorruptRecord, SchemaTooNew
+from secondme.errors import CorruptRecord, SchemaTooNew, StoreError
 from secondme.memory.oplog import Head
 from secondme.memory.pages import NO_LOG
 
@@ -51,7 +52,9 @@ class Watermark:
 
 
 def pack(mark: Watermark, key: bytes | bytearray, store_id: str) -> bytes:
-    """The file's bytes, SIZE of them."""
+    """The file's bytes, SIZE of them. Raises StoreError if the key was erased: zeros are a key that all know."""
+    if len(key) != KEY_BYTES:
+        raise StoreError("memory is locked", hint="unlock it first")
     flags = _MOVING if mark.moving is not None else 0
     body = _BODY.pack(
         MAGIC,

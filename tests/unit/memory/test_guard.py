@@ -241,6 +241,20 @@ def test_a_later_versions_watermark_is_named_as_such(path: Path) -> None:
         opened(path)
 
 
+def test_an_erased_key_writes_no_watermark(path: Path) -> None:
+    """A store that is closed after its keys were erased must not vouch for itself under a key that all know."""
+    key = bytearray(KEY.watermark)
+    store = opened(path, replace(KEY, watermark=key))
+    put(store, "/a", ["apple"])
+    before = watermark.path_for(path).read_bytes()
+    key.clear()
+    with pytest.raises(StoreError, match="memory is locked"):
+        put(store, "/b", ["pear"])
+    store.close()
+    assert watermark.path_for(path).read_bytes() == before
+    opened(path).close()
+
+
 def test_a_vanished_store_is_not_made_anew(path: Path) -> None:
     made(path)
     path.unlink()

@@ -44,9 +44,9 @@ def provenance(connection: apsw.Connection, kind: str, item_id: int) -> Provenan
     passage = _passage(connection, item_id) if kind == "passage" else None
     source_id = item_id if kind == "source" else _source_of(connection, item_id) if kind == "passage" else None
     source = _source(connection, source_id) if source_id is not None else None
-    steps = tuple(_steps(connection, subject, source_id))
     known = settings.embedder(connection)
     there = passage is not None if kind == "passage" else _is_there(connection, kind, item_id)
+    steps = tuple(_steps(connection, subject, source_id, there=there))
     return Provenance(
         subject,
         there,
@@ -58,7 +58,7 @@ def provenance(connection: apsw.Connection, kind: str, item_id: int) -> Provenan
     )
 
 
-def _steps(connection: apsw.Connection, subject: str, source_id: int | None) -> Iterator[Op]:
+def _steps(connection: apsw.Connection, subject: str, source_id: int | None, *, there: bool) -> Iterator[Op]:
     """Steps that touched the item: its own, those of its file while it was part of it, and those of everything."""
     kind, _, number = subject.partition(":")
     own = {op.seq: op for op in oplog.several(connection, subject)}
@@ -66,10 +66,9 @@ def _steps(connection: apsw.Connection, subject: str, source_id: int | None) -> 
         own |= _steps_of_file(connection, source_id, int(number))
     if not own:
         return
-    first = min(own)
-    last = next((seq for seq, op in sorted(own.items()) if op.kind in oplog.ENDS), None)
+    first, last = min(own), max(own)
     for op in oplog.several(connection, "store", after=first):
-        if op.kind in _OF_ALL and (last is None or op.seq < last):
+        if op.kind in _OF_ALL and (there or op.seq < last):
             own[op.seq] = op
     yield from (own[seq] for seq in sorted(own))
 

@@ -141,5 +141,4 @@ def _runs(passages: Sequence[Passage]) -> Iterator[list[Passage]]:
             yield run
             run = []
         run.append(passage)
-    if run:
-        yield run
+    yield run

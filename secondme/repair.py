@@ -79,7 +79,7 @@ def read_data(passphrase: str | None = None, ask: Ask | None = None) -> Iterator
         for kept in salvage.kept_files(memory.path):
             size_mb = kept.stat().st_size / 1e6
             detail = f"{kept.name}, {size_mb:.1f} MB, is a damaged store that a repair kept"
-            yield Check("kept", "warning", detail, f"once you miss nothing, delete {kept} and its -wal")
+            yield Check("kept", "warning", detail, f"once you miss nothing, delete {kept}*")
 
 
 def to_add_again(salvage: Salvage | BitRot) -> dict[str, int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import apsw
 
+from secondme.crypto.keys import StoreKeys
 from secondme.memory import oplog
 from secondme.memory.checks import read_data
 from secondme.memory.database import connect
@@ -30,30 +31,31 @@ class Place:
 
     store: Path
     witness: Path
+    keys: StoreKeys = KEY
 
     def open(self) -> Store:
-        return Store.open(self.store, KEY, self.witness)
+        return Store.open(self.store, self.keys, self.witness)
 
     def checks(self) -> list[Check]:
-        return list(read_data(self.store, KEY, self.witness))
+        return list(read_data(self.store, self.keys, self.witness))
 
     def failed(self) -> list[str]:
         """`name: detail` of each failed line."""
         return [f"{c.name}: {c.detail}" for c in self.checks() if c.status == "failed"]
 
     def plan(self) -> Plan:
-        with examined(self.store, KEY, self.witness) as salvage:
+        with examined(self.store, self.keys, self.witness) as salvage:
             return salvage.plan
 
     def repair(self) -> Path | None:
-        with examined(self.store, KEY, self.witness) as salvage:
+        with examined(self.store, self.keys, self.witness) as salvage:
             kept = salvage.repair()
         return self.repair() if salvage.plan.way == "bits" else kept
 
     def copy(self, folder: Path) -> Place:
         shutil.copytree(self.store.parent, folder / "data")
         shutil.copyfile(self.witness, folder / "witness")
-        return Place(folder / "data" / "store.db", folder / "witness")
+        return Place(folder / "data" / "store.db", folder / "witness", self.keys)
 
 
 def filled(folder: Path, n_files: int = 12) -> Place:
@@ -78,7 +80,7 @@ def filled(folder: Path, n_files: int = 12) -> Place:
 def pages(place: Place) -> dict[str, list[int]]:
     """The pages of each b-tree, by its name."""
     found = defaultdict(list)
-    with closing(connect(place.store, KEY.db)) as connection:
+    with closing(connect(place.store, place.keys.db)) as connection:
         for name, page in connection.execute("select name, pageno from dbstat order by pageno"):
             found[str(name)].append(int(page))
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
@@ -102,14 +104,14 @@ def spoil(place: Place, page: int) -> None:
 
 def tamper(place: Place, *statements: str) -> None:
     """Change the store with its own key, and vouch for it: what is left to tell of it are the records' digests."""
-    with closing(connect(place.store, KEY.db)) as connection:
+    with closing(connect(place.store, place.keys.db)) as connection:
         connection.pragma("foreign_keys", False)
         for sql in statements:
             connection.execute(sql)
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        head = oplog.head(connection)
+        head = oplog.head(connection) if connection.table_exists(None, "op") else oplog.genesis(place.keys.store_id)
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
-    Guard(place.store, KEY, place.witness).begin(head)
+    Guard(place.store, place.keys, place.witness).begin(head)
 
 
 @dataclass(frozen=True, slots=True)

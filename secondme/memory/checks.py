@@ -100,6 +100,8 @@ def _history(found: Survey) -> Iterator[Check]:
     if not history.is_sound:
         detail = f"the operation log is whole up to step {history.whole.seq}; behind it {history.n_missing} steps are"
         yield _failed("history", f"{detail} lost, changed or unreadable")
+    elif not found.has_log:
+        yield Check("history", "ok", "none yet: an earlier version wrote the store, and the next opening begins one")
     elif found.opening is None:
         yield Check("history", "ok", f"{history.whole.seq} steps in one chain{_last(history.last_at)}")
     if not history.is_sound and found.unlogged:
@@ -128,7 +130,8 @@ def _pages(found: Survey) -> Iterator[Check]:
     if not found.tables and not found.failing:
         yield Check("pages", "ok", "every page was read and is whole")
     if found.unchecked:
-        yield _failed("pages", f"so {len(found.unchecked)} items cannot be held to the log, though they can be read")
+        items = "1 item" if len(found.unchecked) == 1 else f"{len(found.unchecked)} items"
+        yield _failed("pages", f"because of them {items} cannot be held to the log, though their text can be read")
     if found.n_broken_links:
         yield _failed("links", f"{found.n_broken_links} records point to others that are gone")
 
@@ -144,9 +147,14 @@ def _files(found: Survey) -> Iterator[Check]:
     for path in found.incomplete:
         yield Check("file", "warning", f"{path}: a part of it was lost to damage", f"run: secondme add {path}")
     if not found.sources:
-        before = f"; of {found.n_before_log} items the log does not know yet" if found.n_before_log else ""
-        detail = f"{found.n_sources} with {found.n_passages} passages, each as it was stored{before}"
+        detail = f"{found.n_sources} with {found.n_passages} passages, {_vouched(found)}"
+        if found.has_log and found.n_before_log:
+            detail += f"; {found.n_before_log} items are from before the log"
         yield Check("files", "ok", detail)
+
+
+def _vouched(found: Survey) -> str:
+    return "each as it was stored" if found.has_log else "each can be read"
 
 
 def describe_source(bad: BadSource) -> str:
@@ -185,7 +193,7 @@ def _conversations(found: Survey) -> Iterator[Check]:
     for turn_id, conversation_id in found.bad_citations:
         yield _failed("turn", f"the citations of turn t{turn_id} of conversation c{conversation_id} cannot be read")
     if not any(item.kind != "folder" for item in found.items) and not found.bad_citations:
-        detail = f"{found.n_conversations} with {found.n_turns} turns, each as it was stored"
+        detail = f"{found.n_conversations} with {found.n_turns} turns, {_vouched(found)}"
         yield Check("conversations", "ok", detail)
     if not any(item.kind == "folder" for item in found.items):
         yield Check("folders", "ok", f"{found.n_folders} followed")
@@ -222,8 +230,7 @@ def _words_and_vectors(found: Survey) -> Iterator[Check]:
         yield _failed("vectors", "not all can be read")
     n_bad = sum(map(len, vectors.bad.values()))
     if n_bad:
-        known = {bad: ids for bad, ids in vectors.bad.items() if bad}
-        yield _failed("vectors", f"{n_bad} of {vectors.n} are damaged, in {len(known)} files: {_numbers(known)}")
+        yield _failed("vectors", f"{n_bad} of {vectors.n} are damaged: {_numbers(vectors.bad)}")
     if vectors.n_waiting:
         what = "passage awaits its vector" if vectors.n_waiting == 1 else "passages await their vectors"
         yield Check("vectors", "warning", f"{vectors.n_waiting} {what}: until then only words find them", REINDEX)
@@ -232,4 +239,6 @@ def _words_and_vectors(found: Survey) -> Iterator[Check]:
 
 
 def _numbers(by_source: dict[int, tuple[int, ...]]) -> str:
-    return "; ".join(f"s{i} ({', '.join(f'#{n}' for n in ids)})" for i, ids in by_source.items())
+    """`s3 (#5, #6)`; vectors of passages that are gone belong to no file."""
+    listed = ((i, ", ".join(f"#{n}" for n in ids)) for i, ids in by_source.items())
+    return "; ".join(f"s{i} ({numbers})" if i else f"{numbers} of no passage" for i, numbers in listed)

@@ -81,7 +81,7 @@ class Salvage:
         found = self._found
         if found.is_sound:
             return Plan("nothing")
-        wrong = tuple(c.detail for c in checks.lines(found) if c.status == "failed")
+        wrong = tuple(f"{c.name}: {c.detail}" for c in checks.lines(found) if c.status == "failed")
         return Plan(self._way(), wrong, tuple(self._mended()), tuple(self._lost()))
 
     def _way(self) -> Way:
@@ -302,7 +302,7 @@ def _keep(path: Path) -> Path:
     kept = path.with_name(f"{path.name}{KEPT}{stamp}")
     with os_errors():
         for file, name in ((log_of(path), log_of(kept)), (path, kept)):
-            if file.exists():
+            if file.exists() and file.stat().st_size:
                 _link(file, name)
         sync_folder(path.parent)
     return kept

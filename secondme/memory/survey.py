@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -63,6 +64,7 @@ class Survey:
 
     history: History
     opening: IntegrityError | None = None
+    has_log: bool = True
     failing: tuple[int, ...] = ()
     tables: tuple[str, ...] = ()
     n_broken_links: int = 0
@@ -99,7 +101,7 @@ def survey(
     connection: apsw.Connection, history: History, opening: IntegrityError | None, failing: tuple[int, ...] = ()
 ) -> Survey:
     """Read all. `failing` are pages that do not fit their tags. Raises apsw.Error for anything but damage."""
-    found = Survey(history, opening, failing)
+    found = Survey(history, opening, connection.table_exists(None, "op"), failing)
     found.tables = tuple(_damaged_tables(connection))
     with tolerant():
         found.n_broken_links = len(connection.execute("pragma foreign_key_check").fetchall())
@@ -166,7 +168,8 @@ def _read_table(
     if not gaps:
         return rows, {}
     known: dict[int, object] = dict.fromkeys(_ids(history, kind))
-    with tolerant():
+    # The first version of the store had no such index of conversations.
+    with tolerant(), suppress(apsw.SQLError):
         by_index: list[Row] = connection.execute(_BY_INDEX[kind]).fetchall()
         known |= dict(by_index)
     return rows, {i: known[i] for i in sorted(known) if any(g.first <= i <= g.last for g in gaps)}
@@ -183,7 +186,7 @@ def _fault(connection: apsw.Connection, found: Survey, subject: str, digest: _Di
     """Hold a record to the step that vouches for it."""
     step = found.history.live.get(subject)
     try:
-        now = digest(connection, int(subject.partition(":")[2]))
+        now = digest(connection, int(subject.partition(":")[2])) if found.has_log else _read(connection, subject)
     except DAMAGE as error:
         only_damage(error)
         return "unreadable"
@@ -194,6 +197,15 @@ def _fault(connection: apsw.Connection, found: Survey, subject: str, digest: _Di
             found.n_before_log += 1
         return None
     return None if step.digest == now else "changed"
+
+
+def _read(connection: apsw.Connection, subject: str) -> bytes:
+    """Read a record of a store from before there were digests; what is damaged raises."""
+    kind, _, number = subject.partition(":")
+    connection.execute(f"select * from {kind} where id = ?", (int(number),)).fetchall()  # noqa: S608  our own names
+    if kind == "source":
+        connection.execute("select * from chunk where source_id = ?", (int(number),)).fetchall()
+    return b""
 
 
 def _lost(found: Survey, kind: str, seen: set[int]) -> list[int]:
@@ -214,7 +226,7 @@ def _read_sources(connection: apsw.Connection, found: Survey) -> None:
         if not content_hash and n_chunks:
             found.incomplete.append(name)
         fault = _fault(connection, found, f"source:{source_id}", digests.source_digest)
-        if fault == "unreadable":
+        if fault == "unreadable" or (fault is None and not _has_all(connection, found, source_id, n_chunks)):
             unreadable.append((source_id, name, n_chunks))
         elif fault == "changed":
             found.sources.append(BadSource(source_id, name, fault, n_chunks, None, _suspects(connection, source_id)))
@@ -222,6 +234,13 @@ def _read_sources(connection: apsw.Connection, found: Survey) -> None:
         _name_passages(connection, found, unreadable, hidden)
     seen = {int(row[0]) for row in rows} | set(hidden)
     found.sources += [BadSource(i, None, "lost", 0) for i in _lost(found, "source", seen)]
+
+
+def _has_all(connection: apsw.Connection, found: Survey, source_id: int, n_chunks: int) -> bool:
+    """Whether a file has its passages; where a step vouches for it, it has."""
+    if f"source:{source_id}" in found.history.live:
+        return True
+    return bool(connection.execute("select count(*) = ? from chunk where source_id = ?", (n_chunks, source_id)).get)
 
 
 def _name_passages(

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from secondme.crypto.unlock import unlock
 from secondme.errors import CorruptRecord, IntegrityError, RolledBack
 from secondme.memory.salvage import examined, kept_files
 from tests.damaging import CONTENT, Held, Place, filled, flip, held, pages, spoil, tamper
 from tests.fault.soak import n as n_of
+from tests.golden.make_store import PASSPHRASE
 from tests.storing import KEY
 
 
@@ -32,6 +34,9 @@ def whole(sound: Place, tmp_path_factory: pytest.TempPathFactory) -> Held:
 @pytest.fixture
 def place(sound: Place, tmp_path: Path) -> Place:
     return sound.copy(tmp_path / "memory")
+
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "store-1"
 
 
 def assert_repaired(place: Place, whole: Held, lost: tuple[str, ...]) -> Held:
@@ -398,3 +403,25 @@ def test_the_damaged_store_is_kept_and_told_of(place: Place) -> None:
     assert re.fullmatch(r"store\.db\.damaged-\d{8}T\d{6}Z", kept.name)
     assert kept.stat().st_mode & 0o777 == 0o600
     assert place.plan().way == "nothing"
+
+
+@pytest.mark.parametrize("damage", ["chunk", "turn", "word_data", "sequence", "a passage"])
+def test_a_store_of_the_first_version_is_repaired_and_brought_up_to_date(tmp_path: Path, damage: str) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(GOLDEN, folder)
+    place = Place(folder / "store.db", tmp_path / "witness", unlock(folder, passphrase=PASSPHRASE).store)
+    if damage == "a passage":
+        tamper(place, "delete from chunk where id = 2")
+        place.store.with_name("store.db-watermark").unlink()
+        place.witness.unlink()
+    else:
+        spoil(place, pages(place)[{"sequence": "sqlite_sequence"}.get(damage, damage)][-1])
+    assert place.failed()
+    assert place.checks()[1].detail.startswith("none yet: an earlier version wrote the store")
+    plan = place.plan()
+    assert bool(plan.lost) == (damage in ("chunk", "turn", "a passage"))
+    place.repair()
+    assert place.failed() == []
+    now = held(place)
+    assert len(now.turns) == (0 if damage == "turn" else 2)
+    assert sum(map(len, now.files.values())) == {"chunk": 0, "a passage": 2}.get(damage, 3)

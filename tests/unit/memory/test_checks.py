@@ -82,11 +82,11 @@ ONE_ITEM = {
     ),
     "an exact vector": (
         "update vector_auxiliary set value00 = zeroblob(32) where rowid = 5",
-        r"vectors: 1 of 78 are damaged, in 1 files: s3 \(#5\)",
+        r"vectors: 1 of 78 are damaged: s3 \(#5\)",
     ),
     "a vector that is no number": (
         "update vector_auxiliary set value00 = cast(x'0000c07f' || substr(value00, 5) as blob) where rowid = 7",
-        r"vectors: 1 of 78 are damaged, in 1 files: s4 \(#7\)",
+        r"vectors: 1 of 78 are damaged: s4 \(#7\)",
     ),
     "a step": ("update op set at = at + 1 where seq = 7", "history: the operation log is whole up to step 6"),
     "a step taken out": ("delete from op where seq = 7", "history: the operation log is whole up to step 6"),
@@ -130,7 +130,7 @@ def test_passages_without_a_vector_are_waiting(place: Place) -> None:
 
 def test_a_vector_of_no_passage_is_damage(place: Place) -> None:
     tamper(place, "insert into vector values(999, 1, vec_int8(zeroblob(8)), zeroblob(32))")
-    assert any(re.match("vectors: 1 of 79 are damaged", f) for f in place.failed())
+    assert any(re.match("vectors: 1 of 79 are damaged: #999 of no passage", f) for f in place.failed())
 
 
 def test_a_log_that_was_cut_off_does_not_make_its_items_false(place: Place) -> None:
@@ -178,7 +178,7 @@ def test_a_project_that_cannot_be_read_makes_no_file_false(place: Place) -> None
     assert re.match(r"pages: 1 page was changed by something else: \d+$", failed[0])
     assert failed[1:] == [
         "pages: not all can be read, or are not in order, in the list of projects",
-        "pages: so 15 items cannot be held to the log, though they can be read",
+        "pages: because of them 15 items cannot be held to the log, though their text can be read",
     ]
 
 

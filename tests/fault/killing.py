@@ -1,12 +1,13 @@
-"""Kills a process in the middle of an operation, looks at what is left, lets the operation end, and looks again.
+"""Disturbs an operation in its middle, looks at what is left, lets the operation end, and looks again.
 
-`rounds` runs in a child under the shim where there is one; it opens nothing itself, but forks a process for every piece
-of work. Half of the kills come before a chosen system call that changes files, so that each of them has its turn, the
-other half at a random time.
+`rounds` kills its process, `failures` lets a system call fail. They run in a child under the shim where there is one,
+and open nothing themselves, but fork a process for every piece of work. Half of the kills come before a chosen system
+call that changes files, so that each of them has its turn, the other half at a random time.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -16,11 +17,14 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from secondme.errors import SecondMeError
 from tests.fault.iolog import CHANGES, failing, kill_at
 
 HAS_SHIM = sys.platform == "linux"
+RAISED = "raised one of our errors"
 Say = Callable[[str], None]
 
 
@@ -74,6 +78,39 @@ def rounds(operation: Operation, folder: Path, chance: random.Random, n_kills: i
         except AssertionError as error:
             raise AssertionError(f"round {n_rounds}, {len(said)} said, left in {folder / 'left'}: {error}") from None
     return Tally(n_rounds, n_killed, n_said)
+
+
+def failures(operation: Operation, folder: Path, chance: random.Random, n_failures: int) -> Tally:
+    """Let one system call fail in each round, once or from then on: the operation ends well or with one of our errors.
+
+    Needs the shim. Raises AssertionError as `rounds` does. `n_killed` counts the rounds that ended with an error.
+    """
+    template, work = folder / "template", folder / "work"
+    template.mkdir(parents=True)
+    _in_child(lambda say: operation.prepare(template))
+    n_changes, _ = _measured(operation, template, work)
+    n_raised = n_said = 0
+    for n in range(n_failures):
+        _lay_out(template, work)
+        fault = (chance.randint(1, n_changes), chance.choice((errno.EIO, errno.ENOSPC)), chance.choice(("once", "on")))
+        try:
+            said = _in_child(partial(_disturbed, operation, work, fault))
+            n_raised += RAISED in said
+            said = [line for line in said if line != RAISED]
+            n_said += len(said)
+            _look(operation, work, said)
+        except AssertionError as error:
+            raise AssertionError(f"round {n}, call, error and mode {fault}: {error}") from None
+    return Tally(n_failures, n_raised, n_said)
+
+
+def _disturbed(operation: Operation, work: Path, fault: tuple[int, int, str], say: Say) -> None:
+    nth, error, mode = fault
+    with failing(CHANGES, nth, error, mode):
+        try:
+            operation.act(work, say)
+        except SecondMeError:
+            say(RAISED)
 
 
 def _look(operation: Operation, work: Path, said: list[str]) -> None:

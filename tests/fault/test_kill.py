@@ -33,7 +33,7 @@ print(json.dumps(dataclasses.asdict(tally)))
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path, name: str) -> None:
-    n_kills = n(10, 1000)
+    n_kills = n(5, 1000)
     root = tmp_path.resolve()
     command = [sys.executable, "-c", KILL, name, str(root / "kill"), str(n_kills)]
     seen = environment(root) if HAS_SHIM else os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.fault.iolog import run_under
+from tests.fault.operations import OPERATIONS
 from tests.fault.soak import n
 
 pytestmark = [
@@ -43,3 +44,26 @@ def test_a_failing_system_call_is_one_clear_error_and_loses_nothing(tmp_path: Pa
     assert n_tried > n(50, 10_000) and n_calls > n(10, 20)
     # Most faults cannot be hidden from the caller: that they are not is the sign that they happened.
     assert n_raised > n_tried / 2
+
+
+OPERATE = """
+import dataclasses, json, random, sys
+from pathlib import Path
+from tests.fault.killing import failures
+from tests.fault.operations import OPERATIONS
+chance, tried = random.Random(1), {}
+for name in sys.argv[3:]:
+    tally = failures(OPERATIONS[name], Path(sys.argv[1]) / name, chance, int(sys.argv[2]))
+    tried[name] = tally.n_killed
+print(json.dumps(tried))
+"""
+
+
+def test_a_failing_system_call_tears_no_operation_of_several_steps(tmp_path: Path) -> None:
+    """As in `test_kill.py`: what was said is there, and the operation can be carried to its end."""
+    n_failures = n(2, 400)
+    out = run_under(OPERATE, str(tmp_path), str(n_failures), *OPERATIONS, root=tmp_path, timeout=n(120, 40_000))
+    n_raised = json.loads(out)
+    assert n_raised.keys() == OPERATIONS.keys()
+    # A wipe goes on whatever happens, and says it in its report.
+    assert n_raised["wipe"] == 0 and sum(n_raised.values()) > n_failures * len(OPERATIONS) / 4

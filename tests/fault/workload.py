@@ -119,24 +119,22 @@ def work(root: Path, steps: Sequence[Step], start: int) -> Iterator[int]:
     """Do the steps from number `start` on and yield the number of those done whenever all of them count."""
     store = open_store(root)
     yield start
-    batch: ExitStack | None = None
-    for n, step in enumerate(steps[start:], start=start + 1):
-        if step.verb == "reopen":
-            store.close()
-            store = open_store(root)
-        else:
-            if step.in_batch and batch is None:
-                batch = ExitStack()
-                batch.enter_context(store.batch())
-            do(store, step)
-        if not step.in_batch and batch is not None:
-            batch.close()
-            batch = None
-        if batch is None:
-            yield n
-    if batch is not None:
-        batch.close()
-        yield len(steps)
+    with ExitStack() as batch:
+        is_open = False
+        for n, step in enumerate(steps[start:], start=start + 1):
+            if step.verb == "reopen":
+                store.close()
+                store = open_store(root)
+            else:
+                if step.in_batch and not is_open:
+                    batch.enter_context(store.batch())
+                    is_open = True
+                do(store, step)
+            if not step.in_batch:
+                batch.close()
+                is_open = False
+                yield n
+    yield len(steps)
     store.close()
 
 

@@ -179,9 +179,7 @@ class Guard:
         head = oplog.head(connection)
         seen = self._witness.load(self._keys.watermark, self._keys.store_id)
         if self._mark is None:
-            if seen is not None or head.seq > 0:
-                raise RolledBack("the watermark, which vouches for the store, is missing", hint=REPAIR)
-            return
+            raise RolledBack("the watermark, which vouches for the store, is missing", hint=REPAIR)
         self._require(connection, head, self._mark, "the store")
         # Power that fails while the store is made, and again, may leave the copy of a first step that never came to be.
         if seen is not None and seen.head.seq > FIRST_STEP:
@@ -227,18 +225,12 @@ class Guard:
             self._save(_with(mark, self._log_now()))
 
     def _log_now(self) -> pages.LogDigest:
-        n_bytes = pages.log_bytes(self._n_frames)
-        if n_bytes < self._log.n_bytes:
-            self._log = pages.LogDigest()
         with os_errors():
-            self._log.extend(self._wal, n_bytes)
+            self._log.extend(self._wal, pages.log_bytes(self._n_frames))
         return self._log
 
     def checkpoint_is_due(self) -> bool:
-        try:
-            return self._wal.stat().st_size > CHECKPOINT_BYTES
-        except FileNotFoundError:
-            return False
+        return self._log_size() > CHECKPOINT_BYTES
 
     def checkpoint(self, connection: apsw.Connection) -> None:
         """Move the write-ahead log into the file and cut it to nothing.

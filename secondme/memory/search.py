@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import apsw
 
 from secondme.errors import UsageError
-from secondme.memory.failures import result_name
 
 # Of text, title and headings: a word of the passage itself says most.
 _WEIGHTS = "bm25(1.0, 0.5, 0.7)"
@@ -27,10 +26,8 @@ def by_words(connection: apsw.Connection, match: str, k: int, project_id: int | 
                  where w.word match ? and w.rank match ? and c.project_id = ? order by w.rank limit ?"""
     try:
         return [(int(i), float(score)) for i, score in connection.execute(sql, values)]
-    except apsw.SQLError as error:
-        if result_name(error) == "SQLITE_ERROR":
-            raise UsageError("the search cannot be understood", hint="put the words in double quotes") from None
-        raise
+    except apsw.SQLError:
+        raise UsageError("the search cannot be understood", hint="put the words in double quotes") from None
 
 
 def _clean(words: str) -> str:

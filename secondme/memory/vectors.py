@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from secondme.errors import StoreError
-from secondme.memory.failures import damaged, result_name
+from secondme.memory.failures import damaged
 from secondme.memory.rows import Row
 
 if TYPE_CHECKING:
@@ -127,10 +127,8 @@ def blocks_read() -> Iterator[None]:
     """sqlite-vec hides a damaged page behind a plain error; with statements as fixed as these it has no other cause."""
     try:
         yield
-    except apsw.SQLError as error:
-        if result_name(error) == "SQLITE_ERROR":
-            raise damaged("vectors") from None
-        raise
+    except apsw.SQLError:
+        raise damaged("vectors") from None
 
 
 def search(connection: apsw.Connection, vector: FloatMatrix, k: int, project_id: int | None) -> list[tuple[int, float]]:

@@ -1,0 +1,109 @@
+"""What the store refuses, and what it finds missing in itself."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from secondme.crypto.keys import StoreKeys
+from secondme.errors import CorruptRecord, StoreError, StoreFull
+from secondme.memory import watermark
+from secondme.memory.forget import verify_log
+from secondme.memory.forgetting import Target
+from secondme.memory.oplog import Head
+from secondme.memory.rekey import opens_with, rekey
+from secondme.memory.store import Store
+from secondme.memory.watermark import Watermark
+from tests.storing import KEY, chunks_of, citation_of, put, source_of, texts_found, unit_vectors
+
+OTHER = StoreKeys(KEY.store_id, bytes(32), bytes(range(32, 64)), epoch=1)
+
+
+def test_a_watermark_of_another_store_is_none_of_ours() -> None:
+    data = watermark.pack(Watermark(Head(3, bytes(32)), 4096, bytes(32)), KEY.watermark, "another")
+    assert watermark.unpack(data, KEY.watermark, "another") is not None
+    assert watermark.unpack(data, KEY.watermark, KEY.store_id) is None
+
+
+def test_the_same_embedding_model_again_changes_nothing(store: Store) -> None:
+    put(store, "/a", ["apple"])
+    n_steps = len(store.log())
+    store.set_embedder("test", 8)
+    assert len(store.log()) == n_steps and store.stats().n_vectors == 1
+
+
+def test_vectors_without_a_model_are_refused(store: Store) -> None:
+    with pytest.raises(StoreError, match="no embedding model"):
+        store.add_vectors([(1, unit_vectors(1)[0])])
+    with pytest.raises(StoreError, match="no embedding model"):
+        store.put_source(source_of("/a"), chunks_of(["apple"]), unit_vectors(1))
+
+
+def test_removing_nothing_is_no_step(store: Store) -> None:
+    n_steps = len(store.log())
+    store.remove_sources([])
+    assert len(store.log()) == n_steps
+
+
+def test_without_the_key_of_what_was_forgotten_nothing_is_taken_in_again(store: Store) -> None:
+    with store._database.writing() as connection:
+        connection.execute("delete from setting where name = 'tombstone_salt'")
+    with pytest.raises(CorruptRecord, match="forgotten is missing"):
+        store.tombstones()
+
+
+def test_a_log_that_still_holds_something_is_told(store: Store, tmp_path: Path) -> None:
+    put(store, "/a", ["apple"])
+    with pytest.raises(CorruptRecord, match="still holds"):
+        verify_log(tmp_path / "store.db")
+    store.compact_wal()
+    verify_log(tmp_path / "store.db")
+
+
+def test_answers_that_are_kept_lose_their_citations_only(store: Store) -> None:
+    source = put(store, "/a", ["apple"])
+    put(store, "/b", ["plum"])
+    talk = store.new_conversation("default", "t")
+    of_a = citation_of("/a", chunk_id=store.source_chunks(source)[0].id)
+    resting = store.add_turn(talk, "assistant", "an answer", (of_a,))
+    other = store.add_turn(talk, "assistant", "another", (citation_of("/b", chunk_id=2),))
+    shown = store.forget(Target(sources=(source,), keep_answers=True))
+    assert shown.answers == (resting,) and shown.n_citations == 1
+    assert {t.id: (t.text, len(t.citations)) for t in store.turns(talk)} == {
+        resting: ("an answer", 0),
+        other: ("another", 1),
+    }
+
+
+@contextmanager
+def quota(n_bytes: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes; the signal for it is ignored by Python."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_new_keys_on_a_full_disk_leave_the_store_under_the_old_ones(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "store.db"
+    path.parent.mkdir()
+    store = Store.open(path, KEY)
+    for i in range(20):
+        put(store, f"/{i}", ["apple " * 500])
+    store.close()
+    size = path.stat().st_size
+    with quota(size * 3 // 4), pytest.raises(StoreFull):
+        rekey(path, KEY, OTHER)
+    assert not path.with_name("store.db.next").exists()
+    assert opens_with(path, KEY.db) and not opens_with(path, OTHER.db)
+    store = Store.open(path, KEY)
+    assert len(texts_found(store, "apple")) == 20
+    store.close()
+    rekey(path, KEY, OTHER)
+    assert opens_with(path, OTHER.db)

@@ -80,6 +80,8 @@ def test_a_passage_leaves_the_rest_of_its_file(store: Store) -> None:
     assert sound(store)
     kinds = [op.kind for op in store.log()][-3:]
     assert kinds == ["forgotten", "source-redacted", "turn-redacted"]
+    store.forget(Target(passages=(third,)))
+    assert [c.chunk.text for c in store.source_chunks(a)] == [HERON] and sound(store)
 
 
 def test_answers_are_kept_when_the_owner_says_so_but_not_their_citations(store: Store) -> None:

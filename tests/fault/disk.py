@@ -194,6 +194,9 @@ class Disk:
                 self._sync(entry)
             case "rename":
                 self._move(entry.path, entry.data.decode())
+            case "link":
+                node = self._folder(Path(entry.path).parent).now[Path(entry.path).name]
+                self._change(entry.data.decode(), node)
             case "unlink" | "rmdir":
                 self._change(entry.path, None)
             case "mkdir":

@@ -26,17 +26,17 @@ ACK_FD = -77
 CONTROL_FD = -78
 
 Op = Literal[
-    "ack", "open", "create", "write", "truncate", "sync", "rename", "unlink", "mkdir", "rmdir", "close", "other"
+    "ack", "open", "create", "write", "truncate", "sync", "rename", "link", "unlink", "mkdir", "rmdir", "close", "other"
 ]
 NAMES: tuple[Op, ...] = Op.__args__  # type: ignore[attr-defined]  # in the order of `enum op`
-CHANGES = "create|write|truncate|sync|rename|unlink|mkdir|rmdir"
+CHANGES = "create|write|truncate|sync|rename|link|unlink|mkdir|rmdir"
 
 _ENTRY = struct.Struct("=IiQQII")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An operation that succeeded. `data` is what was written, a rename's new path, an acknowledgement's text."""
+    """An operation that succeeded. `data` is what was written, the new path of a rename or link, the text of an ack."""
 
     op: Op
     path: str

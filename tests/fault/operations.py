@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from secondme.crypto import manage, recovery, unlock, wiping
 from secondme.crypto.calibrate import Work
 from secondme.crypto.destroy import Destroyed
 from secondme.crypto.keys import Keys
-from secondme.errors import StoreError, UsageError, WrongPassphrase
+from secondme.errors import SecondMeError, StoreError, UsageError, WrongPassphrase
 from secondme.exchange.export import ExportDone, ExportOptions, export
 from secondme.exchange.importing import ImportDone, ImportRequest, import_
 from secondme.exchange.recognize import recognize
@@ -24,6 +26,7 @@ from secondme.runtime.echo import HashEmbedder
 from secondme.types import FileStored, IngestDone
 from secondme.wipe.everything import Places, wipe
 from secondme.wipe.project import wipe_project
+from tests.damaging import Place, pages, spoil
 from tests.fault.killing import Operation, Say
 from tests.fault.workload import STORE, WITNESS, State, Step, after, do, held, open_store, plan, states, work
 from tests.storing import put
@@ -315,6 +318,56 @@ def _verify_first_use(root: Path, said: list[str], ended: bool) -> None:
     store.close()
 
 
+# Repair --------------------------------------------------------------------------------------------------------
+
+
+def _place(root: Path) -> Place:
+    return Place(root / STORE, root / WITNESS)
+
+
+def _spoiled(root: Path) -> None:
+    """A store with a page of text that cannot be read, and what a repair saves of it."""
+    _with_docs(root)
+    spoil(_place(root), pages(_place(root))["chunk"][-1])
+    _expect(root)
+
+
+def _unvouched(root: Path) -> None:
+    _with_docs(root)
+    (root / STORE).with_name("store.db-watermark").unlink()
+    _expect(root)
+
+
+def _expect(root: Path) -> None:
+    """Keep what a repair that nobody disturbs leaves in the store."""
+    copy = root / "copy"
+    _place(root).copy(copy)
+    private_dir((copy / WITNESS).parent)
+    (copy / "witness").rename(copy / WITNESS)
+    _place(copy).repair()
+    (root / "expected").write_text(json.dumps(_texts(looked_at(copy))))
+    shutil.rmtree(copy)
+
+
+def _repair(root: Path, say: Say) -> None:
+    _place(root).repair()
+    say("done")
+
+
+def _verify_repair(root: Path, said: list[str], ended: bool) -> None:
+    expected = json.loads((root / "expected").read_text())
+    assert len(expected) > N_DOCS / 2
+    store = None
+    with suppress(SecondMeError):
+        store = open_store(root)
+    if store is None or any(c.status == "failed" for c in store.check(read_data=True)):
+        assert not (said or ended)
+    else:
+        assert _texts(held(store)) == expected
+    if store is not None:
+        store.close()
+
+
 # Wiping --------------------------------------------------------------------------------------------------------
 
 
@@ -405,6 +458,8 @@ OPERATIONS = {
     "import": Operation(_with_bundle, _import, _verify_import),
     "forget": Operation(_with_things, _forget, _verify_forget),
     "rekey": Operation(_with_keys, _rotate, _verify_keys),
+    "repair": Operation(_spoiled, _repair, _verify_repair),
+    "repair in place": Operation(_unvouched, _repair, _verify_repair),
     "wipe": Operation(_with_keys, _wipe, _verify_wipe),
     "wipe a project": Operation(_with_project, _wipe_project, _verify_project),
     "new recovery code": Operation(_with_keys, _new_code, _verify_keys),

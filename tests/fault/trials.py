@@ -23,7 +23,7 @@ from tests.fault.iolog import failing
 from tests.fault.workload import STORE, State, Step, after, do, held, open_store
 
 SECRET = "apple"
-CHANGES = "write|truncate|sync|rename|unlink|mkdir|rmdir"
+CHANGES = "write|truncate|sync|rename|link|unlink|mkdir|rmdir"
 NAMES = "open|create|close"
 MODES = ("once", "on", "short")
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS)

@@ -34,11 +34,11 @@
 enum { ACK_FD = -77, CONTROL_FD = -78 };
 
 enum op {
-  ACK, OPEN, CREATE, WRITE, TRUNCATE, SYNC, RENAME, UNLINK, MKDIR, RMDIR, CLOSE, OTHER, N_OPS
+  ACK, OPEN, CREATE, WRITE, TRUNCATE, SYNC, RENAME, LINK, UNLINK, MKDIR, RMDIR, CLOSE, OTHER, N_OPS
 };
 
 static const char *const names[N_OPS] = {
-  "ack", "open", "create", "write", "truncate", "sync", "rename", "unlink", "mkdir", "rmdir", "close", "other"
+  "ack", "open", "create", "write", "truncate", "sync", "rename", "link", "unlink", "mkdir", "rmdir", "close", "other"
 };
 
 struct entry {
@@ -47,7 +47,7 @@ struct entry {
   uint64_t inode;
   uint64_t offset; /* of a write; the new size of a truncation */
   uint32_t path_bytes;
-  uint32_t data_bytes; /* of a rename: the new path */
+  uint32_t data_bytes; /* of a rename or link: the new path */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -319,6 +319,18 @@ int renameat2(int a, const char *from, int b, const char *to, unsigned flags) {
   return do_rename(a, from, b, to, flags);
 }
 
+int linkat(int from_folder, const char *from, int to_folder, const char *to, int flags) {
+  char old[PATH_MAX], new[PATH_MAX];
+  int ours = resolve(from_folder, from, old) | resolve(to_folder, to, new);
+  if (!ours) return (int)syscall(SYS_linkat, from_folder, from, to_folder, to, flags);
+  pthread_mutex_lock(&lock);
+  int result = fails(LINK, new) ? -1 : (int)syscall(SYS_linkat, from_folder, from, to_folder, to, flags);
+  if (!result) record(LINK, old, 0, 0, new, strlen(new));
+  pthread_mutex_unlock(&lock);
+  return result;
+}
+int link(const char *from, const char *to) { return linkat(AT_FDCWD, from, AT_FDCWD, to, 0); }
+
 static int do_unlink(int folder, const char *given, int flags) {
   char path[PATH_MAX];
   if (!resolve(folder, given, path)) return (int)syscall(SYS_unlinkat, folder, given, flags);
@@ -365,11 +377,6 @@ static void other_name(const char *what, int folder, const char *given) {
   if (resolve(folder, given, path)) other(what, path);
 }
 
-int linkat(int a, const char *from, int b, const char *to, int flags) {
-  other_name("link", b, to);
-  return (int)syscall(SYS_linkat, a, from, b, to, flags);
-}
-int link(const char *from, const char *to) { return linkat(AT_FDCWD, from, AT_FDCWD, to, 0); }
 int symlinkat(const char *target, int folder, const char *path) {
   other_name("symlink", folder, path);
   return (int)syscall(SYS_symlinkat, target, folder, path);
@@ -384,14 +391,20 @@ int posix_fallocate(int fd, off_t at, off_t n) {
   return fallocate(fd, 0, at, n) ? errno : 0;
 }
 int posix_fallocate64(int fd, off64_t at, off64_t n) { return posix_fallocate(fd, at, n); }
+/* Refused, as on file systems that cannot do it; who calls them must go on with reading and writing. */
+static int copies_into_ours(int fd) {
+  char path[PATH_MAX];
+  int ours = path_of(fd, path);
+  if (ours) errno = EINVAL;
+  return ours;
+}
+
 ssize_t sendfile(int to, int from, off_t *at, size_t n) {
-  other_fd("sendfile", to);
-  return syscall(SYS_sendfile, to, from, at, n);
+  return copies_into_ours(to) ? -1 : syscall(SYS_sendfile, to, from, at, n);
 }
 ssize_t sendfile64(int to, int from, off64_t *at, size_t n) { return sendfile(to, from, at, n); }
 ssize_t copy_file_range(int from, off64_t *a, int to, off64_t *b, size_t n, unsigned flags) {
-  other_fd("copy_file_range", to);
-  return syscall(SYS_copy_file_range, from, a, to, b, n, flags);
+  return copies_into_ours(to) ? -1 : syscall(SYS_copy_file_range, from, a, to, b, n, flags);
 }
 ssize_t pwritev(int fd, const struct iovec *parts, int n, off_t at) {
   other_fd("pwritev", fd);

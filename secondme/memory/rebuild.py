@@ -15,7 +15,6 @@ from pathlib import Path
 import apsw
 
 from secondme.crypto.keys import StoreKeys
-from secondme.errors import StoreError
 from secondme.memory import derived, digests, oplog, scavenge, settings, sources
 from secondme.memory.database import connect
 from secondme.memory.failures import os_errors, store_errors
@@ -167,7 +166,9 @@ def _mend_links(copying: _Copying) -> None:
     for project_id in _dangling(new, "project_id", "project", ("source", "chunk", "folder", "conversation")):
         name = _indexed(copying.old, "project", "name", "sqlite_autoindex_project_1", project_id)
         new.execute(
-            "insert or ignore into project(id, name) values(?, ?)", (project_id, name or f"recovered-{project_id}")
+            """insert into project(id, name)
+               select ?1, coalesce((select ?2 where ?2 not in (select name from project)), ?3)""",
+            (project_id, name, f"recovered-{project_id}"),
         )
         _give_uid(copying, "project", project_id)
     for source_id in _dangling(new, "source_id", "source", ("chunk",)):
@@ -181,10 +182,6 @@ def _mend_links(copying: _Copying) -> None:
         )
         _give_uid(copying, "conversation", conversation_id)
     new.execute("update source set n_chunks = (select count(*) from chunk c where c.source_id = source.id)")
-    if new.execute("pragma foreign_key_check").fetchall():
-        raise StoreError(
-            "what is left of the store does not hang together", hint="restore the data folder from a backup"
-        )
 
 
 def _dangling(new: apsw.Connection, column: str, target: str, tables: tuple[str, ...]) -> list[int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -13,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from secondme.crypto.unlock import unlock
-from secondme.errors import CorruptRecord, IntegrityError, RolledBack
+from secondme.errors import CorruptRecord, IntegrityError, RolledBack, StoreFull
 from secondme.memory.salvage import examined, kept_files
-from tests.damaging import CONTENT, Held, Place, filled, flip, held, pages, spoil, tamper
+from tests.damaging import CONTENT, PAGE, Held, Place, filled, flip, held, pages, spoil, tamper
 from tests.fault.soak import n as n_of
 from tests.golden.make_store import PASSPHRASE
-from tests.storing import KEY
+from tests.storing import KEY, put
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +274,7 @@ WRITER = """
 import os, signal, sys
 from pathlib import Path
 from secondme.memory.store import Store
-from tests.storing import KEY
+from tests.storing import KEY, put
 store = Store.open(Path(sys.argv[1]), KEY, Path(sys.argv[2]))
 for i in range(12):
     store.add_turn(1, "user", f"acknowledged {i} " + "and long " * 200, [])
@@ -425,3 +427,113 @@ def test_a_store_of_the_first_version_is_repaired_and_brought_up_to_date(tmp_pat
     now = held(place)
     assert len(now.turns) == (0 if damage == "turn" else 2)
     assert sum(map(len, now.files.values())) == {"chunk": 0, "a passage": 2}.get(damage, 3)
+
+
+def test_a_disk_that_is_full_leaves_the_damaged_store_as_it_was(place: Place) -> None:
+    spoil(place, pages(place)["chunk"][-1])
+    before = {p.name: p.read_bytes() for p in place.store.parent.iterdir()}
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        try:
+            place.repair()
+        except StoreFull:
+            os._exit(3)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+    assert {p.name: p.read_bytes() for p in place.store.parent.iterdir()} == before
+    place.repair()
+    assert place.failed() == []
+
+
+def test_a_file_system_without_second_names_gets_a_copy(
+    place: Place, whole: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*names: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    spoil(place, pages(place)["word_data"][-1])
+    damaged = place.store.read_bytes()
+    monkeypatch.setattr(os, "link", refused)
+    kept = place.repair()
+    assert kept is not None
+    assert kept.read_bytes() == damaged
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert assert_repaired(place, whole, ()) == whole
+
+
+def test_more_pages_than_bits_turn_over_in_are_not_guessed_at(place: Place) -> None:
+    data = bytearray(place.store.read_bytes())
+    for start in range(PAGE, len(data), PAGE):
+        data[start + 1] ^= 1
+    place.store.write_bytes(data)
+    with pytest.raises(CorruptRecord, match="first pages"):
+        place.plan()
+
+
+def test_a_file_that_changed_in_a_lost_step_is_kept_as_it_is(place: Place, whole: Held) -> None:
+    """The log ends before the file was stored anew: the step that did it is lost, and not what it did."""
+    store = place.open()
+    n_steps = len(store.log())
+    put(store, "/notes/3.md", ["the harbour anew\n"])
+    store.close()
+    mark = place.store.with_name("store.db-watermark").read_bytes()
+    tamper(place, f"delete from op where seq > {n_steps}", f"delete from op_subject where seq > {n_steps}")
+    place.store.with_name("store.db-watermark").write_bytes(mark)
+    place.witness.write_bytes(mark)
+    plan = place.plan()
+    assert plan.way == "rebuild"
+    assert any("/notes/3.md (s4) is kept as it is" in line for line in plan.mended), plan
+    place.repair()
+    assert place.failed() == []
+    now = held(place)
+    assert now.files == whole.files | {"/notes/3.md": ["the harbour anew\n"]}
+
+
+def test_a_file_of_which_only_the_passages_can_be_read_keeps_them(place: Place, whole: Held) -> None:
+    found = pages(place)
+    spoil(place, found["source"][0])
+    plan = place.plan()
+    assert all(f"{path} (s" in " ".join(plan.mended) for path in whole.files)
+    place.repair()
+    assert place.failed() == []
+    assert held(place).files == whole.files
+
+
+def test_a_file_whose_path_is_lost_as_well_keeps_its_passages(place: Place, whole: Held) -> None:
+    found = pages(place)
+    for name in ("source", "sqlite_autoindex_source_1", "source_uid"):
+        spoil(place, found[name][0])
+    assert any("a file (s4)" in line for line in place.plan().mended)
+    place.repair()
+    assert place.failed() == []
+    now = held(place).files
+    assert now == {f"/recovered/s{i + 1}": whole.files[f"/notes/{i}.md"] for i in range(12)}
+
+
+def test_turns_whose_conversation_is_lost_stay_together(place: Place, whole: Held) -> None:
+    found = pages(place)
+    for name in ("conversation", "conversation_uid", "project", "sqlite_autoindex_project_1"):
+        spoil(place, found[name][0])
+    plan = place.plan()
+    assert "conversation c1: its title" in plan.lost
+    place.repair()
+    assert place.failed() == []
+    now = held(place)
+    assert now.turns == whole.turns
+    assert now.titles == {1: "(title lost)", 2: "(title lost)"}
+    store = place.open()
+    assert {s.project for s in store.sources()} == {"recovered-1"}
+    store.close()
+
+
+def test_what_no_step_vouches_for_is_named_if_it_is_lost(place: Place) -> None:
+    spoil(place, pages(place)["setting"][0])
+    plan = place.plan()
+    assert any(line.startswith("the store's settings: ") for line in plan.lost)
+    place.repair()
+    assert [c.detail for c in place.checks() if c.status == "warning"] == [
+        "78 passages await their vectors: until then only words find them"
+    ]

@@ -133,6 +133,9 @@ def test_an_old_store_says_since_when_it_is_and_what_to_add_again(
 def test_without_a_memory_there_is_nothing_to_do(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("memory", "repair") == 0
     assert capsys.readouterr().out == "there is no memory yet\n"
+    capsys.readouterr()
+    call("doctor", "--read-data", "--json")
+    assert [(line["name"], line["detail"]) for line in lines_of_data(capsys)] == [("store", "there is no memory yet")]
     assert not home.exists() or not list(home.iterdir())
 
 

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from secondme.crypto.unlock import unlock
 from secondme.memory.database import connect
 from secondme.memory.history import read_history
 from secondme.memory.oplog import Head, genesis, head
 from secondme.types import Check
 from tests.damaging import CONTENT, Place, filled, pages, spoil, tamper
-from tests.storing import KEY
+from tests.golden.make_store import PASSPHRASE
+from tests.storing import KEY, put
+
+GOLDEN = Path(__file__).parent.parent.parent / "golden" / "store-1"
 
 
 @pytest.fixture(scope="module")
@@ -205,3 +209,37 @@ def test_a_page_that_the_log_will_write_again_is_no_damage(place: Place) -> None
     assert [c for c in killed.checks() if c.name == "pages"] == [
         Check("pages", "ok", "every page was read and is whole")
     ]
+
+
+def test_the_quick_check_reads_the_log_and_looks_at_the_pages(place: Place) -> None:
+    store = place.open()
+    assert [(c.name, c.status) for c in store.check()] == [("history", "ok"), ("pages", "ok")]
+    store.close()
+    tamper(place, "update op set at = at + 1 where seq = 7")
+    store = place.open()
+    assert [(c.name, c.status) for c in store.check()] == [("history", "failed"), ("pages", "ok")]
+    store.close()
+
+
+def test_items_from_before_the_log_are_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(GOLDEN, folder)
+    place = Place(folder / "store.db", tmp_path / "witness", unlock(folder, passphrase=PASSPHRASE).store)
+    place.open().close()
+    files = next(c for c in place.checks() if c.name == "files")
+    assert (files.status, files.detail.endswith("; 7 items are from before the log")) == ("ok", True)
+
+
+def test_steps_that_are_no_json_are_damage(place: Place) -> None:
+    tamper(place, "update op set subjects = 'x' where seq = 5")
+    assert place.failed()[0].startswith("history: the operation log is whole up to step 4")
+
+
+def test_more_vectors_than_are_looked_at_at_once(tmp_path: Path) -> None:
+    place = filled(tmp_path, n_files=1)
+    store = place.open()
+    put(store, "/notes/long.md", [f"{n} of many\n" for n in range(1100)])
+    store.close()
+    assert [c.detail for c in place.checks() if c.name == "vectors"] == ["1101 of 8 dimensions"]
+    tamper(place, "update vector_auxiliary set value00 = zeroblob(32) where rowid = 1050")
+    assert "vectors: 1 of 1101 are damaged: s2 (#1050)" in place.failed()

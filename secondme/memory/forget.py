@@ -31,6 +31,8 @@ def forget(connection: apsw.Connection, target: Target) -> Plan:
     _remove_links(connection, plan.uids)
     sources.purge(connection, whole)
     sources.purge_chunks(connection, [p.id for p in single])
+    for names in plan.names:
+        sources.rename_parts(connection, names.source_id, names.title, names.headings)
     _remove_turns(connection, target, shown.turns)
     for redaction in plan.redactions:
         connection.execute(

@@ -10,20 +10,22 @@ Nothing is changed here, `forget.py` does that. Every function works on a connec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import apsw
 
 from secondme.memory import conversations, sources, vectors
 from secondme.memory.redaction import Gone, Redaction, chunk_ids_of, redact, runs_of
-from secondme.memory.rows import SELECT_SOURCE, passage_uid, to_source
+from secondme.memory.rows import SELECT_SOURCE, passage_uid, to_source, unpack_headings, unpack_text
 from secondme.memory.tombstones import (
     Kind,
     Place,
     path_hash,
     salt,
     text_hashes,
+    wording,
 )
 from secondme.memory.wordings import OF_SOURCE, ONE_PASSAGE, Passage, Wordings, passages_by, wordings_of
 from secondme.types import Conversation, StoredSource, WatchedFolder
@@ -70,6 +72,15 @@ class Forgetting:
         return not (self.sources or self.passages or self.turns or self.conversations or self.folders)
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a file that stays is called without the headings that go: its title, and headings by passage, if changed."""
+
+    source_id: int
+    title: str | None
+    headings: Mapping[int, tuple[str, ...]]
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Plan:
     """A Forgetting with all that carrying it out takes; holds text, and is never shown."""
@@ -79,6 +90,7 @@ class Plan:
     places: Mapping[int, Place]
     uids: frozenset[bytes]
     redactions: tuple[Redaction, ...]
+    names: tuple[Names, ...]
     tombstones: tuple[tuple[Kind, frozenset[bytes]], ...]
 
 
@@ -115,7 +127,8 @@ def examine(connection: apsw.Connection, target: Target) -> Plan:
         missing=_missing(connection, target),
     )
     tombstones = _tombstones(connection, target, whole, hunt, places) if target.for_good else ()
-    return Plan(shown, passages, places, uids, redactions, tombstones)
+    names = tuple(_names(connection, hunt, places, frozenset(shown.passages)))
+    return Plan(shown, passages, places, uids, redactions, names, tombstones)
 
 
 # Files and passages ------------------------------------------------------------------------------------------
@@ -138,6 +151,28 @@ def _places(
             source = to_source(row)
             places[source_id] = Place(source.project, source.path, source_id)
     return places
+
+
+def _names(
+    connection: apsw.Connection, hunt: Wordings, places: Mapping[int, Place], going: frozenset[int]
+) -> Iterator[Names]:
+    """Title and headings of the files that stay, where they came from a line that goes."""
+
+    def goes(name: str, source_id: int) -> bool:
+        words = wording(name)
+        return words in hunt.of_passages[source_id] and not hunt.is_alive(words, source_id)
+
+    for source_id in hunt.of_passages:
+        title = unpack_text(connection.execute("select title from source where id = ?", (source_id,)).get)
+        headings = {}
+        for chunk_id, stored in connection.execute("select id, headings from chunk where source_id = ?", (source_id,)):
+            names = unpack_headings(stored)
+            left = tuple(name for name in names if not goes(name, source_id))
+            if left != names and chunk_id not in going:
+                headings[chunk_id] = left
+        new_title = PurePath(places[source_id].path).name if goes(title, source_id) else None
+        if headings or new_title is not None:
+            yield Names(source_id, new_title, headings)
 
 
 # What hangs on them ------------------------------------------------------------------------------------------

@@ -252,6 +252,19 @@ def purge_chunks(connection: apsw.Connection, chunk_ids: Sequence[int]) -> None:
         connection.execute("delete from chunk where id = ?", (chunk_id,))
 
 
+def rename_parts(
+    connection: apsw.Connection, source_id: int, title: str | None, headings: Mapping[int, Sequence[str]]
+) -> None:
+    """Give a source another title, and some of its chunks other headings; the caller logs it."""
+    with _without_words(connection, [(source_id, _last_id(connection, source_id))]):
+        if title is not None:
+            connection.execute("update source set title = ? where id = ?", (pack_text(title), source_id))
+        connection.executemany(
+            "update chunk set headings = ?, heading_words = ? where id = ?",
+            ((pack_headings(names), pack_text(" ".join(names)), i) for i, names in headings.items()),
+        )
+
+
 def touch(connection: apsw.Connection, source_id: int, stamp: FileStamp) -> None:
     _set_stamp(connection, source_id, stamp)
     oplog.append(connection, "touched", [f"source:{source_id}"], actor="ingest")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from secondme.memory.rows import passage_uid
 from secondme.memory.store import Store
 from secondme.memory.tombstones import Place
 from secondme.types import WatchedFolder
-from tests.storing import KEY, citation_of, holding, put, source_of, texts_found, unit_vectors
+from tests.storing import KEY, chunks_of, citation_of, holding, put, source_of, texts_found, unit_vectors
 
 HERON = "The heron nests by the third weir every single spring.\n"
 OTTER = "Otters were seen below the old mill on a cold January morning.\n"
@@ -230,3 +231,19 @@ def test_by_the_word_index_and_by_looking_through_all_the_same_is_found(
     assert store.tombstones().hides("PIN 1234", here) and not store.tombstones().hides("PIN 1234", there)
     assert store.tombstones().hides("Straße über Größe fünf mal im Jahr gesehen.", there)
     assert sound(store)
+
+
+def test_a_heading_that_goes_is_no_longer_a_title_nor_over_other_passages(store: Store) -> None:
+    store.set_embedder("test", 8)
+    texts = ["# Secret diagnosis\nIntroduction.\n", "Plain words.\n", "## Other part\n", "More words.\n"]
+    paths = (("Secret diagnosis",), ("Secret diagnosis",), ("Secret diagnosis", "Other part"), ("Other part",))
+    chunks = [replace(c, heading_path=p) for c, p in zip(chunks_of(texts), paths, strict=True)]
+    source = replace(source_of("/notes/a.md"), title="Secret diagnosis")
+    a = store.put_source(source, chunks, unit_vectors(4))
+    first = ids(store, a)[0]
+    store.forget(Target(passages=(first,)))
+    assert [c.chunk.heading_path for c in store.source_chunks(a)] == [(), ("Other part",), ("Other part",)]
+    assert store.sources()[0].title == "a.md" and texts_found(store, "diagnosis") == []
+    assert len(texts_found(store, "other")) == 2 and sound(store)
+    with store._database.reading() as connection:
+        assert holding(connection, b"diagnosis") == []

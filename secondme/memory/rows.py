@@ -126,10 +126,10 @@ def unpack_citations(stored: str) -> tuple[Citation, ...]:
     """Raises CorruptRecord unless the JSON holds citations of this version's shape."""
     try:
         return tuple(_citation(item) for item in json.loads(stored))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError):
         raise CorruptRecord(
             "a stored citation cannot be read", hint="restore the data folder from a backup, or delete the conversation"
-        ) from error
+        ) from None
 
 
 def _citation(item: dict[str, Any]) -> Citation:

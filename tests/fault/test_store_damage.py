@@ -333,6 +333,12 @@ def frames_of(log: bytes) -> list[Frame]:
     return [(int.from_bytes(log[i : i + 4], "big"), log[i + WAL_FRAME.size : i + step]) for i in starts]
 
 
+def n_pages_of(image: Image) -> int:
+    """The size of the database in pages, as the log's last commit says."""
+    last = image.get(LOG, b"")[-WAL_FRAME.size - PAGE_BYTES :]
+    return int.from_bytes(last[4:8], "big") if last else len(image[DB]) // PAGE_BYTES
+
+
 def summed(data: bytes, sums: tuple[int, int]) -> tuple[int, int]:
     """SQLite's checksum of a log (file format, section 4.2), which needs no key."""
     a, b = sums
@@ -368,7 +374,7 @@ def test_old_frames_in_the_log_change_nothing(life: Life, tmp_path: Path) -> Non
     for i in range(N_TRIALS):
         present = chance.choice((life.killed, life.closed))
         frames = chance.sample(old, chance.choice((1, 1, 2, 5, 20)))
-        n_pages = len(present[DB]) // PAGE_BYTES
+        n_pages = n_pages_of(present)
         log = present.get(LOG, b"")
         kind = chance.choice(("in its place", "appended", "among")[: 3 if log else 2])
         if kind == "in its place":
@@ -385,6 +391,17 @@ def test_old_frames_in_the_log_change_nothing(life: Life, tmp_path: Path) -> Non
     print(f"old frames in the log: {dict(counts)}")
     assert all("refused" in name or "unharmed" in name for name in counts)
     assert counts["appended, unharmed"] and not counts["among, unharmed"]
+
+
+def test_a_log_of_the_same_pages_in_other_transactions_is_refused(life: Life, tmp_path: Path) -> None:
+    """It ends with the same pages, so that only its digest tells: each of its frames commits, and some did not."""
+    log = life.killed[LOG]
+    frames = frames_of(log)
+    other = log_with(log[: WAL_HEADER.size], frames, n_pages_of(life.killed))
+    assert len(other) == len(log) and other != log
+    lay_out(life.killed | {LOG: other}, tmp_path / "s")
+    with pytest.raises(RolledBack, match="log is not the one that was last written"):
+        opened(tmp_path / "s")
 
 
 def test_the_forged_log_is_one_that_sqlite_takes(life: Life, tmp_path: Path) -> None:

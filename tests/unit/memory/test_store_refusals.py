@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import resource
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +14,12 @@ import pytest
 from secondme.crypto.keys import StoreKeys
 from secondme.errors import CorruptRecord, StoreError, StoreFull
 from secondme.memory import watermark
+from secondme.memory.database import connect
+from secondme.memory.failures import os_errors
 from secondme.memory.forget import verify_log
 from secondme.memory.forgetting import Target
 from secondme.memory.oplog import Head
-from secondme.memory.rekey import opens_with, rekey
+from secondme.memory.rekey import opener, opens_with, rekey
 from secondme.memory.store import Store
 from secondme.memory.watermark import Watermark
 from tests.storing import KEY, chunks_of, citation_of, put, source_of, texts_found, unit_vectors
@@ -77,6 +81,100 @@ def test_answers_that_are_kept_lose_their_citations_only(store: Store) -> None:
         resting: ("an answer", 0),
         other: ("another", 1),
     }
+
+
+@pytest.mark.parametrize("stored", ["[", "{}", '[{"quote": "a"}]', "[7]", '"x"', "null"])
+def test_citations_of_another_shape_are_damage(store: Store, stored: str) -> None:
+    talk = store.new_conversation("default", "t")
+    store.add_turn(talk, "assistant", "an answer", (citation_of(),))
+    with store._database.writing() as connection:
+        connection.execute("update turn set citations = ?", (stored,))
+    if stored == "{}":
+        assert store.turns(talk)[0].citations == ()
+        return
+    with pytest.raises(CorruptRecord, match="citation cannot be read") as caught:
+        store.turns(talk)
+    # What the parser quotes may be the owner's.
+    assert caught.value.__cause__ is None
+
+
+def test_passages_are_counted_without_reading_them(store: Store) -> None:
+    put(store, "/a", ["apple", "plum"])
+    put(store, "/b", ["pear"])
+    assert store.n_chunks == 3
+
+
+def test_holes_among_the_vectors_are_closed(store: Store) -> None:
+    """A block of vectors is given back when it is empty; one row left in each would hold them all."""
+    kept, gone = [], []
+    for i in range(19):
+        kept.append(put(store, f"/kept{i}", ["pear"], seed=i))
+        gone.append(put(store, f"/gone{i}", [f"apple {j}" for j in range(255)], seed=100 + i))
+    with store._database.reading() as connection:
+        before = connection.execute("select count(*) from vector_chunks").get
+        store.remove_sources(gone)
+        store.remove_sources(kept[:1])
+        after = connection.execute("select count(*) from vector_chunks").get
+    assert before == 19 and after == 1
+    for i in range(1, 19):
+        ((chunk, score), *_) = store.search_vectors(unit_vectors(1, seed=i)[0], 1, None)
+        assert store.chunks([chunk])[0].path == f"/kept{i}" and score > 0.999
+    assert {c.status for c in store.check(read_data=True)} == {"ok"}
+
+
+# Disks and folders that refuse ---------------------------------------------------------------------------------
+
+
+def test_a_full_disk_is_told_as_such() -> None:
+    with pytest.raises(StoreFull), os_errors():
+        Path("/dev/full").write_bytes(b"x")
+
+
+def test_a_file_that_is_not_there_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be opened"):
+        connect(tmp_path / "none", KEY.db)
+
+
+@contextmanager
+def bound_by_permissions() -> Iterator[None]:
+    """Root passes over permissions by its capabilities (capabilities(7)); this thread does without them meanwhile."""
+    libc = ctypes.CDLL(None)
+    header, held = struct.pack("=Ii", 0x20080522, 0), ctypes.create_string_buffer(24)
+    assert libc.capget(header, held) == 0
+    (_, *rest) = struct.unpack("=6I", held.raw)
+    words = [0, *rest]
+    words[3] = 0
+    assert libc.capset(header, struct.pack("=6I", *words)) == 0
+    try:
+        yield
+    finally:
+        assert libc.capset(header, held.raw) == 0
+
+
+def test_what_may_not_be_written_is_not_opened(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    Store.open(folder / "store.db", KEY).close()
+    (folder / "store.db").chmod(0o444)
+    folder.chmod(0o555)
+    try:
+        with bound_by_permissions():
+            for name in ("store.db", "new.db"):
+                with pytest.raises(StoreError, match="cannot be written"):
+                    Store.open(folder / name, KEY)
+    finally:
+        folder.chmod(0o755)
+    assert {p.name for p in folder.iterdir()} == {"store.db", "store.db-watermark"}
+
+
+def test_a_key_is_tried_on_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    opens = opener(path)
+    assert not opens(KEY.db)
+    Store.open(path, KEY).close()
+    assert opens(KEY.db) and not opens(OTHER.db)
+    path.write_bytes(b"cut off")
+    assert not opens(KEY.db)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from secondme.errors import StoreError, StoreLocked
-from secondme.memory.lock import FILE, StoreLock, ask_to_lock, is_held
+from secondme.memory.lock import FILE, StoreLock, _catches, ask_to_lock, is_held
 
 HOLD = """
 import signal, sys
@@ -91,9 +91,10 @@ def test_a_file_system_without_locks_is_not_called_a_second_process(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(StoreError) as caught:
-        StoreLock(tmp_path).acquire()
-    assert not isinstance(caught.value, StoreLocked)
+    for attempt in (lambda: StoreLock(tmp_path).acquire(), lambda: is_held(tmp_path)):
+        with pytest.raises(StoreError) as caught:
+            attempt()
+        assert not isinstance(caught.value, StoreLocked)
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
@@ -177,6 +178,14 @@ def test_another_users_process_is_not_asked(tmp_path: Path, monkeypatch: pytest.
         with pytest.raises(StoreLocked, match="another user's"):
             ask_to_lock(tmp_path)
         process.communicate("go\n", timeout=5)
+
+
+def test_where_nothing_tells_what_a_process_catches_it_is_asked() -> None:
+    """As on macOS, which has no /proc: here the process is one that ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    assert _catches(process.pid, signal.SIGUSR1)
+    assert not _catches(os.getpid(), signal.SIGKILL)
 
 
 def test_a_holder_that_ends_meanwhile_needs_no_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Writes tests/golden/store-1, the store of the first version: python -m tests.golden.make_store FOLDER
+"""Writes tests/golden/store-2, the store of the newest format: python -m tests.golden.make_store FOLDER
 
 Run once for each released format and never again for an old one: later versions must open what is there. The
 passphrase is "golden", and nothing in it is anybody's.

@@ -26,7 +26,7 @@ import apsw
 from secondme.crypto.keys import StoreKeys
 from secondme.durable import sync_file, sync_folder
 from secondme.errors import RolledBack
-from secondme.memory import checks, conversations, derived, lenient, oplog, pages, sources
+from secondme.memory import checks, derived, lenient, oplog, pages, sources
 from secondme.memory.bits import Bit, set_right, turned, turned_in_log
 from secondme.memory.database import FIRST_WITH_LOG
 from secondme.memory.failures import os_errors, store_errors
@@ -34,9 +34,10 @@ from secondme.memory.guard import Guard
 from secondme.memory.install import discard, install, next_path
 from secondme.memory.lenient import Damaged
 from secondme.memory.rebuild import ACTOR, Verdict, rebuild
+from secondme.memory.rows import unpack_inode, unpack_path
 from secondme.memory.scavenge import tolerant
 from secondme.memory.survey import BadSource, Survey
-from secondme.types import StoredSource
+from secondme.types import FileStamp
 
 Way = Literal["nothing", "bits", "accept", "renew", "rebuild"]
 KEPT = ".damaged-"
@@ -51,6 +52,14 @@ class Plan:
     wrong: tuple[str, ...] = ()
     mended: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What tells a file's stored version from another."""
+
+    stamp: FileStamp
+    content_hash: bytes
 
 
 _SHORTENED = {
@@ -166,13 +175,17 @@ class Salvage:
             vectors=frozenset(i for ids in found.vectors.bad.values() for i in ids),
         )
 
-    def followed(self) -> tuple[list[str], dict[str, StoredSource]]:
+    def followed(self) -> tuple[list[str], dict[str, Version]]:
         """Followed folders, and the files that memory holds by their paths, as far as they can be read."""
         folders: list[str] = []
-        known: dict[str, StoredSource] = {}
-        with store_errors(self._damaged.connection), tolerant():
-            folders = [f.path for f in conversations.folders(self._damaged.connection, None) if f.watch]
-            known = {s.path: s for s in sources.several(self._damaged.connection, None, None)}
+        known: dict[str, Version] = {}
+        sql = "select path, size_bytes, mtime_ns, inode, content_hash from source"
+        connection = self._damaged.connection
+        with store_errors(connection), tolerant():
+            folders = [unpack_path(row[0]) for row in connection.execute("select path from folder where watch")]
+            for path, size_bytes, mtime_ns, inode, content_hash in connection.execute(sql):
+                stamp = FileStamp(size_bytes, mtime_ns, unpack_inode(inode))
+                known[unpack_path(path)] = Version(stamp, bytes(content_hash))
         return folders, known
 
     # The repair ------------------------------------------------------------------------------------------------
@@ -234,7 +247,7 @@ class BitRot:
             ("they are set right, as the tags of the pages prove",),
         )
 
-    def followed(self) -> tuple[list[str], dict[str, StoredSource]]:
+    def followed(self) -> tuple[list[str], dict[str, Version]]:
         """Nothing is lost, so nothing need be added again."""
         return [], {}
 

@@ -44,8 +44,6 @@ def tolerant() -> Iterator[None]:
     """Leave the block at damage, which is named elsewhere."""
     try:
         yield
-    except CorruptRecord:
-        return
     except DAMAGE as error:
         only_damage(error)
 

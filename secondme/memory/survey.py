@@ -118,12 +118,7 @@ def survey(
 def _damaged_tables(connection: apsw.Connection) -> Iterator[str]:
     """Tables whose own pages, or those of their indexes, are unreadable or out of order."""
     sql = "select name from sqlite_schema where type = 'table' and rootpage > 0 order by rootpage"
-    try:
-        names = [str(row[0]) for row in connection.execute(sql)]
-    except DAMAGE as error:
-        only_damage(error)
-        yield "sqlite_schema"
-        return
+    names = [str(row[0]) for row in connection.execute(sql)]
     for name in ("sqlite_schema", *names):
         try:
             rows = connection.execute(f"pragma integrity_check('{name}')").fetchall()

@@ -180,6 +180,8 @@ CHANGES = {
     "delete from conversation where id = 1": "conversation c1",
     "update folder set path = cast('/etc' as blob)": "/etc",
     "insert into turn select 13, 1, role, text, 1, citations, x'01', null from turn where id = 1": "turn t13",
+    "insert into source(id, project_id, path, media_type, title, content_hash, size_bytes, mtime_ns, inode, trust,"
+    " n_chunks, ingested_at, uid) values(99, 1, x'61', '', '', x'00', 0, 0, 0, 'document', 0, 0, x'01')": "file s99",
     "update op set at = at + 1 where seq = 7": "the record of what was done from step 7",
     "delete from op where seq = 7": "the record of what was done from step 7",
 }
@@ -407,13 +409,16 @@ def test_the_damaged_store_is_kept_and_told_of(place: Place) -> None:
     assert place.plan().way == "nothing"
 
 
-@pytest.mark.parametrize("damage", ["chunk", "turn", "word_data", "sequence", "a passage"])
+@pytest.mark.parametrize(
+    "damage", ["chunk", "turn", "word_data", "sequence", "project", "source", "a passage", "citations"]
+)
 def test_a_store_of_the_first_version_is_repaired_and_brought_up_to_date(tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "data"
     shutil.copytree(GOLDEN, folder)
     place = Place(folder / "store.db", tmp_path / "witness", unlock(folder, passphrase=PASSPHRASE).store)
-    if damage == "a passage":
-        tamper(place, "delete from chunk where id = 2")
+    by_sql = {"a passage": "delete from chunk where id = 2", "citations": "update turn set citations = '[{}]'"}
+    if damage in by_sql:
+        tamper(place, by_sql[damage])
         place.store.with_name("store.db-watermark").unlink()
         place.witness.unlink()
     else:
@@ -421,7 +426,7 @@ def test_a_store_of_the_first_version_is_repaired_and_brought_up_to_date(tmp_pat
     assert place.failed()
     assert place.checks()[1].detail.startswith("none yet: an earlier version wrote the store")
     plan = place.plan()
-    assert bool(plan.lost) == (damage in ("chunk", "turn", "a passage"))
+    assert bool(plan.lost) == (damage in ("chunk", "turn", "source", *by_sql))
     place.repair()
     assert place.failed() == []
     now = held(place)
@@ -478,6 +483,7 @@ def test_a_file_that_changed_in_a_lost_step_is_kept_as_it_is(place: Place, whole
     store = place.open()
     n_steps = len(store.log())
     put(store, "/notes/3.md", ["the harbour anew\n"])
+    store.rename_conversation(1, "renamed")
     store.close()
     mark = place.store.with_name("store.db-watermark").read_bytes()
     tamper(place, f"delete from op where seq > {n_steps}", f"delete from op_subject where seq > {n_steps}")
@@ -490,6 +496,7 @@ def test_a_file_that_changed_in_a_lost_step_is_kept_as_it_is(place: Place, whole
     assert place.failed() == []
     now = held(place)
     assert now.files == whole.files | {"/notes/3.md": ["the harbour anew\n"]}
+    assert now.titles == whole.titles | {1: "renamed"}
 
 
 def test_a_file_of_which_only_the_passages_can_be_read_keeps_them(place: Place, whole: Held) -> None:
@@ -537,3 +544,16 @@ def test_what_no_step_vouches_for_is_named_if_it_is_lost(place: Place) -> None:
     assert [c.detail for c in place.checks() if c.status == "warning"] == [
         "78 passages await their vectors: until then only words find them"
     ]
+
+
+def test_vectors_are_taken_over_one_by_one(place: Place, whole: Held) -> None:
+    nan = "cast(x'0000c07f' || substr(value00, 5) as blob)"
+    tamper(
+        place,
+        "update vector_auxiliary set value00 = zeroblob(5) where rowid = 2",
+        f"update vector_auxiliary set value00 = {nan} where rowid = 3",
+    )
+    spoil(place, pages(place)["vector_rowids"][-1])
+    place.repair()
+    assert assert_repaired(place, whole, ()) == whole
+    assert [c.detail[:20] for c in place.checks() if c.status == "warning"] == ["2 passages await the"]

@@ -183,3 +183,20 @@ def test_the_owner_is_asked_and_may_say_no(memory: Place) -> None:
         child.close()
         assert child.exitstatus == code
     assert call("memory", "list") == 0
+
+
+def test_a_bit_is_set_right_and_the_rest_looked_at_again(memory: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    written = memory.store.read_bytes()
+    memory.store.write_bytes(written[:100] + bytes([written[100] ^ 1]) + written[101:])
+    assert call("memory", "repair", "--yes") == 0
+    out = capsys.readouterr().out
+    assert "Nothing is lost." in out
+    assert out.endswith("the store is repaired\nall that is stored is as it should be\n")
+    assert memory.store.read_bytes() == written
+
+
+def test_another_file_in_the_store_s_place_is_a_line_as_well(memory: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    memory.store.write_bytes(b"SQLite format 3\0".ljust(4096))
+    call("doctor", "--read-data", "--json")
+    (line,) = lines_of_data(capsys)
+    assert (line["status"], "an unencrypted database" in line["detail"]) == ("failed", True)

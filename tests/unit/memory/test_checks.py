@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
 from secondme.crypto.unlock import unlock
+from secondme.memory import scavenge
 from secondme.memory.database import connect
 from secondme.memory.history import read_history
 from secondme.memory.oplog import Head, genesis, head
+from secondme.memory.scavenge import Gap
 from secondme.types import Check
 from tests.damaging import CONTENT, Place, filled, pages, spoil, tamper
 from tests.golden.make_store import PASSPHRASE
@@ -155,6 +159,9 @@ def test_steps_behind_a_damaged_one_are_vouched_for_by_the_acknowledged_one(plac
         last = head(connection)
         found = read_history(connection, genesis(KEY.store_id), last)
         assert (found.whole.seq, found.n_missing, found.n_trusted) == (2, 1, last.seq - 1)
+        tenth = Head(10, bytes(connection.execute("select hash from op where seq = 10").get))
+        behind = read_history(connection, genesis(KEY.store_id), tenth)
+        assert (behind.whole.seq, behind.n_missing, behind.n_trusted) == (2, 1, last.seq - 1)
         lone = read_history(connection, genesis(KEY.store_id), Head(last.seq, bytes(32)))
         assert (lone.whole.seq, lone.n_trusted) == (2, 2)
         assert lone.n_missing == last.seq - 2
@@ -243,3 +250,26 @@ def test_more_vectors_than_are_looked_at_at_once(tmp_path: Path) -> None:
     assert [c.detail for c in place.checks() if c.name == "vectors"] == ["1101 of 8 dimensions"]
     tamper(place, "update vector_auxiliary set value00 = zeroblob(32) where rowid = 1050")
     assert "vectors: 1 of 1101 are damaged: s2 (#1050)" in place.failed()
+
+
+def test_rows_are_read_on_both_sides_of_a_gap(place: Place) -> None:
+    tamper(place, "delete from turn where id % 3 = 1")
+    with closing(connect(place.store, KEY.db)) as connection:
+        ids = [int(row[0]) for row in scavenge.rows(connection, "turn", "text", "id") if not isinstance(row, Gap)]
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+    assert ids == [2, 3, 5, 6, 8, 9, 11, 12]
+    for page in pages(place)["turn"][1:]:
+        damaged = place.copy(place.witness.parent / f"page-{page}")
+        spoil(damaged, page)
+        with closing(connect(damaged.store, KEY.db)) as connection:
+            found = list(scavenge.rows(connection, "turn", "text", "id"))
+        gaps = [row for row in found if isinstance(row, Gap)]
+        read = [int(row[0]) for row in found if not isinstance(row, Gap)]
+        assert gaps
+        assert read == sorted(read)
+        assert set(ids) - set(read) <= {i for gap in gaps for i in range(gap.first, gap.last + 1)}
+
+
+def test_a_fault_of_the_program_is_not_taken_for_damage(place: Place) -> None:
+    with closing(connect(place.store, KEY.db)) as connection, pytest.raises(apsw.SQLError):
+        list(scavenge.rows(connection, "turn", "nonsense", "id"))

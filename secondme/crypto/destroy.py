@@ -61,7 +61,7 @@ def _entries(path: Path) -> list[str]:
     try:
         return [slot.id for slot in keyslots.parse(data).of("keyring")]
     except SecondMeError:
-        found = [match.decode("ascii") for match in _ID.findall(data)]
+        found = [match.decode("ascii") for match in _ID.findall(data)] if b'"keyring"' in data else []
         return found[: keyslots.MAX_SLOTS]
 
 

@@ -74,6 +74,13 @@ def test_names_are_read_from_a_damaged_file(folder: Path, ring: dict[str, bytes]
     assert left(folder) == [] and ring == {}
 
 
+def test_ids_of_other_slots_are_not_taken_for_entries(folder: Path) -> None:
+    (folder / keyslots.FILE).write_bytes(
+        b'{"slots": [{"kind": "passphrase", "id": "0000000000000000"}], "version": 99}'
+    )
+    assert all(d.done for d in destroy_keys(folder, state_dir()))
+
+
 def test_a_keyring_that_does_not_answer_is_told_of_and_asked_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +91,7 @@ def test_a_keyring_that_does_not_answer_is_told_of_and_asked_once(
         return False
 
     monkeypatch.setattr(keychain, "remove", silent)
-    (folder / (keyslots.FILE + ".new")).write_bytes(b'"0000000000000000" "1111111111111111"')
+    (folder / (keyslots.FILE + ".new")).write_bytes(b'"keyring" "0000000000000000" "1111111111111111"')
     done = destroy_keys(folder, state_dir())
     entries = [d for d in done if "keyring's entry" in d.what]
     assert len(entries) == 3 and not any(d.done for d in entries) and len(asked) == 1

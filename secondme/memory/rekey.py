@@ -21,9 +21,10 @@ def rekey(store: Path, old: StoreKeys, new: StoreKeys, witness: Path | None = No
     Raises what opening it raises, StoreFull and StoreError; until it returns, the old keys may open the store, and
     `opens_with` tells.
     """
-    discard(store)
     database = open_database(store, old, witness)
     try:
+        # Not before: opening takes up the watermark that an interrupted rewriting left waiting.
+        discard(store)
         with database.writing() as connection:
             oplog.append(connection, "rekeyed", ["store"])
         with database.reading() as connection:

@@ -41,7 +41,7 @@ def test_a_failing_system_call_is_one_clear_error_and_loses_nothing(tmp_path: Pa
     out = run_under(TRY, str(tmp_path / "bench"), str(n(5, 1000) / 1000), root=tmp_path, timeout=n(120, 20_000))
     n_tried, n_raised, n_calls, bad = json.loads(out)
     assert bad == []
-    assert n_tried > n(50, 10_000) and n_calls > n(10, 20)
+    assert n_tried > n(50, 10_000) and n_calls > n(10, 21)
     # Most faults cannot be hidden from the caller: that they are not is the sign that they happened.
     assert n_raised > n_tried / 2
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from itertools import count, product
+from itertools import product
 from pathlib import Path
 
 from secondme.errors import SecondMeError, StoreFull
@@ -44,6 +44,7 @@ CALLS: dict[str, tuple[Step, ...]] = {
     "move": (Step("move", "/a", ("/moved",)),),
     "remove": (Step("remove", "/a"),),
     "remove several": (Step("remove several", "", ("/a", "/b")),),
+    "forget": (Step("forget", "/a"),),
     "new conversation": (Step("talk", "u"),),
     "new turn": (Step("turn", "t", ("another",)),),
     "new title": (Step("retitle", "t", ("v",)),),
@@ -223,9 +224,8 @@ def full(folder: Path, n_pages: int, n_names: int | None = None) -> Iterator[Non
 def fill_up(bench: Bench, folder: Path, chance: random.Random, share: float) -> Iterator[tuple[str, str]]:
     """Make each call on a disk that is full after 0, 1, 2 ... pages, until it has room enough; likewise with names."""
     for call in CALLS:
-        for n_pages in count():
-            # What lies at the end is what tells that there was room enough.
-            if chance.random() < share or n_pages > MAX_PAGES:
+        for n_pages in range(MAX_PAGES):
+            if chance.random() < share:
                 yield f"{call}, {n_pages} pages", bench.disturb(call, full(folder, n_pages), StoreFull)
                 if not bench.raised:
                     break

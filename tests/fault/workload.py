@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from secondme.memory.forgetting import Target
 from secondme.memory.store import Store
 from secondme.paths import private_dir
 from secondme.types import FileStamp, WatchedFolder
-from tests.storing import KEY, N_DIMS, citation_of, put, source_of, unit_vectors
+from tests.storing import KEY, N_DIMS, put, source_of, unit_vectors
 
 WITNESS = "state/witness"
 STORE = "data/store.db"
@@ -87,7 +88,12 @@ def _draw(chance: random.Random, state: State, n: int) -> Step:
     if file:
         others = tuple(chance.sample(sorted(state.files), min(2, len(state.files))))
         choices += [Step("put", file, texts), Step("touch", file, (str(n),)), Step("move", file, (f"/moved {n}",))]
-        choices += [Step("remove", file), Step("remove several", "", others), Step("skip", file, (f"reason {n}",))]
+        choices += [
+            Step("forget", file),
+            Step("remove", file),
+            Step("remove several", "", others),
+            Step("skip", file, (f"reason {n}",)),
+        ]
     if talk:
         choices += [Step("turn", talk, texts[:1] or ("",)), Step("turn", talk, (f"turn {n}",))]
         choices += [Step("retitle", talk, (f"renamed {n}",)), Step("end talk", talk)]
@@ -216,6 +222,10 @@ _VERBS: dict[str, tuple[Callable[[State, Step], State], Callable[[Store, Step], 
         lambda state, step: _removed(state, (step.name,)),
         lambda store, step: store.remove_source(_source_id(store, step.name)),
     ),
+    "forget": (
+        lambda state, step: _removed(state, (step.name,)),
+        lambda store, step: store.forget(Target(paths=(("default", step.name),))),
+    ),
     "remove several": (
         lambda state, step: _removed(state, step.more),
         lambda store, step: store.remove_sources([_source_id(store, name) for name in step.more]),
@@ -226,7 +236,7 @@ _VERBS: dict[str, tuple[Callable[[State, Step], State], Callable[[Store, Step], 
     ),
     "turn": (
         _turn,
-        lambda store, step: store.add_turn(_talk_id(store, step.name), "user", step.more[0], (citation_of(),)),
+        lambda store, step: store.add_turn(_talk_id(store, step.name), "user", step.more[0], ()),
     ),
     "retitle": (
         _retitle,

@@ -96,6 +96,10 @@ def _opened(args: argparse.Namespace) -> Iterator[_Opened]:
 
 
 def _nothing() -> UsageError:
+    """What to say without a key file. Raises StoreError if it went with a wipe that did not end."""
+    from secondme.crypto.wiping import require_none
+
+    require_none(data_dir())
     return UsageError("there is no memory yet, and so no keys", hint="`secondme add FOLDER` or `secondme` makes one")
 
 

@@ -189,6 +189,7 @@ def test_a_half_wiped_home_says_so_and_is_finished_by_another_wipe(commands: Com
     wiping.begin(data_dir(), ["0123456789abcdef"])
     (data_dir() / "keyslots.json").unlink()
     assert "not finished" in commands.fails("memory", "stats", code=74)
+    assert "not finished" in commands.fails("keys", "status", code=74, key=None)
     with pytest.raises(StoreError, match="not finished"):
         unlock.unlock(data_dir(), passphrase="new")
     assert wiping.entries_of(data_dir()) == ["0123456789abcdef"]

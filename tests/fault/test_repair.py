@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -557,3 +558,42 @@ def test_vectors_are_taken_over_one_by_one(place: Place, whole: Held) -> None:
     place.repair()
     assert assert_repaired(place, whole, ()) == whole
     assert [c.detail[:20] for c in place.checks() if c.status == "warning"] == ["2 passages await the"]
+
+
+def test_random_damage_never_makes_a_repair_lie(place: Place, tmp_path: Path) -> None:
+    """Holes, old bytes and noise in the store, its log and its watermark: what is there after it was there before."""
+    subprocess.run([sys.executable, "-c", WRITER, str(place.store), str(place.witness)], check=False)
+    before = {p.name: p.read_bytes() for p in place.store.parent.iterdir()}
+    reference = place.copy(tmp_path / "reference")
+    whole = held(reference)
+    random = Random(11)
+    names = ["store.db", "store.db-wal", "store.db-watermark"]
+    n_refused = 0
+    for _ in range(n_of(12, 1000)):
+        for name, content in before.items():
+            (place.store.parent / name).write_bytes(content)
+        for name in random.sample(names, random.randint(1, 2)):
+            data = bytearray(before[name])
+            for _ in range(random.randint(1, 3)):
+                start, size = random.randrange(len(data)), random.choice([1, 16, 512, 5000])
+                size = min(size, len(data) - start)
+                kinds = [bytes(size), random.randbytes(size), bytes(data[:size])]
+                data[start : start + size] = random.choice(kinds)
+            (place.store.parent / name).write_bytes(
+                data[: random.choice([len(data), len(data), random.randrange(len(data))])]
+            )
+        shutil.copyfile(reference.witness, place.witness)
+        try:
+            plan = place.plan()
+            place.repair()
+        except IntegrityError:
+            n_refused += 1
+            continue
+        assert place.failed() == []
+        now = held(place)
+        assert all(whole.turns[i] == text for i, text in now.turns.items()), plan
+        for path, texts in now.files.items():
+            assert path.startswith("/recovered/") or set(texts) <= set(whole.files[path]), plan
+        for kept in kept_files(place.store):
+            kept.unlink()
+    assert n_refused < n_of(12, 1000) // 2

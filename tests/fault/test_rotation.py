@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
@@ -15,8 +16,9 @@ import pytest
 from secondme.crypto import keyslots, manage
 from secondme.crypto.keys import Keys
 from secondme.crypto.unlock import unlock
-from secondme.errors import StoreFull, WrongPassphrase
-from secondme.memory import rekey
+from secondme.durable import move_file
+from secondme.errors import StoreError, StoreFull, WrongPassphrase
+from secondme.memory import install, rekey
 from secondme.memory.store import Store
 from secondme.rotate import rotate
 from tests.fault.soak import n
@@ -150,6 +152,20 @@ def test_kill_at_any_moment(memory: Memory) -> None:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         memory.check()
+
+
+def test_a_rotation_may_follow_one_that_ended_just_before_the_watermark_took_its_place(memory: Memory) -> None:
+    def failing(old: Path, new: Path) -> None:
+        if old.name.endswith("-watermark.next"):
+            raise OSError(errno.EIO, "failed")
+        move_file(old, new)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(install, "move_file", failing)
+        with pytest.raises(StoreError):
+            memory.rotate()
+    memory.rotate()
+    memory.check()
 
 
 def test_a_full_disk_takes_the_rotation_back(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:

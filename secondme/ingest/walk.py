@@ -14,7 +14,7 @@ from pathlib import Path
 
 from secondme.ingest import reasons
 from secondme.ingest.ignore import CACHE_TAG, IGNORE_FILE, Rule, ignored_file, ignored_folder, is_cache, read_rules
-from secondme.paths import cache_dir, config_file, data_dir, models_dir
+from secondme.paths import cache_dir, config_file, data_dir, models_dir, state_dir
 from secondme.types import FileStamp
 
 
@@ -54,7 +54,7 @@ def stamp_of(status: os.stat_result) -> FileStamp:
 def own_folders() -> frozenset[tuple[int, int]]:
     """Device and inode of the folders this program writes to."""
     found = set()
-    for folder in (data_dir(), cache_dir(), models_dir(), config_file().parent):
+    for folder in (data_dir(), state_dir(), cache_dir(), models_dir(), config_file().parent):
         try:
             status = folder.stat()
         except OSError:

@@ -9,7 +9,7 @@ import pytest
 from secondme.ingest import reasons
 from secondme.ingest.ignore import CACHE_TAG
 from secondme.ingest.walk import Blind, Found, LeftOut, is_own, ruled_out_by_owner, rules_above, walk
-from secondme.paths import data_dir
+from secondme.paths import data_dir, state_dir
 
 
 def make(root: Path, *names: str) -> None:
@@ -121,6 +121,8 @@ def test_the_programs_own_folders_are_left_alone(tmp_path: Path) -> None:
     make(tmp_path, "mine.txt")
     assert found(tmp_path) == ["mine.txt"]
     assert is_own(data_dir()) and is_own(data_dir() / "notes.txt")
+    state_dir().mkdir(parents=True)
+    assert is_own(state_dir() / "device.key")
     assert not is_own(tmp_path)
     (tmp_path / "link").symlink_to(data_dir())
     assert is_own(tmp_path / "link" / "notes.txt")

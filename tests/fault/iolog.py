@@ -13,7 +13,6 @@ import os
 import struct
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,11 +47,11 @@ class Entry:
 @functools.cache
 def library() -> Path:
     """Compile the shim, once for each version of its source."""
-    name = f"secondme-iolog-{os.getuid()}-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]}.so"
-    built = Path(tempfile.gettempdir()) / name
+    built = ROOT / "build" / "iolog" / f"{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]}.so"
     if not built.exists():
+        built.parent.mkdir(parents=True, exist_ok=True)
         fresh = built.with_suffix(f".{os.getpid()}")
-        command = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"]
+        command = [os.environ.get("CC", "cc"), "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"]
         subprocess.run([*command, fresh, SOURCE, "-lpthread"], check=True, timeout=60)
         fresh.replace(built)
     return built

@@ -61,9 +61,9 @@ print(json.dumps(tried))
 
 def test_a_failing_system_call_tears_no_operation_of_several_steps(tmp_path: Path) -> None:
     """As in `test_kill.py`: what was said is there, and the operation can be carried to its end."""
-    n_failures = n(2, 400)
-    out = run_under(OPERATE, str(tmp_path), str(n_failures), *OPERATIONS, root=tmp_path, timeout=n(120, 40_000))
+    n_failures, names = n(3, 400), list(OPERATIONS)[:: n(3, 1)]
+    out = run_under(OPERATE, str(tmp_path), str(n_failures), *names, root=tmp_path, timeout=n(120, 40_000))
     n_raised = json.loads(out)
-    assert n_raised.keys() == OPERATIONS.keys()
     # A wipe goes on whatever happens, and says it in its report.
-    assert n_raised["wipe"] == 0 and sum(n_raised.values()) > n_failures * len(OPERATIONS) / 4
+    assert n_raised.keys() == set(names) and n_raised.get("wipe", 0) == 0
+    assert sum(n_raised.values()) > n_failures * len(names) / 4

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import resource
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import apsw
 import numpy as np
@@ -71,6 +73,17 @@ def citation_of(path: str = "/notes/a.txt", text: str = "the text", chunk_id: in
         score=0.1 + 0.2,
         marked=True,
     )
+
+
+@contextmanager
+def quota(n_bytes: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes; the signal for it is ignored by Python."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def every_value(connection: apsw.Connection) -> Iterable[tuple[str, bytes]]:

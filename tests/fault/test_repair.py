@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -21,7 +20,7 @@ from secondme.memory.salvage import examined, kept_files
 from tests.damaging import CONTENT, PAGE, Held, Place, filled, flip, held, pages, spoil, tamper
 from tests.fault.soak import n as n_of
 from tests.golden.make_store import PASSPHRASE
-from tests.storing import KEY, put
+from tests.storing import KEY, put, quota
 
 
 @pytest.fixture(scope="module")
@@ -438,17 +437,8 @@ def test_a_store_of_the_first_version_is_repaired_and_brought_up_to_date(tmp_pat
 def test_a_disk_that_is_full_leaves_the_damaged_store_as_it_was(place: Place) -> None:
     spoil(place, pages(place)["chunk"][-1])
     before = {p.name: p.read_bytes() for p in place.store.parent.iterdir()}
-    child = os.fork()
-    if not child:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-        try:
-            place.repair()
-        except StoreFull:
-            os._exit(3)
-        finally:
-            os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+    with quota(100_000), pytest.raises(StoreFull):
+        place.repair()
     assert {p.name: p.read_bytes() for p in place.store.parent.iterdir()} == before
     place.repair()
     assert place.failed() == []

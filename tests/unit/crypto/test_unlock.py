@@ -14,7 +14,7 @@ from secondme.crypto.calibrate import Work
 from secondme.crypto.keychain import Missing
 from secondme.crypto.keys import Keys
 from secondme.crypto.keyslots import FILE, KeySlots, Slot
-from secondme.crypto.unlock import AskKind, unlock
+from secondme.crypto.unlock import AskKind, open_only, unlock
 from secondme.errors import CorruptRecord, NoKey, SchemaTooNew, StoreError, WrongPassphrase
 from secondme.paths import state_dir
 from tests.keyfiles import (
@@ -475,3 +475,12 @@ def test_a_hardened_process_leaves_no_core_and_cannot_be_dumped() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "(0, 0) 0\n"
+
+
+def test_without_a_key_file_there_is_nothing_to_open_and_none_is_made(tmp_path: Path) -> None:
+    with pytest.raises(NoKey, match="no key file"):
+        open_only(tmp_path, "one")
+    assert list(tmp_path.iterdir()) == []
+    keyslots.save(tmp_path, with_passphrase("one")[0])
+    with open_only(tmp_path, "one") as keys:
+        assert len(keys.store.db) == 32

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import resource
+import hashlib
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +13,9 @@ import pytest
 
 from secondme.crypto.keys import StoreKeys
 from secondme.errors import CorruptRecord, StoreError, StoreFull
-from secondme.memory import watermark
+from secondme.memory import bits, oplog, pages, sources, watermark
 from secondme.memory.database import connect
+from secondme.memory.digests import source_digest
 from secondme.memory.failures import os_errors
 from secondme.memory.forget import verify_log
 from secondme.memory.forgetting import Target
@@ -22,7 +23,7 @@ from secondme.memory.oplog import Head
 from secondme.memory.rekey import opener, opens_with, rekey
 from secondme.memory.store import Store
 from secondme.memory.watermark import Watermark
-from tests.storing import KEY, chunks_of, citation_of, put, source_of, texts_found, unit_vectors
+from tests.storing import KEY, chunks_of, citation_of, put, quota, source_of, texts_found, unit_vectors
 
 OTHER = StoreKeys(KEY.store_id, bytes(32), bytes(range(32, 64)), epoch=1)
 
@@ -45,6 +46,21 @@ def test_vectors_without_a_model_are_refused(store: Store) -> None:
         store.add_vectors([(1, unit_vectors(1)[0])])
     with pytest.raises(StoreError, match="no embedding model"):
         store.put_source(source_of("/a"), chunks_of(["apple"]), unit_vectors(1))
+
+
+def test_other_headings_are_found_and_the_title_stays(store: Store) -> None:
+    store.set_embedder("test", 8)
+    source = source_of("/a", title="pear")
+    number = store.put_source(source, chunks_of(["apple", "plum"], headings=("Quince",)), unit_vectors(2))
+    first, second = (c.id for c in store.source_chunks(number))
+    with store._database.writing() as connection:
+        sources.rename_parts(connection, number, None, {first: ["Medlar"]})
+        digest = source_digest(connection, number)
+        oplog.append(connection, "source-redacted", [f"source:{number}"], digest=digest)
+    assert [i for i, _ in store.search_text("medlar", 5, None)] == [first]
+    assert [i for i, _ in store.search_text("quince", 5, None)] == [second]
+    assert len(store.search_text("title : pear", 5, None)) == 2
+    assert {c.status for c in store.check(read_data=True)} == {"ok"}
 
 
 def test_removing_nothing_is_no_step(store: Store) -> None:
@@ -130,6 +146,16 @@ def test_a_full_disk_is_told_as_such() -> None:
         Path("/dev/full").write_bytes(b"x")
 
 
+def test_the_page_that_sqlite_locks_by_is_no_page(tmp_path: Path) -> None:
+    """It lies at one GiB and holds nothing; the file here is as long, and empty."""
+    path = tmp_path / "large.db"
+    with path.open("wb") as file:
+        file.truncate(pages.LOCK_PAGE * pages.PAGE_BYTES + 2 * pages.PAGE_BYTES)
+    numbers = [number for _, number in bits._in_store(path)]
+    assert numbers[-3:] == [pages.LOCK_PAGE - 1, pages.LOCK_PAGE + 1, pages.LOCK_PAGE + 2]
+    assert pages.digest_without(path, set(numbers)) == hashlib.sha256().digest()
+
+
 def test_a_file_that_is_not_there_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be opened"):
         connect(tmp_path / "none", KEY.db)
@@ -175,17 +201,6 @@ def test_a_key_is_tried_on_what_is_there(tmp_path: Path) -> None:
     assert opens(KEY.db) and not opens(OTHER.db)
     path.write_bytes(b"cut off")
     assert not opens(KEY.db)
-
-
-@contextmanager
-def quota(n_bytes: int) -> Iterator[None]:
-    """No file may grow beyond so many bytes; the signal for it is ignored by Python."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_new_keys_on_a_full_disk_leave_the_store_under_the_old_ones(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.fault.canary import Found, Scanner
 from tests.fault.living import Cast, Place, in_the_clear, keys, live, patterns, someone_living
 from tests.fault.soak import n
 
-N_CANARIES = n(60, 1000)
+N_CANARIES = n(40, 1000)
 
 
 @pytest.fixture

@@ -374,7 +374,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 TestStore = StoreMachine.TestCase
 TestStore.settings = settings(
-    max_examples=count(12, 1000),
+    max_examples=count(8, 1000),
     stateful_step_count=count(14, 40),
     report_multiple_bugs=False,
     deadline=None,

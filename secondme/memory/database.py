@@ -316,8 +316,8 @@ def _read_first_page(connection: apsw.Connection) -> None:
     except apsw.NotADBError:
         raise WrongPassphrase(
             "the key does not open the store",
-            hint="keyslots.json is from before the keys were rotated, or the store is damaged or another memory's: put the"
-            " newest copies back",
+            hint="keyslots.json is from before the keys were rotated, or the store is damaged or another memory's:"
+            " put the newest copies back",
         ) from None
     except apsw.CorruptError as error:
         raise damaged(result_name(error)) from None

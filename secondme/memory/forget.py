@@ -15,6 +15,7 @@ from secondme.errors import CorruptRecord
 from secondme.memory import conversations, oplog, sources, tombstones, vectors
 from secondme.memory.digests import source_digest, turn_digest
 from secondme.memory.forgetting import Plan, Target, examine
+from secondme.memory.redaction import REMOVED_ANSWER
 from secondme.memory.rows import pack_citations, pack_text
 from secondme.memory.sources import project_id
 from secondme.memory.wordings import Passage, by_source
@@ -44,7 +45,7 @@ def forget(connection: apsw.Connection, target: Target) -> Plan:
     for kind, hashes in plan.tombstones:
         tombstones.bury(connection, hashes, kind)
     if not shown.is_empty:
-        _log(connection, target, plan, single)
+        _log(connection, plan, single)
     return plan
 
 
@@ -79,7 +80,7 @@ def _remove_turns(connection: apsw.Connection, target: Target, turns: Iterable[i
     connection.executemany("delete from turn where id = ?", ((i,) for i in turns))
 
 
-def _log(connection: apsw.Connection, target: Target, plan: Plan, single: Sequence[Passage]) -> None:
+def _log(connection: apsw.Connection, plan: Plan, single: Sequence[Passage]) -> None:
     shown = plan.shown
     subjects = [f"source:{s.id}" for s in shown.sources]
     subjects += [f"passage:{p.id}" for p in single]
@@ -98,7 +99,10 @@ def _log(connection: apsw.Connection, target: Target, plan: Plan, single: Sequen
         oplog.append(connection, "source-redacted", [f"source:{source_id}"], digest=digest)
     for redaction in plan.redactions:
         digest = turn_digest(connection, redaction.turn_id)
-        detail = {"text": "kept" if target.keep_answers else "removed", "citations": len(redaction.citations)}
+        detail = {
+            "text": "removed" if redaction.text == REMOVED_ANSWER else "kept",
+            "citations": len(redaction.citations),
+        }
         oplog.append(connection, "turn-redacted", [f"turn:{redaction.turn_id}"], digest=digest, detail=detail)
 
 

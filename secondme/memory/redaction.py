@@ -74,16 +74,18 @@ def redact(
     n_citations = 0
     answers = frozenset[int]() if keep_answers else _answers_to(connection, questions)
     skipped = frozenset(going)
-    sql = "select id, text, citations from turn where role = 'assistant' and text != ? order by id"
-    for turn_id, stored, packed in connection.execute(sql, (REMOVED_ANSWER,)):
+    sql = """select id, role = 'assistant', text, citations from turn
+             where (role = 'assistant' or citations != '[]') and text != ? order by id"""
+    for turn_id, is_answer, stored, packed in connection.execute(sql, (REMOVED_ANSWER,)):
         if turn_id in skipped:
             continue
         text, citations = unpack_text(stored), unpack_citations(packed)
         left = tuple(c for c in citations if not gone.is_cited(c))
         n_lost = len(citations) - len(left)
-        if keep_answers and n_lost:
-            found.append(Redaction(turn_id, text, left))
-        elif not keep_answers and (n_lost or turn_id in answers or gone.is_repeated(text)):
+        if keep_answers or not is_answer:
+            # The owner's own words stay, whatever an import hung on them.
+            found += [Redaction(turn_id, text, left)] if n_lost else []
+        elif n_lost or turn_id in answers or gone.is_repeated(text):
             # What else it cites goes with the sentences that rested on it.
             n_lost = len(citations)
             found.append(Redaction(turn_id, REMOVED_ANSWER, ()))

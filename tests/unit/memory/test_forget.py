@@ -93,6 +93,15 @@ def test_answers_are_kept_when_the_owner_says_so_but_not_their_citations(store: 
     assert sound(store)
 
 
+def test_an_imported_question_that_cites_loses_its_citations_and_keeps_its_words(store: Store) -> None:
+    a = put(store, "/a", [HERON])
+    conversation = store.new_conversation("default", "Birds")
+    asked = store.add_turn(conversation, "user", "Is this right?", [citation_of("/a", HERON, ids(store, a)[0])])
+    store.forget(Target(sources=(a,)))
+    assert turn(store, conversation, asked) == ("Is this right?", [])
+    assert sound(store)
+
+
 def test_citations_of_earlier_versions_and_other_paths_are_found(store: Store) -> None:
     a = put(store, "/old", [HERON, OTTER])
     stale = ids(store, a)

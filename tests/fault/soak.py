@@ -6,5 +6,6 @@ import os
 
 
 def n(short: int, long: int) -> int:
-    """`long` when SECONDME_SOAK is set to anything but nothing, else `short`."""
-    return long if os.environ.get("SECONDME_SOAK") else short
+    """`long` when SECONDME_SOAK is 1, that share of it for less, `short` when it is not set."""
+    share = float(os.environ.get("SECONDME_SOAK") or 0)
+    return max(short, round(share * long))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import select
+import selectors
 import subprocess
 import sys
 import time
@@ -97,19 +97,24 @@ class ParseProcess:
         unsent = memoryview(request)
         received = bytearray()
         deadline = time.monotonic() + self._limit_s + _GRACE_S
-        while not received.endswith(b"\n"):
-            if cancelled():
-                raise Cancelled("stopped while a file was read")
-            if time.monotonic() > deadline:
-                raise reasons.failed(reasons.TOO_SLOW)
-            readable, writable, _ = select.select([out], [into] if unsent else [], [], _POLL_S)
-            if writable:
-                unsent = unsent[_write(into, unsent) :]
-            if readable:
-                block = os.read(out, 1 << 20)
-                received += block
-                if not block or len(received) > _MAX_REPLY_BYTES:
-                    raise reasons.failed(self._cause_of_death(child))
+        with selectors.DefaultSelector() as pipes:
+            pipes.register(out, selectors.EVENT_READ)
+            pipes.register(into, selectors.EVENT_WRITE)
+            while not received.endswith(b"\n"):
+                if cancelled():
+                    raise Cancelled("stopped while a file was read")
+                if time.monotonic() > deadline:
+                    raise reasons.failed(reasons.TOO_SLOW)
+                ready = {key.fd for key, _ in pipes.select(_POLL_S)}
+                if into in ready:
+                    unsent = unsent[_write(into, unsent) :]
+                    if not unsent:
+                        pipes.unregister(into)
+                if out in ready:
+                    block = os.read(out, 1 << 20)
+                    received += block
+                    if not block or len(received) > _MAX_REPLY_BYTES:
+                        raise reasons.failed(self._cause_of_death(child))
         try:
             reply: dict[str, Any] = json.loads(received)
         except ValueError:

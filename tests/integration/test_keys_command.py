@@ -228,8 +228,8 @@ from secondme.cli import output
 from secondme.memory.lock import StoreLock
 from secondme.paths import data_dir
 with output.stops_when_asked(), StoreLock(data_dir()):
-    print("held", flush=True)
     try:
+        print("held", flush=True)
         time.sleep(60)
     except output.LockAsked:
         time.sleep(float(sys.argv[1]))

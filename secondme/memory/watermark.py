@@ -78,9 +78,12 @@ def unpack(data: bytes, key: bytes | bytearray, store_id: str) -> Watermark | No
 
     Raises SchemaTooNew for a later version.
     """
-    if len(data) >= 6 and data[:4] == MAGIC and int.from_bytes(data[4:6], "big") > VERSION:
+    if len(data) <= 32 or not hmac.compare_digest(hmac.digest(key, data[:-32], hashlib.sha256), data[-32:]):
+        return None
+    # Every version ends so, and by that a later one is told from damage.
+    if data[:4] == MAGIC and int.from_bytes(data[4:6], "big") > VERSION:
         raise SchemaTooNew("a newer version of secondme wrote the watermark", hint="update secondme")
-    if len(data) != SIZE or not hmac.compare_digest(hmac.digest(key, data[:-32], hashlib.sha256), data[-32:]):
+    if len(data) != SIZE:
         return None
     magic, version, flags, store, seq, chain, n_bytes, epoch, tags, moving, n_log_bytes, log = _BODY.unpack(data[:-32])
     if (magic, version, store) != (MAGIC, VERSION, hashlib.sha256(store_id.encode()).digest()):

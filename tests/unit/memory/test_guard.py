@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import shutil
 import sqlite3
@@ -226,7 +227,7 @@ def test_every_flipped_bit_of_the_watermark_is_refused(path: Path) -> None:
             flipped = bytearray(whole)
             flipped[at] ^= 1 << bit
             watermark.path_for(path).write_bytes(flipped)
-            with pytest.raises((CorruptRecord, SchemaTooNew)):
+            with pytest.raises(CorruptRecord):
                 opened(path)
     for part in (b"", whole[:-1], whole + b"\0"):
         watermark.path_for(path).write_bytes(part)
@@ -236,7 +237,8 @@ def test_every_flipped_bit_of_the_watermark_is_refused(path: Path) -> None:
 def test_a_later_versions_watermark_is_named_as_such(path: Path) -> None:
     made(path)
     whole = watermark.path_for(path).read_bytes()
-    watermark.path_for(path).write_bytes(whole[:4] + b"\0\x02" + whole[6:])
+    later = whole[:4] + b"\0\x02" + whole[6:-32] + b"and more of it"
+    watermark.path_for(path).write_bytes(later + hmac.digest(KEY.watermark, later, "sha256"))
     with pytest.raises(SchemaTooNew, match="newer version"):
         opened(path)
 
@@ -253,6 +255,13 @@ def test_an_erased_key_writes_no_watermark(path: Path) -> None:
     store.close()
     assert watermark.path_for(path).read_bytes() == before
     opened(path).close()
+
+
+def test_a_signed_watermark_of_another_length_is_damage(path: Path) -> None:
+    made(path)
+    short = watermark.path_for(path).read_bytes()[:-40]
+    watermark.path_for(path).write_bytes(short + hmac.digest(KEY.watermark, short, "sha256"))
+    refused(path, "damaged or another store's", CorruptRecord)
 
 
 def test_a_vanished_store_is_not_made_anew(path: Path) -> None:

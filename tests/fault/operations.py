@@ -7,7 +7,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from secondme.crypto import manage, recovery, unlock, wiping
+from secondme.crypto import keyslots, manage, recovery, unlock, wiping
 from secondme.crypto.calibrate import Work
 from secondme.crypto.destroy import Destroyed
 from secondme.crypto.keys import Keys
@@ -375,9 +375,11 @@ def _verify_repair(root: Path, said: list[str], ended: bool) -> None:
 def _wipe(root: Path, say: Say) -> None:
     places = Places((root / STORE).parent, (root / WITNESS).parent)
     keys = None
-    with suppress(StoreError):
-        # An interrupted wipe left a mark, by which nothing is opened.
-        keys = _keys(root, CODES[0])
+    # Without a key file, opening would begin a new memory.
+    if (places.data / keyslots.FILE).exists():
+        with suppress(StoreError):
+            # An interrupted wipe left a mark, by which nothing is opened.
+            keys = _keys(root, CODES[0])
     for event in wipe(places, keys):
         if isinstance(event, Destroyed):
             if event.done:

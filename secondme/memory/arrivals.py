@@ -27,9 +27,10 @@ from secondme.memory.portable import (
     PortableSource,
     PortableTurn,
 )
-from secondme.memory.rows import pack_citations, pack_headings, pack_inode, pack_path, pack_text
+from secondme.memory.rows import pack_citations, pack_inode, pack_path, pack_text
+from secondme.memory.sources import insert_chunk
 from secondme.memory.tombstones import Place, Tombstones, wording
-from secondme.types import Chunk, Citation
+from secondme.types import Citation
 
 _Value = int | float | str | bytes | None
 Outcome = Literal["new", "known", "kept", "forgotten"]
@@ -128,7 +129,7 @@ class Arrivals:
         self._kept_sources[source] = local_id
         wanted = self._wanted(passages, Place(row.project, row.path, local_id))
         for passage in wanted:
-            self._passages[passage.uid] = self._insert_chunk(local_id, passage.chunk)
+            self._passages[passage.uid] = insert_chunk(self._connection, local_id, passage.chunk)
         if len(wanted) != len(passages):
             self._connection.execute("update source set n_chunks = ? where id = ?", (len(wanted), local_id))
         self._connection.execute(
@@ -150,23 +151,6 @@ class Arrivals:
             if not self._stones.hides(p.chunk.text, place)
         ]
         return [p for p in masked if wording(p.chunk.text)]
-
-    def _insert_chunk(self, source_id: int, chunk: Chunk) -> int:
-        return self._insert(
-            """insert into chunk(ordinal, byte_start, byte_end, line_start, line_end, page, headings, heading_words,
-                   text, project_id, source_id)
-               select ?, ?, ?, ?, ?, ?, ?, ?, ?, project_id, id from source where id = ? returning id""",
-            chunk.ordinal,
-            chunk.byte_start,
-            chunk.byte_end,
-            chunk.line_start,
-            chunk.line_end,
-            chunk.page,
-            pack_headings(chunk.heading_path),
-            pack_text(" ".join(chunk.heading_path)),
-            pack_text(chunk.text),
-            source_id,
-        )
 
     def _find_passages(self, source: bytes, passages: Sequence[PortablePassage]) -> None:
         """Citations of a file that is here already point at its passages, where the text is the same."""

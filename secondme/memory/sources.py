@@ -72,7 +72,7 @@ def put(connection: apsw.Connection, source: SourceFile, chunks: Sequence[Chunk]
     source_id = _ensure_row(connection, source)
     last_id = _retire(connection, source_id)
     for chunk in chunks:
-        _insert_chunk(connection, source_id, chunk)
+        insert_chunk(connection, source_id, chunk)
     if chunks:
         vectors.insert_source(connection, source_id, last_id, rows)
     with _without_words(connection, [(source_id, last_id)]):
@@ -145,11 +145,12 @@ def _stamp(stamp: FileStamp) -> tuple[int, int, int]:
     return (stamp.size_bytes, stamp.mtime_ns, pack_inode(stamp.inode))
 
 
-def _insert_chunk(connection: apsw.Connection, source_id: int, chunk: Chunk) -> None:
-    connection.execute(
+def insert_chunk(connection: apsw.Connection, source_id: int, chunk: Chunk) -> int:
+    """Add a passage's row, without words and vector; return its id."""
+    found = connection.execute(
         """insert into chunk(ordinal, byte_start, byte_end, line_start, line_end, page, headings, heading_words, text,
                project_id, source_id)
-           select ?, ?, ?, ?, ?, ?, ?, ?, ?, project_id, id from source where id = ?""",
+           select ?, ?, ?, ?, ?, ?, ?, ?, ?, project_id, id from source where id = ? returning id""",
         (
             chunk.ordinal,
             chunk.byte_start,
@@ -162,7 +163,8 @@ def _insert_chunk(connection: apsw.Connection, source_id: int, chunk: Chunk) -> 
             pack_text(chunk.text),
             source_id,
         ),
-    )
+    ).get
+    return int(found)
 
 
 @contextmanager

@@ -5,12 +5,20 @@
 #include <vector>
 
 #include "dot/dot.h"
+#include "hamming/hamming.h"
+#include "rescore/rescore.h"
+#include "scan/scan.h"
 
 namespace sm {
 
+// One kernel of every family. Where an instruction set adds nothing to a family, the entry holds the next best one's.
 struct Kernels {
   const char* isa;
   DotI8 dot_i8;
+  ScanU8 scan_u8;
+  HammingB1 hamming_b1;
+  RescoreF32 rescore_f32;
+  RescoreI16 rescore_i16;
 };
 
 // Never empty: `serial` is always last.

@@ -9,13 +9,25 @@ namespace sm {
 const std::vector<Kernels>& available_kernels() {
   static const std::vector<Kernels> table = [] {
     [[maybe_unused]] const CpuFeatures cpu = detect_cpu();
-    std::vector<Kernels> found;
+    std::vector<Kernels> found;  // worst first while it is made
+    Kernels best{"serial", sm_dot_i8_serial, sm_scan_u8_serial, sm_hamming_b1_serial, sm_rescore_f32_serial,
+                 sm_rescore_i16_serial};
+    const auto keep = [&](const char* isa) {
+      best.isa = isa;
+      found.insert(found.begin(), best);
+    };
+    keep("serial");
 #if defined(SM_X86)
-    if (cpu.avx2) found.push_back({"avx2", sm_dot_i8_avx2});
+    if (cpu.avx2) {
+      best.dot_i8 = sm_dot_i8_avx2;
+      keep("avx2");
+    }
 #elif defined(SM_ARM)
-    if (cpu.neon) found.push_back({"neon", sm_dot_i8_neon});
+    if (cpu.neon) {
+      best.dot_i8 = sm_dot_i8_neon;
+      keep("neon");
+    }
 #endif
-    found.push_back({"serial", sm_dot_i8_serial});
     return found;
   }();
   return table;

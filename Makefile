@@ -15,7 +15,7 @@ help:
 	@echo "make soak         run the fault and property tests in their full size, for hours (ARGS=... go to pytest)"
 	@echo "make coverage     measure which lines and branches of keys and store the tests reach; all, or it fails"
 	@echo "make check        formatting, lint, types, layers and licences"
-	@echo "make bench        print the benchmark rows (ARGS=... go to secondme bench)"
+	@echo "make bench        print the benchmark rows (ARGS=... go to secondme bench; PEERS=1 installs what vectors compares with)"
 	@echo "make dist         build wheel and sdist, install both into clean environments and try them"
 	@echo "make native-asan  run the kernels' own tests under the sanitizers"
 	@echo "make lock         resolve and hash the dependencies anew (UPGRADE=1 for newer versions)"
@@ -52,8 +52,8 @@ check: python
 	$(BIN)/python packaging/licences.py
 
 bench: python
-	@$(SETUP)
-	@$(BIN)/secondme bench $(ARGS)
+	@$(SETUP) $(if $(PEERS),--bench)
+	@$(BIN)/secondme bench $(or $(ARGS),$(if $(PEERS),vectors --peers))
 
 dist: python
 	@$(SETUP) --dev

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from boot.lockfile import read_pins
 
-LOCK = Path(__file__).resolve().parent / "lock" / "dev.txt"
+LOCKS = [Path(__file__).resolve().parent / "lock" / name for name in ("dev.txt", "bench.txt")]
 PERMISSIVE = re.compile(r"(?i)\b(MIT|0?BSD|apache|ISC|PSF|python software foundation|zlib|CC0|unlicense)\b")
 COPYLEFT = re.compile(r"(?i)\b(AGPL|LGPL|GPL|MPL|EPL|CDDL|EUPL|affero|general public|mozilla public|eclipse public)")
 NAMED = {
     "apsw-sqlite3mc": "zlib by its licence file, though not by its metadata; the cipher library is MIT",
     "certifi": "MPL-2.0: a list of certificates, used unchanged",
+    "hnswlib": "Apache-2.0 by its licence file, though not by its metadata; benchmarks compare with it",
     "hypothesis": "MPL-2.0: used by the tests only",
     "pyrage": "MIT by its licence file, though not by its metadata",
     "pathspec": "MPL-2.0: used by builds and checks only",
@@ -56,11 +57,11 @@ def objection(name: str, licence: str) -> str:
 
 def main() -> int:
     n_checked, n_bad = 0, 0
-    for name in sorted({pin.name for pin in read_pins(LOCK)}):
+    for name in sorted({pin.name for pin in read_pins(*LOCKS)}):
         try:
             metadata = importlib.metadata.metadata(name)
         except importlib.metadata.PackageNotFoundError:
-            continue  # not for this platform
+            continue  # not for this platform, or a benchmark's peer that nobody asked for
         n_checked += 1
         if why := objection(name, licence_of(metadata)):
             n_bad += 1

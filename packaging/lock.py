@@ -1,8 +1,9 @@
 """Write the lock files anew from pyproject.toml: `make lock`, or `make lock UPGRADE=1` for newer versions.
 
-Three files, one resolution: `dev.txt` holds everything, `runtime.txt` and `build.txt` are parts of it, so that an
-environment for running becomes one for testing without changing a version. They hold for every platform and Python
-that the project supports, with the hashes of all their files. Needs `uv`, which a throw-away environment provides.
+One resolution: `dev.txt` holds everything, `runtime.txt` and `build.txt` are parts of it, so that an environment for
+running becomes one for testing without changing a version; `bench.txt` is what benchmarks compare with, and agrees with
+`dev.txt` where they meet. They hold for every platform and Python that the project supports, with the hashes of all
+their files. Needs `uv`, which a throw-away environment provides.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ PARTS = {
     "dev.txt": ("pyproject.toml", "--group", "pyproject.toml:build", "--group", "pyproject.toml:dev"),
     "runtime.txt": ("pyproject.toml", "--constraint", "packaging/lock/dev.txt"),
     "build.txt": ("--group", "pyproject.toml:build", "--constraint", "packaging/lock/dev.txt"),
+    "bench.txt": ("--group", "pyproject.toml:bench", "--constraint", "packaging/lock/dev.txt"),
 }
 
 

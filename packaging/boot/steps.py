@@ -10,16 +10,18 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from boot import llama, machine
 from boot.console import ChildFailed, Console, SetupFailed
-from boot.lockfile import pin_of, read_pins
+from boot.lockfile import Pin, pin_of, read_pins
 from boot.state import State, inputs_key, tree_key
 from secondme.paths import cache_dir, models_dir
 
 LOCKS = {"run": ("runtime.txt", "build.txt"), "dev": ("dev.txt",)}
+SOURCE_PEER = "hnswlib"
 NO_REGISTRY = re.compile(
     r"NewConnectionError|Temporary failure in name resolution|ConnectTimeoutError|Max retries exceeded|ProxyError|"
     r"No matching distribution found|Could not find a version|Network is unreachable"
@@ -49,8 +51,9 @@ class Site:
         return self.root / "secondme" / "kernels"
 
 
-def set_up(root: Path, venv: Path, goal: str, console: Console) -> None:
-    """Bring `venv` to `goal`: `run` or `dev`, perhaps with `, no models`. Raises SetupFailed and other SecondMeErrors.
+def set_up(root: Path, venv: Path, goal: str, console: Console, *, peers: bool = False) -> None:
+    """Bring `venv` to `goal`: `run` or `dev`, perhaps with `, no models`; `peers` are added to either. Raises SetupFailed
+    and other SecondMeErrors.
 
     Goes on in the environment's own Python once there is one, because only that one surely has pip.
     """
@@ -70,6 +73,9 @@ def set_up(root: Path, venv: Path, goal: str, console: Console) -> None:
     if "no models" not in goal:
         _pull_models(site)
     site.state.mark(f"all: {goal}", inputs_key(root))
+    if peers:
+        _install_peers(site)
+        site.state.mark("all: peers", inputs_key(root))
     console.say(f"ready after {_duration(time.monotonic() - started)}")
 
 
@@ -125,10 +131,33 @@ def _install_packages(site: Site, goal: str) -> None:
     if site.state.is_done(f"packages: {goal}", key):
         return
     pins = [pin for pin in read_pins(*(site.root / lock for lock in locks)) if pin.name != llama.PROJECT]
-    wanted = site.console.log_path.with_name(f"requirements-{goal}.txt")
-    wanted.write_text("".join(pin.text + "\n" for pin in pins), "utf-8")
     site.console.say(f"installing {len(pins)} locked packages")
-    pip: list[str | Path] = [site.python, "-m", "pip", "install", "--progress-bar", "off", "--prefer-binary"]
+    _pip_install(site, pins, goal)
+    site.state.mark(f"packages: {goal}", key)
+    if goal == "dev":  # a superset by the way it is locked
+        site.state.mark("packages: run", tree_key(site.root, *(f"packaging/lock/{name}" for name in LOCKS["run"])))
+
+
+def _install_peers(site: Site) -> None:
+    """What benchmarks compare with. The one that is source is built last, by what the others brought, and not by
+    whatever the registry holds on the day."""
+    lock = "packaging/lock/bench.txt"
+    key = tree_key(site.root, lock)
+    if site.state.is_done("packages: bench", key):
+        return
+    pins = read_pins(site.root / lock)
+    site.console.say(f"installing {len(pins)} locked packages to compare with")
+    _pip_install(site, [pin for pin in pins if pin.name != SOURCE_PEER], "bench")
+    machine.require_compiler()
+    _pip_install(site, [pin for pin in pins if pin.name == SOURCE_PEER], "bench-source", "--no-build-isolation")
+    site.state.mark("packages: bench", key)
+
+
+def _pip_install(site: Site, pins: Sequence[Pin], name: str, *options: str) -> None:
+    """Install exactly `pins`, checked by their hashes; `name` tells their list in the build folder from others."""
+    wanted = site.console.log_path.with_name(f"requirements-{name}.txt")
+    wanted.write_text("".join(pin.text + "\n" for pin in pins), "utf-8")
+    pip: list[str | Path] = [site.python, "-m", "pip", "install", "--progress-bar", "off", "--prefer-binary", *options]
     n_seen = 0
     try:
         for line in site.console.stream([*pip, "--require-hashes", "--no-deps", "-r", wanted], site.environment):
@@ -138,9 +167,6 @@ def _install_packages(site: Site, goal: str) -> None:
             site.console.progress(f"[{n_seen}/{len(pins)}] {doing} packages{silent}")
     except ChildFailed as error:
         raise explain(error, "installing packages") from error
-    site.state.mark(f"packages: {goal}", key)
-    if goal == "dev":  # a superset by the way it is locked
-        site.state.mark("packages: run", tree_key(site.root, *(f"packaging/lock/{name}" for name in LOCKS["run"])))
 
 
 def _install_runtime(site: Site, wheel: llama.WantedWheel) -> None:

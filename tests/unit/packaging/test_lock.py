@@ -17,6 +17,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 WANTED = {
     "runtime.txt": PROJECT["project"]["dependencies"],
     "build.txt": PROJECT["dependency-groups"]["build"],
+    "bench.txt": PROJECT["dependency-groups"]["bench"],
     "dev.txt": [
         *PROJECT["project"]["dependencies"],
         *PROJECT["dependency-groups"]["build"],
@@ -49,6 +50,19 @@ def test_every_pin_has_hashes(name: str) -> None:
 def test_the_parts_are_parts_of_the_whole(name: str) -> None:
     files = [{(pin.name, pin.version, pin.hashes) for pin in read_pins(LOCKS / n)} for n in (name, "dev.txt")]
     assert files[0] <= files[1]
+
+
+def test_what_benchmarks_compare_with_changes_no_version() -> None:
+    of_tests = {(pin.name, pin.version, pin.hashes) for pin in read_pins(LOCKS / "dev.txt")}
+    shared = [pin for pin in read_pins(LOCKS / "bench.txt") if pin.name in pinned("dev.txt")]
+    assert {"numpy", "tqdm"} <= {pin.name for pin in shared}
+    assert {(pin.name, pin.version, pin.hashes) for pin in shared} <= of_tests
+
+
+def test_what_benchmarks_compare_with_is_no_requirement() -> None:
+    peers = {"faiss-cpu", "hnswlib", "numkong", "usearch"}
+    assert peers <= pinned("bench.txt").keys()
+    assert not peers & pinned("dev.txt").keys()
 
 
 def test_build_requirements_are_in_the_build_group() -> None:

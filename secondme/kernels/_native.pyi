@@ -5,3 +5,58 @@ def features() -> dict[str, bool]: ...
 def isas() -> list[str]: ...
 def isa() -> str | None: ...
 def dot_i8(query: NDArray[np.int8], rows: NDArray[np.int8], out: NDArray[np.int32], isa: str | None = None) -> None: ...
+
+class Filter:
+    def __init__(
+        self,
+        *,
+        projects: list[int] | None = None,
+        sources: list[int] | None = None,
+        least_trust: int = 0,
+        since: int = ...,
+        until: int = ...,
+    ) -> None: ...
+
+class VectorIndex:
+    def __init__(self, n_dims: int, *, fine: bool, signs: bool, lock: bool, isa: str | None) -> None: ...
+    def add_f32(
+        self,
+        ids: NDArray[np.int64],
+        rows: NDArray[np.float32],
+        project: NDArray[np.generic],
+        source: NDArray[np.generic],
+        trust: NDArray[np.generic],
+        time: NDArray[np.generic],
+    ) -> None: ...
+    def add_i8(
+        self,
+        ids: NDArray[np.int64],
+        rows: NDArray[np.int8],
+        project: NDArray[np.generic],
+        source: NDArray[np.generic],
+        trust: NDArray[np.generic],
+        time: NDArray[np.generic],
+    ) -> None: ...
+    def remove(self, ids: NDArray[np.int64]) -> int: ...
+    def clear(self) -> None: ...
+    def search(
+        self,
+        query: NDArray[np.float32],
+        ids: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        filter: Filter | None = None,
+        mode: int = 0,
+        oversample: int = 4,
+        threads: int = 1,
+    ) -> int: ...
+    def candidates(
+        self,
+        query: NDArray[np.float32],
+        ids: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        filter: Filter | None = None,
+        mode: int = 0,
+        threads: int = 1,
+    ) -> int: ...
+    def version(self) -> int: ...
+    def stats(self) -> dict[str, int]: ...

@@ -19,10 +19,14 @@ struct Attributes {
   std::int64_t time = 0;
 };
 
+struct List;
+
 struct alignas(64) Page {
   std::atomic<std::uint64_t> live{0};
   std::atomic<std::uint64_t> fine{0};  // rows that the low plane completes to 16 bits
   std::uint64_t used = 0;              // writer only: rows that are live or not yet zeroed
+  List* list = nullptr;                // writer only: where the page belongs
+  bool is_open = false;                // writer only: it is among its list's open pages
   std::uint8_t* high = nullptr;        // [64][stride], x ^ 0x80
   std::int8_t* low = nullptr;          // [64][stride]; null without the fine plane
   std::uint8_t* signs = nullptr;       // [64][sign_bytes]; null without the plane of signs

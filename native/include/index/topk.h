@@ -22,7 +22,7 @@ struct Candidate {
 
 class TopK {
  public:
-  explicit TopK(std::size_t k) : k_(k) { found_.reserve(2 * k + kSlack); }
+  explicit TopK(std::size_t k) : k_(k) { found_.reserve(std::min(2 * k + kSlack, kMostReserved)); }
 
   // Only what scores above can still matter.
   std::int32_t threshold() const noexcept { return threshold_; }
@@ -41,6 +41,7 @@ class TopK {
 
  private:
   static constexpr std::size_t kSlack = 16;
+  static constexpr std::size_t kMostReserved = 8192;
 
   static bool better(const Candidate& a, const Candidate& b) noexcept { return a.score > b.score; }
 

@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include "bind.h"
 #include "cpu.h"
 #include "dispatch.h"
 
@@ -59,4 +60,5 @@ NB_MODULE(_native, m) {
   m.def("isa", &isa, "The kernels chosen at load; None if SECONDME_ISA names none that run here.");
   m.def("dot_i8", &dot_i8, nb::arg("query").noconvert(), nb::arg("rows").noconvert(), nb::arg("out").noconvert(),
         nb::arg("isa").none() = nb::none(), "Write the int8 dot products of query [d] with rows [n, d] to out [n].");
+  sm::bind_index(m);
 }

@@ -1,0 +1,173 @@
+// VectorIndex for Python: shapes and values are checked here, the GIL is released, nothing is copied but results.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/vector.h>
+
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <type_traits>
+#include <vector>
+
+#include "bind.h"
+#include "index/index.h"
+
+namespace nb = nanobind;
+
+namespace sm {
+
+namespace {
+
+template <typename T>
+using Vector = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+template <typename T>
+using Matrix = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+template <typename T>
+using Out = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+constexpr std::int64_t kMostResults = 65536;
+
+void require_finite(const float* values, std::size_t n) {
+  bool finite = true;
+  for (std::size_t i = 0; i < n; ++i) finite = finite && std::isfinite(values[i]);
+  if (!finite) throw nb::value_error("a vector holds a value that is not a number");
+}
+
+struct Columns {
+  Vector<std::int32_t> project;
+  Vector<std::int32_t> source;
+  Vector<std::uint8_t> trust;
+  Vector<std::int64_t> time;
+};
+
+std::vector<Attributes> attributes_of(const Columns& columns, std::size_t n) {
+  if (columns.project.shape(0) != n || columns.source.shape(0) != n || columns.trust.shape(0) != n ||
+      columns.time.shape(0) != n) {
+    throw nb::value_error("shapes do not fit: ids and attributes [n], rows [n, d]");
+  }
+  std::vector<Attributes> all(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    all[i] = {columns.project.data()[i], columns.source.data()[i], columns.trust.data()[i], columns.time.data()[i]};
+  }
+  return all;
+}
+
+template <typename T>
+void add(Index& index, Vector<std::int64_t> ids, Matrix<T> rows, Vector<std::int32_t> project,
+         Vector<std::int32_t> source, Vector<std::uint8_t> trust, Vector<std::int64_t> time) {
+  const std::size_t n = ids.shape(0);
+  if (rows.shape(0) != n || static_cast<std::int64_t>(rows.shape(1)) != index.options().n_dims) {
+    throw nb::value_error("shapes do not fit: ids and attributes [n], rows [n, d]");
+  }
+  const std::vector<Attributes> attributes = attributes_of({project, source, trust, time}, n);
+  if constexpr (std::is_same_v<T, float>) require_finite(rows.data(), rows.size());
+  nb::gil_scoped_release released;
+  index.add(ids.data(), rows.data(), attributes.data(), n);
+}
+
+Request request_of(const Index& index, const Vector<float>& query, const Out<std::int64_t>& ids,
+                   const Out<float>& scores, const Filter* filter, int mode, int oversample, int threads) {
+  if (static_cast<std::int64_t>(query.shape(0)) != index.options().n_dims || ids.shape(0) != scores.shape(0)) {
+    throw nb::value_error("shapes do not fit: query [d], ids and scores [k]");
+  }
+  if (static_cast<std::int64_t>(ids.shape(0)) > kMostResults || oversample < 1 || oversample > 1024) {
+    throw nb::value_error("k is at most 65536, and oversample 1 to 1024");
+  }
+  require_finite(query.data(), query.shape(0));
+  Request request;
+  request.query = query.data();
+  request.k = ids.shape(0);
+  request.filter = filter;
+  request.mode = static_cast<Mode>(mode);
+  request.oversample = oversample;
+  request.n_threads = threads;
+  return request;
+}
+
+std::int64_t search(const Index& index, Vector<float> query, Out<std::int64_t> ids, Out<float> scores,
+                    const Filter* filter, int mode, int oversample, int threads) {
+  const Request request = request_of(index, query, ids, scores, filter, mode, oversample, threads);
+  nb::gil_scoped_release released;
+  return index.search(request, ids.data(), scores.data());
+}
+
+std::size_t candidates(const Index& index, Vector<float> query, Out<std::int64_t> ids, Out<float> scores,
+                       const Filter* filter, int mode, int threads) {
+  const Request request = request_of(index, query, ids, scores, filter, mode, 1, threads);
+  nb::gil_scoped_release released;
+  return index.candidates(request, ids.data(), scores.data());
+}
+
+std::vector<std::uint64_t> bits_of(const std::vector<std::int64_t>& numbers) {
+  std::vector<std::uint64_t> bits(1);  // an empty set is none, and no set is all
+  for (const std::int64_t n : numbers) {
+    if (n < 0 || n > std::numeric_limits<std::int32_t>::max()) throw nb::value_error("a row id is out of range");
+    const auto word = static_cast<std::size_t>(n) / 64;
+    if (word >= bits.size()) bits.resize(word + 1);
+    bits[word] |= std::uint64_t{1} << (n % 64);
+  }
+  return bits;
+}
+
+void make_filter(Filter* filter, const std::optional<std::vector<std::int64_t>>& projects,
+                 const std::optional<std::vector<std::int64_t>>& sources, std::uint8_t least_trust, std::int64_t since,
+                 std::int64_t until) {
+  new (filter) Filter();
+  if (projects) filter->projects = bits_of(*projects);
+  if (sources) filter->sources = bits_of(*sources);
+  filter->least_trust = least_trust;
+  filter->since = since;
+  filter->until = until;
+}
+
+void make_index(Index* index, std::int64_t n_dims, bool fine, bool signs, bool lock, const char* isa) {
+  const Kernels* kernels = isa != nullptr ? find_kernels(isa) : chosen_kernels();
+  if (kernels == nullptr) throw nb::value_error("no kernels of that name on this machine");
+  new (index) Index({n_dims, lock, fine, signs, kernels});
+}
+
+nb::dict stats(const Index& index) {
+  const IndexStats found = index.stats();
+  nb::dict result;
+  result["n_rows"] = found.n_rows;
+  result["n_fine"] = found.n_fine;
+  result["held_bytes"] = found.held_bytes;
+  result["locked_bytes"] = found.locked_bytes;
+  result["n_waiting"] = found.n_waiting;
+  return result;
+}
+
+}  // namespace
+
+void bind_index(nb::module_& m) {
+  nb::class_<Filter>(m, "Filter")
+      .def("__init__", &make_filter, nb::kw_only(), nb::arg("projects") = nb::none(), nb::arg("sources") = nb::none(),
+           nb::arg("least_trust") = 0, nb::arg("since") = std::numeric_limits<std::int64_t>::min(),
+           nb::arg("until") = std::numeric_limits<std::int64_t>::max());
+  nb::class_<Index>(m, "VectorIndex")
+      .def("__init__", &make_index, nb::arg("n_dims"), nb::kw_only(), nb::arg("fine"), nb::arg("signs"),
+           nb::arg("lock"), nb::arg("isa").none())
+      .def("add_f32", &add<float>, nb::arg("ids").noconvert(), nb::arg("rows").noconvert(),
+           nb::arg("project").noconvert(), nb::arg("source").noconvert(), nb::arg("trust").noconvert(),
+           nb::arg("time").noconvert())
+      .def("add_i8", &add<std::int8_t>, nb::arg("ids").noconvert(), nb::arg("rows").noconvert(),
+           nb::arg("project").noconvert(), nb::arg("source").noconvert(), nb::arg("trust").noconvert(),
+           nb::arg("time").noconvert())
+      .def("remove",
+           [](Index& index, Vector<std::int64_t> ids) {
+             nb::gil_scoped_release released;
+             return index.remove(ids.data(), ids.shape(0));
+           })
+      .def("clear", &Index::clear, nb::call_guard<nb::gil_scoped_release>())
+      .def("search", &search, nb::arg("query").noconvert(), nb::arg("ids").noconvert(), nb::arg("scores").noconvert(),
+           nb::arg("filter").none() = nb::none(), nb::arg("mode") = 0, nb::arg("oversample") = 4,
+           nb::arg("threads") = 1)
+      .def("candidates", &candidates, nb::arg("query").noconvert(), nb::arg("ids").noconvert(),
+           nb::arg("scores").noconvert(), nb::arg("filter").none() = nb::none(), nb::arg("mode") = 0,
+           nb::arg("threads") = 1)
+      .def("version", &Index::version)
+      .def("stats", &stats);
+}
+
+}  // namespace sm

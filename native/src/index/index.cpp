@@ -1,0 +1,250 @@
+// The writer's side of the index.
+#include "index/index.h"
+
+#include <cstring>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+
+#include "query.h"
+
+namespace sm {
+
+namespace {
+
+constexpr std::size_t kFirstPages = 16;
+
+std::int64_t rounded_up(std::int64_t n, std::int64_t step) noexcept { return (n + step - 1) / step * step; }
+
+std::size_t page_bytes(std::int64_t row_bytes) noexcept { return static_cast<std::size_t>(kPageRows * row_bytes); }
+
+std::uint64_t bit(int row) noexcept { return std::uint64_t{1} << row; }
+
+int lowest_clear(std::uint64_t word) noexcept {
+  int row = 0;
+  while (((word >> row) & 1U) != 0) ++row;
+  return row;
+}
+
+}  // namespace
+
+Index::Index(const IndexOptions& options)
+    : options_(options),
+      kernels_(options.kernels != nullptr ? *options.kernels : available_kernels().front()),
+      stride_(rounded_up(options.n_dims, kRowAlign)),
+      sign_bytes_(options.signs ? rounded_up(options.n_dims, 8 * kBitAlign) / 8 : 0),
+      steps_(high_steps(options.n_dims)),
+      high_(page_bytes(stride_), options.lock),
+      low_(page_bytes(stride_), options.lock),
+      signs_(page_bytes(sign_bytes_), options.lock) {
+  if (options.n_dims < 1 || options.n_dims > kMaxStride) throw std::invalid_argument("n_dims must be 1 to 4096");
+  lists_.push_back(std::make_unique<List>());
+  auto snapshot = std::make_unique<Snapshot>();
+  snapshot->lists.push_back(lists_.front().get());
+  snapshot_.store(snapshot.release(), std::memory_order_seq_cst);
+}
+
+Index::~Index() {
+  free_everything();
+  delete snapshot_.load(std::memory_order_seq_cst);
+}
+
+void Index::add(const std::int64_t* ids, const float* rows, const Attributes* attributes, std::size_t n) {
+  const std::lock_guard<std::mutex> writing(writing_);
+  release_unseen();
+  for (std::size_t i = 0; i < n; ++i) {
+    add_row(ids[i], Row(rows + static_cast<std::int64_t>(i) * options_.n_dims, *this), attributes[i]);
+  }
+}
+
+void Index::add(const std::int64_t* ids, const std::int8_t* rows, const Attributes* attributes, std::size_t n) {
+  const std::lock_guard<std::mutex> writing(writing_);
+  release_unseen();
+  for (std::size_t i = 0; i < n; ++i) {
+    add_row(ids[i], Row(rows + static_cast<std::int64_t>(i) * options_.n_dims, *this), attributes[i]);
+  }
+}
+
+std::size_t Index::remove(const std::int64_t* ids, std::size_t n) {
+  const std::lock_guard<std::mutex> writing(writing_);
+  std::size_t n_removed = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const Place place = places_.find(ids[i]);
+    if (place.page == nullptr) continue;
+    take_away(place);
+    places_.erase(ids[i]);
+    ++n_removed;
+  }
+  version_.fetch_add(1, std::memory_order_acq_rel);
+  release_unseen();
+  return n_removed;
+}
+
+void Index::add_row(std::int64_t id, const Row& row, const Attributes& attributes) {
+  const Place known = places_.find(id);
+  if (known.page != nullptr) {
+    if (complete(known, row, attributes)) return;
+    take_away(known);
+    places_.erase(id);
+  }
+  place_row(*lists_.front(), id, row, attributes);
+  version_.fetch_add(1, std::memory_order_acq_rel);
+}
+
+// Readers look at the low plane of a row only after its bit in `fine` was set, so it may be filled in place.
+bool Index::complete(Place place, const Row& row, const Attributes& attributes) noexcept {
+  Page& page = *place.page;
+  const int r = place.row;
+  const bool same = page.project[r] == attributes.project && page.source[r] == attributes.source &&
+                    page.trust[r] == attributes.trust && page.time[r] == attributes.time &&
+                    std::memcmp(page.high + r * stride_, row.high, static_cast<std::size_t>(stride_)) == 0;
+  if (!same) return false;
+  if (!row.is_fine || page.low == nullptr) return true;
+  std::int8_t* low = page.low + r * stride_;
+  if ((page.fine.load(std::memory_order_relaxed) & bit(r)) != 0) {
+    return std::memcmp(low, row.low, static_cast<std::size_t>(stride_)) == 0;
+  }
+  std::memcpy(low, row.low, static_cast<std::size_t>(stride_));
+  page.fine.fetch_or(bit(r), std::memory_order_seq_cst);
+  return true;
+}
+
+void Index::place_row(List& list, std::int64_t id, const Row& row, const Attributes& attributes) {
+  Page& page = page_with_room(list);
+  const int r = lowest_clear(page.used);
+  places_.put(id, {&page, r});
+  std::memcpy(page.high + r * stride_, row.high, static_cast<std::size_t>(stride_));
+  if (page.signs != nullptr) pack_signs(row.high, options_.n_dims, sign_bytes_, page.signs + r * sign_bytes_);
+  page.id[r] = id;
+  page.project[r] = attributes.project;
+  page.source[r] = attributes.source;
+  page.trust[r] = attributes.trust;
+  page.time[r] = attributes.time;
+  if (row.is_fine && page.low != nullptr) {
+    std::memcpy(page.low + r * stride_, row.low, static_cast<std::size_t>(stride_));
+    page.fine.fetch_or(bit(r), std::memory_order_seq_cst);
+  }
+  page.used |= bit(r);
+  ++list.n_rows;
+  page.live.fetch_or(bit(r), std::memory_order_seq_cst);
+}
+
+Page& Index::page_with_room(List& list) {
+  while (!list.open.empty()) {
+    Page& page = *list.open.back();
+    if (page.used != ~std::uint64_t{0}) return page;
+    page.is_open = false;
+    list.open.pop_back();
+  }
+  append_page(list);
+  return *list.open.back();
+}
+
+void Index::append_page(List& list) {
+  auto page = std::make_unique<Page>();
+  page->list = &list;
+  page->is_open = true;
+  list.open.reserve(list.open.size() + 1);
+  pages_.reserve(pages_.size() + 1);
+  const std::size_t n = list.n_pages.load(std::memory_order_relaxed);
+  Page** pages = list.pages.load(std::memory_order_relaxed);
+  if (n == list.capacity) {
+    const std::size_t capacity = n == 0 ? kFirstPages : 2 * n;
+    auto larger = std::make_unique<Page*[]>(capacity);
+    if (n > 0) std::memcpy(larger.get(), pages, n * sizeof(Page*));
+    list.pages.store(larger.get(), std::memory_order_seq_cst);
+    list.capacity = capacity;
+    if (pages != nullptr) retire([pages] { delete[] pages; });
+    pages = larger.release();
+  }
+  page->high = high_.take();
+  if (options_.fine) page->low = reinterpret_cast<std::int8_t*>(low_.take());
+  if (options_.signs) page->signs = signs_.take();
+  pages[n] = page.get();
+  list.open.push_back(page.get());
+  pages_.push_back(std::move(page));
+  list.n_pages.store(n + 1, std::memory_order_seq_cst);
+}
+
+void Index::take_away(Place place) {
+  Page* page = place.page;
+  const int row = place.row;
+  page->live.fetch_and(~bit(row), std::memory_order_seq_cst);
+  --page->list->n_rows;
+  retire([this, page, row] { release_row(*page, row); });
+}
+
+void Index::release_row(Page& page, int row) noexcept {
+  wipe(page.high + row * stride_, static_cast<std::size_t>(stride_));
+  if (page.low != nullptr) wipe(page.low + row * stride_, static_cast<std::size_t>(stride_));
+  if (page.signs != nullptr) wipe(page.signs + row * sign_bytes_, static_cast<std::size_t>(sign_bytes_));
+  page.fine.fetch_and(~bit(row), std::memory_order_seq_cst);
+  page.used &= ~bit(row);
+  if (!page.is_open) {
+    page.is_open = true;
+    page.list->open.push_back(&page);
+  }
+}
+
+void Index::retire(std::function<void()> release) {
+  retired_.push_back({epochs_.advance(), std::move(release)});
+}
+
+bool Index::reclaim() {
+  const std::lock_guard<std::mutex> writing(writing_);
+  return release_unseen();
+}
+
+bool Index::release_unseen() {
+  while (!retired_.empty() && epochs_.passed(retired_.front().epoch)) {
+    retired_.front().release();
+    retired_.pop_front();
+  }
+  return retired_.empty();
+}
+
+void Index::clear() {
+  const std::lock_guard<std::mutex> writing(writing_);
+  auto tail = std::make_unique<List>();
+  auto empty = std::make_unique<Snapshot>();
+  empty->lists.push_back(tail.get());
+  const Snapshot* old = snapshot_.exchange(empty.release(), std::memory_order_seq_cst);
+  retire([old] { delete old; });
+  version_.fetch_add(1, std::memory_order_acq_rel);
+  while (!release_unseen()) std::this_thread::yield();
+  free_everything();
+  lists_.push_back(std::move(tail));
+}
+
+// Nobody may be reading any more.
+void Index::free_everything() noexcept {
+  while (!retired_.empty()) {
+    retired_.front().release();
+    retired_.pop_front();
+  }
+  for (const auto& page : pages_) {
+    high_.give(page->high);
+    if (page->low != nullptr) low_.give(reinterpret_cast<std::uint8_t*>(page->low));
+    if (page->signs != nullptr) signs_.give(page->signs);
+  }
+  pages_.clear();
+  for (const auto& list : lists_) delete[] list->pages.load(std::memory_order_relaxed);
+  lists_.clear();
+  places_.clear();
+}
+
+IndexStats Index::stats() const {
+  const std::lock_guard<std::mutex> writing(writing_);
+  IndexStats stats;
+  stats.n_rows = places_.size();
+  for (const auto& page : pages_) {
+    std::uint64_t fine = page->fine.load(std::memory_order_relaxed) & page->live.load(std::memory_order_relaxed);
+    for (; fine != 0; fine &= fine - 1) ++stats.n_fine;
+  }
+  stats.held_bytes = high_.held_bytes() + low_.held_bytes() + signs_.held_bytes();
+  stats.locked_bytes = high_.locked_bytes() + low_.locked_bytes() + signs_.locked_bytes();
+  stats.n_waiting = retired_.size();
+  return stats;
+}
+
+}  // namespace sm

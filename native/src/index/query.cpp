@@ -1,0 +1,61 @@
+#include "query.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace sm {
+
+Index::Query::Query(const float* query, const Index& index) noexcept {
+  const std::int64_t n_dims = index.options_.n_dims;
+  std::int32_t sum = 0;
+  double square = 0;
+  fits = true;
+  for (std::int64_t d = 0; d < n_dims; ++d) {
+    const Quantized q = quantize(query[d], index.steps_);
+    high[d] = q.high;
+    wide[d] = static_cast<std::int16_t>(kLowSteps * q.high + q.low);
+    sum += q.high;
+    square += double{query[d]} * double{query[d]};
+    fits = fits && q.fits;
+  }
+  std::memset(high + n_dims, 0, static_cast<std::size_t>(index.stride_ - n_dims));
+  std::memset(wide + n_dims, 0, static_cast<std::size_t>(index.stride_ - n_dims) * sizeof(wide[0]));
+  bias = 128 * sum;
+  const double steps = index.steps_;
+  const double length = square > 0 ? std::sqrt(square) : 1.0;
+  to_cosine_high = static_cast<float>(1.0 / (steps * steps * length));
+  to_cosine = 1.0 / (steps * steps * kLowSteps * kLowSteps * length);
+  if (index.sign_bytes_ > 0) {
+    std::uint8_t biased[kMaxStride];
+    for (std::int64_t d = 0; d < n_dims; ++d) biased[d] = static_cast<std::uint8_t>(high[d] + 128);
+    pack_signs(biased, n_dims, index.sign_bytes_, signs);
+  }
+}
+
+Index::Row::Row(const float* row, const Index& index) noexcept : is_fine(true) {
+  const std::int64_t n_dims = index.options_.n_dims;
+  for (std::int64_t d = 0; d < n_dims; ++d) {
+    const Quantized q = quantize(row[d], index.steps_);
+    high[d] = static_cast<std::uint8_t>(q.high + 128);
+    low[d] = q.low;
+    is_fine = is_fine && q.fits;
+  }
+  // 0x80 is zero in the biased plane, so that norms over whole strides are right, too.
+  std::memset(high + n_dims, 0x80, static_cast<std::size_t>(index.stride_ - n_dims));
+  std::memset(low + n_dims, 0, static_cast<std::size_t>(index.stride_ - n_dims));
+}
+
+Index::Row::Row(const std::int8_t* row, const Index& index) noexcept : is_fine(false) {
+  const std::int64_t n_dims = index.options_.n_dims;
+  for (std::int64_t d = 0; d < n_dims; ++d) high[d] = static_cast<std::uint8_t>(row[d] + 128);
+  std::memset(high + n_dims, 0x80, static_cast<std::size_t>(index.stride_ - n_dims));
+}
+
+void pack_signs(const std::uint8_t* high, std::int64_t n_dims, std::int64_t n_bytes, std::uint8_t* signs) noexcept {
+  std::memset(signs, 0, static_cast<std::size_t>(n_bytes));
+  for (std::int64_t d = 0; d < n_dims; ++d) {
+    signs[d / 8] = static_cast<std::uint8_t>(signs[d / 8] | ((high[d] >> 7) << (d % 8)));
+  }
+}
+
+}  // namespace sm

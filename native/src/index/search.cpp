@@ -1,0 +1,177 @@
+// The readers' side of the index. Nothing here waits for the writer.
+#include <algorithm>
+#include <limits>
+#include <thread>
+#include <vector>
+
+#include "index/index.h"
+#include "query.h"
+
+namespace sm {
+
+namespace {
+
+constexpr std::size_t kSignOversample = 16;  // rows of the scan of signs for each candidate of the int8 scan
+constexpr std::size_t kFewestSigns = 256;
+constexpr std::size_t kPagesWorthAThread = 256;
+
+int lowest_set(std::uint64_t word) noexcept {
+#if defined(__GNUC__)
+  return __builtin_ctzll(word);
+#else
+  int row = 0;
+  while (((word >> row) & 1U) == 0) ++row;
+  return row;
+#endif
+}
+
+struct Hit {
+  std::int64_t score;
+  std::int64_t id;
+};
+
+bool ranks_before(const Hit& a, const Hit& b) noexcept { return a.score != b.score ? a.score > b.score : a.id < b.id; }
+
+// Sorts, and keeps one of each id: a row that is being moved between lists can be seen in both.
+std::size_t order(std::vector<Hit>& hits, std::size_t k) {
+  std::sort(hits.begin(), hits.end(), ranks_before);
+  const auto same = [](const Hit& a, const Hit& b) noexcept { return a.id == b.id; };
+  hits.erase(std::unique(hits.begin(), hits.end(), same), hits.end());
+  return std::min(k, hits.size());
+}
+
+}  // namespace
+
+void Index::scan_list(const List& list, const Query& query, const Filter* filter, TopK& best, std::size_t first,
+                      std::size_t step) const {
+  const std::size_t n = list.n_pages.load(std::memory_order_seq_cst);
+  Page* const* pages = list.pages.load(std::memory_order_seq_cst);
+  alignas(64) std::int32_t scores[kPageRows];
+  ScanU8Args args{nullptr, query.high, stride_, query.bias, 0, 0, nullptr, scores};
+  const std::size_t end = std::min(n, first + step);
+  for (std::size_t i = first; i < end; ++i) {
+    const Page& page = *pages[i];
+    args.wanted = page.live.load(std::memory_order_seq_cst);
+    if (filter != nullptr) args.wanted = filter->match(page, args.wanted);
+    if (args.wanted == 0) continue;
+    args.rows = page.high;
+    args.next = i + 1 < end ? pages[i + 1]->high : nullptr;
+    args.threshold = best.threshold();
+    for (std::uint64_t above = kernels_.scan_u8(args); above != 0; above &= above - 1) {
+      const int row = lowest_set(above);
+      best.push({scores[row], row, &page});
+    }
+  }
+}
+
+void Index::scan_signs(const List& list, const Query& query, const Filter* filter, TopK& best) const {
+  const std::size_t n = list.n_pages.load(std::memory_order_seq_cst);
+  Page* const* pages = list.pages.load(std::memory_order_seq_cst);
+  alignas(64) std::int32_t distances[kPageRows];
+  HammingB1Args args{nullptr, query.signs, sign_bytes_, 0, 0, distances};
+  for (std::size_t i = 0; i < n; ++i) {
+    const Page& page = *pages[i];
+    args.wanted = page.live.load(std::memory_order_seq_cst);
+    if (filter != nullptr) args.wanted = filter->match(page, args.wanted);
+    if (args.wanted == 0) continue;
+    args.rows = page.signs;
+    // The reservoir keeps what is greatest, and of distances the smallest are wanted.
+    args.threshold = best.threshold() == std::numeric_limits<std::int32_t>::min()
+                         ? std::numeric_limits<std::int32_t>::max()
+                         : -best.threshold();
+    for (std::uint64_t below = kernels_.hamming_b1(args); below != 0; below &= below - 1) {
+      const int row = lowest_set(below);
+      best.push({-distances[row], row, &page});
+    }
+  }
+}
+
+std::vector<Candidate> Index::scan(const Query& query, const Request& request, std::size_t n_wanted) const {
+  const Snapshot& snapshot = *snapshot_.load(std::memory_order_seq_cst);
+  TopK best(n_wanted);
+  if (request.mode == Mode::kSigns && sign_bytes_ > 0) {
+    TopK coarse(std::max(kFewestSigns, n_wanted * kSignOversample));
+    for (const List* list : snapshot.lists) scan_signs(*list, query, request.filter, coarse);
+    alignas(64) std::int32_t scores[kPageRows];
+    for (const Candidate& found : coarse.finish()) {
+      const std::uint64_t wanted = std::uint64_t{1} << found.row;
+      const ScanU8Args args{found.page->high, query.high, stride_, query.bias, wanted, best.threshold(), nullptr, scores};
+      if (kernels_.scan_u8(args) != 0) best.push({scores[found.row], found.row, found.page});
+    }
+    return std::move(best.finish());
+  }
+  for (const List* list : snapshot.lists) {
+    const std::size_t n_pages = list->n_pages.load(std::memory_order_seq_cst);
+    const auto n_threads =
+        std::min(static_cast<std::size_t>(std::max(1, request.n_threads)), n_pages / kPagesWorthAThread + 1);
+    const std::size_t share = n_pages / n_threads + 1;
+    std::vector<TopK> parts(n_threads - 1, TopK(n_wanted));
+    std::vector<std::thread> threads;
+    for (std::size_t t = 1; t < n_threads; ++t) {
+      threads.emplace_back([&, t] { scan_list(*list, query, request.filter, parts[t - 1], t * share, share); });
+    }
+    scan_list(*list, query, request.filter, best, 0, n_threads > 1 ? share : std::numeric_limits<std::size_t>::max());
+    for (std::thread& thread : threads) thread.join();
+    for (TopK& part : parts) {
+      for (const Candidate& found : part.finish()) {
+        if (found.score > best.threshold()) best.push(found);
+      }
+    }
+  }
+  return std::move(best.finish());
+}
+
+std::int64_t Index::search(const Request& request, std::int64_t* ids, float* scores) const {
+  if (request.k == 0) return 0;
+  const Query query(request.query, *this);
+  const Epochs::Reader reader(epochs_);
+  std::vector<Candidate> found = scan(query, request, request.k * static_cast<std::size_t>(request.oversample));
+  std::size_t n = 0;
+  const bool rescored = rescore(query, found, ids, scores, request.k, n);
+  return rescored ? static_cast<std::int64_t>(n) : ~static_cast<std::int64_t>(n);
+}
+
+std::size_t Index::candidates(const Request& request, std::int64_t* ids, float* scores) const {
+  if (request.k == 0) return 0;
+  const Query query(request.query, *this);
+  const Epochs::Reader reader(epochs_);
+  std::vector<Hit> hits;
+  for (const Candidate& c : scan(query, request, request.k)) hits.push_back({c.score, c.page->id[c.row]});
+  const std::size_t n = order(hits, request.k);
+  for (std::size_t i = 0; i < n; ++i) {
+    ids[i] = hits[i].id;
+    scores[i] = static_cast<float>(hits[i].score) * query.to_cosine_high;
+  }
+  return n;
+}
+
+bool Index::rescore(const Query& query, std::vector<Candidate>& found, std::int64_t* ids, float* scores, std::size_t k,
+                    std::size_t& n) const {
+  bool fine = query.fits && options_.fine;
+  for (const Candidate& c : found) {
+    fine = fine && ((c.page->fine.load(std::memory_order_seq_cst) >> c.row) & 1U) != 0;
+  }
+  std::vector<Hit> hits(found.size());
+  for (std::size_t i = 0; i < found.size(); ++i) hits[i] = {found[i].score, found[i].page->id[found[i].row]};
+  if (fine) {
+    std::vector<const std::uint8_t*> high(found.size());
+    std::vector<const std::int8_t*> low(found.size());
+    std::vector<std::int64_t> sums(found.size());
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      high[i] = found[i].page->high + found[i].row * stride_;
+      low[i] = found[i].page->low + found[i].row * stride_;
+    }
+    kernels_.rescore_i16({query.wide, high.data(), low.data(), static_cast<std::int64_t>(found.size()), stride_,
+                          sums.data()});
+    for (std::size_t i = 0; i < found.size(); ++i) hits[i].score = sums[i];
+  }
+  n = order(hits, k);
+  for (std::size_t i = 0; i < n; ++i) {
+    ids[i] = hits[i].id;
+    scores[i] = static_cast<float>(static_cast<double>(hits[i].score) *
+                                   (fine ? query.to_cosine : double{query.to_cosine_high}));
+  }
+  return fine;
+}
+
+}  // namespace sm

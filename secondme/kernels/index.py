@@ -1,0 +1,184 @@
+"""Nearest-neighbour search over unit vectors in memory: the face of the native index (native/include/index).
+
+Vectors are kept as 16-bit fixed point in two planes of bytes: the first is scanned, the second completes the scores of
+the candidates that the scan leaves, which orders them as float32 does. Nothing is ever written to a disk; the memory is
+kept out of core dumps, locked where that is allowed, and zeroed when vectors leave it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondme.kernels import capabilities
+
+if TYPE_CHECKING:
+    from secondme.kernels import _native
+
+Ids = NDArray[np.int64]
+Scores = NDArray[np.float32]
+
+MAX_DIMS = 4096
+MAX_K = 65_536
+
+
+class Mode(IntEnum):
+    """How the candidates are found.
+
+    EXACT: every vector's int8 plane. SIGNS: every vector's sign bits first, then the int8 plane of the nearest of them.
+    """
+
+    EXACT = 0
+    SIGNS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What filters ask about, each [n] or one value for all: `project` and `source` are row ids of the store, below
+    2^31, `trust` is 0 to 255, `time` is in Unix seconds."""
+
+    project: NDArray[np.int32] | int = 0
+    source: NDArray[np.int32] | int = 0
+    trust: NDArray[np.uint8] | int = 0
+    time: NDArray[np.int64] | int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """n_rows: vectors. n_fine: those that both planes hold fully. n_waiting: changes that a running search may not have
+    noticed yet. held_bytes: memory for vectors, locked_bytes of which cannot be swapped out."""
+
+    n_rows: int
+    n_fine: int
+    held_bytes: int
+    locked_bytes: int
+    n_waiting: int
+
+
+def available() -> bool:
+    """Whether the compiled extension is here and in use; without it the store searches in other ways."""
+    return capabilities().isa != "numpy"
+
+
+class VectorIndex:
+    """Any number of threads may search while one writes; none of them waits.
+
+    Scores are dot products divided by the query's length: cosines, as the vectors are of unit length.
+    """
+
+    def __init__(
+        self, n_dims: int, *, fine: bool = True, signs: bool = False, lock: bool = True, isa: str | None = None
+    ) -> None:
+        """`fine` keeps the second plane, `signs` that of sign bits, `lock` asks that the memory is never swapped out.
+
+        Raises ValueError for n_dims outside 1 to MAX_DIMS or an unknown `isa`.
+        """
+        if not 1 <= n_dims <= MAX_DIMS:
+            raise ValueError(f"n_dims must be 1 to {MAX_DIMS}, not {n_dims}")
+        native = importlib.import_module("secondme.kernels._native")
+        self.n_dims = n_dims
+        self._native: _native.VectorIndex = native.VectorIndex(n_dims, fine=fine, signs=signs, lock=lock, isa=isa)
+        self._filter: type[_native.Filter] = native.Filter
+
+    def add(self, ids: Ids, rows: NDArray[np.float32] | NDArray[np.int8], attributes: Attributes | None = None) -> None:
+        """Add the vectors `rows` [n, n_dims], or replace those whose ids [n] are there.
+
+        float32 fills both planes; int8 (`secondme.memory.vectors.quantize`) the first one alone, and adding the same
+        vector as float32 later completes it. Raises ValueError for shapes that do not fit or a value that is not
+        finite, TypeError for other element types.
+        """
+        kind = attributes or Attributes()
+        n = len(ids)
+        columns = (
+            _column(kind.project, n, np.int32),
+            _column(kind.source, n, np.int32),
+            _column(kind.trust, n, np.uint8),
+            _column(kind.time, n, np.int64),
+        )
+        if rows.dtype == np.float32:
+            self._native.add_f32(np.ascontiguousarray(ids, np.int64), np.ascontiguousarray(rows), *columns)
+        elif rows.dtype == np.int8:
+            self._native.add_i8(np.ascontiguousarray(ids, np.int64), np.ascontiguousarray(rows), *columns)
+        else:
+            raise TypeError(f"float32 or int8 rows are needed, not {rows.dtype}")
+
+    def remove(self, ids: Ids) -> int:
+        """Take vectors away; returns how many of `ids` [n] were there. No search that starts afterwards finds them."""
+        return self._native.remove(np.ascontiguousarray(ids, np.int64))
+
+    def clear(self) -> None:
+        """Zero everything; waits for searches that are running."""
+        self._native.clear()
+
+    def filter(
+        self,
+        *,
+        projects: Collection[int] | None = None,
+        sources: Collection[int] | None = None,
+        least_trust: int = 0,
+        since: int | None = None,
+        until: int | None = None,
+    ) -> _native.Filter:
+        """What a search may return: all that is asked for must hold. Times are Unix seconds, both ends included."""
+        limits = {k: v for k, v in (("since", since), ("until", until)) if v is not None}
+        wanted = (None if projects is None else list(projects), None if sources is None else list(sources))
+        return self._filter(projects=wanted[0], sources=wanted[1], least_trust=least_trust, **limits)
+
+    def search(
+        self,
+        query: NDArray[np.float32],
+        k: int,
+        where: _native.Filter | None = None,
+        *,
+        mode: Mode = Mode.EXACT,
+        oversample: int = 4,
+        threads: int = 1,
+    ) -> tuple[Ids, Scores, bool]:
+        """The `k` vectors nearest to `query` [n_dims], best first, equal ones by id: ids, cosines, and whether they
+        were rescored.
+
+        If they were not (vectors without the second plane, or with components too large for it), these are the best by
+        the first plane; take more of them by `candidates` and rescore them with the original vectors. Raises ValueError
+        for another shape, values that are not finite, or k outside 0 to MAX_K.
+        """
+        ids, scores = np.empty(k, np.int64), np.empty(k, np.float32)
+        n = self._native.search(query, ids, scores, where, mode, oversample, threads)
+        if n == k:
+            return ids, scores, True
+        return (ids[:n], scores[:n], True) if n >= 0 else (ids[:~n], scores[:~n], False)
+
+    def candidates(
+        self,
+        query: NDArray[np.float32],
+        k: int,
+        where: _native.Filter | None = None,
+        *,
+        mode: Mode = Mode.EXACT,
+        threads: int = 1,
+    ) -> tuple[Ids, Scores]:
+        """The `k` best by the first plane alone: ids and their approximate cosines. Raises as `search` does."""
+        ids, scores = np.empty(k, np.int64), np.empty(k, np.float32)
+        n = self._native.candidates(query, ids, scores, where, mode, threads)
+        return ids[:n], scores[:n]
+
+    @property
+    def version(self) -> int:
+        """Grows with every change."""
+        return self._native.version()
+
+    def stats(self) -> Stats:
+        return Stats(**self._native.stats())
+
+    def __len__(self) -> int:
+        return self.stats().n_rows
+
+
+def _column(values: object, n: int, kind: type) -> NDArray[np.generic]:
+    """`values` as a contiguous array [n]; one value is repeated."""
+    return np.ascontiguousarray(np.broadcast_to(np.asarray(values, kind), n))

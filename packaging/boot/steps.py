@@ -52,10 +52,10 @@ class Site:
 
 
 def set_up(root: Path, venv: Path, goal: str, console: Console, *, peers: bool = False) -> None:
-    """Bring `venv` to `goal`: `run` or `dev`, perhaps with `, no models`; `peers` are added to either. Raises SetupFailed
-    and other SecondMeErrors.
+    """Bring `venv` to `goal`, `run` or `dev`, perhaps with `, no models`; `peers` are added to either.
 
-    Goes on in the environment's own Python once there is one, because only that one surely has pip.
+    Goes on in the environment's own Python once there is one, because only that one surely has pip. Raises SetupFailed
+    and other SecondMeErrors.
     """
     started = time.monotonic()
     site = Site(root, venv, State.read(venv), console, _environment(venv))

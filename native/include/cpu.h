@@ -10,6 +10,7 @@ struct CpuFeatures {
   bool avx512vnni = false;  // with F, BW and VL, which every kernel that uses it needs
   bool neon = false;
   bool dotprod = false;
+  bool i8mm = false;
 };
 
 CpuFeatures detect_cpu() noexcept;

@@ -4,6 +4,9 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(_M_ARM64) || (defined(__aarch64__) && defined(_WIN32))
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
 #elif defined(__aarch64__) && defined(__APPLE__)
 #include <sys/sysctl.h>
 #elif defined(__aarch64__) && defined(__linux__)
@@ -45,18 +48,34 @@ CpuFeatures detect_cpu() noexcept {
   return features;
 }
 
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) || defined(_M_ARM64)
+
+#if defined(__APPLE__)
+namespace {
+
+bool has(const char* name) noexcept {
+  int value = 0;
+  std::size_t size = sizeof(value);
+  return sysctlbyname(name, &value, &size, nullptr, 0) == 0 && value != 0;
+}
+
+}  // namespace
+#endif
 
 CpuFeatures detect_cpu() noexcept {
   CpuFeatures features;
   features.neon = true;  // part of the base architecture
 #if defined(__APPLE__)
-  int value = 0;
-  std::size_t size = sizeof(value);
-  features.dotprod = sysctlbyname("hw.optional.arm.FEAT_DotProd", &value, &size, nullptr, 0) == 0 && value != 0;
+  features.dotprod = has("hw.optional.arm.FEAT_DotProd");
+  features.i8mm = has("hw.optional.arm.FEAT_I8MM");
 #elif defined(__linux__)
-  constexpr unsigned long kAsimdDp = 1UL << 20;  // HWCAP_ASIMDDP of the Linux arm64 ABI
+  constexpr unsigned long kAsimdDp = 1UL << 20;  // HWCAP_ASIMDDP and HWCAP2_I8MM of the Linux arm64 ABI
+  constexpr unsigned long kI8mm = 1UL << 13;
   features.dotprod = (getauxval(AT_HWCAP) & kAsimdDp) != 0;
+  features.i8mm = (getauxval(AT_HWCAP2) & kI8mm) != 0;
+#elif defined(_WIN32)
+  constexpr DWORD kDotProd = 43;  // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE, which older SDKs do not name
+  features.dotprod = IsProcessorFeaturePresent(kDotProd) != 0;
 #endif
   return features;
 }

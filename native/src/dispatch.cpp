@@ -25,7 +25,20 @@ const std::vector<Kernels>& available_kernels() {
 #elif defined(SM_ARM)
     if (cpu.neon) {
       best.dot_i8 = sm_dot_i8_neon;
+      best.scan_u8 = sm_scan_u8_neon;
+      best.hamming_b1 = sm_hamming_b1_neon;
+      best.rescore_f32 = sm_rescore_f32_neon;
+      best.rescore_i16 = sm_rescore_i16_neon;
       keep("neon");
+    }
+    if (cpu.neon && cpu.dotprod) {
+      best.dot_i8 = sm_dot_i8_neonsdot;
+      best.scan_u8 = sm_scan_u8_neonsdot;
+      keep("neonsdot");
+    }
+    if (cpu.neon && cpu.dotprod && cpu.i8mm) {
+      best.scan_u8 = sm_scan_u8_neonusdot;
+      keep("neonusdot");
     }
 #endif
     return found;

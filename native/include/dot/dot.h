@@ -24,6 +24,7 @@ using DotI8 = void (*)(const DotI8Args&) noexcept;
 
 void sm_dot_i8_serial(const DotI8Args& args) noexcept;
 void sm_dot_i8_avx2(const DotI8Args& args) noexcept;  // x86-64 builds only
-void sm_dot_i8_neon(const DotI8Args& args) noexcept;  // arm64 builds only
+void sm_dot_i8_neon(const DotI8Args& args) noexcept;  // arm64 builds only, as the next
+void sm_dot_i8_neonsdot(const DotI8Args& args) noexcept;
 
 }  // namespace sm

@@ -33,7 +33,8 @@ std::uint64_t sm_scan_u8_serial(const ScanU8Args& args) noexcept;
 std::uint64_t sm_scan_u8_avx2(const ScanU8Args& args) noexcept;        // x86-64 builds only, as the next two
 std::uint64_t sm_scan_u8_avxvnni(const ScanU8Args& args) noexcept;
 std::uint64_t sm_scan_u8_avx512vnni(const ScanU8Args& args) noexcept;
-std::uint64_t sm_scan_u8_neon(const ScanU8Args& args) noexcept;        // arm64 builds only, as the next
+std::uint64_t sm_scan_u8_neon(const ScanU8Args& args) noexcept;        // arm64 builds only, as the next two
 std::uint64_t sm_scan_u8_neonsdot(const ScanU8Args& args) noexcept;
+std::uint64_t sm_scan_u8_neonusdot(const ScanU8Args& args) noexcept;   // needs I8MM
 
 }  // namespace sm

@@ -22,6 +22,7 @@ nb::dict features() {
   found["avx512vnni"] = cpu.avx512vnni;
   found["neon"] = cpu.neon;
   found["dotprod"] = cpu.dotprod;
+  found["i8mm"] = cpu.i8mm;
   return found;
 }
 

@@ -1,0 +1,34 @@
+// SDOT (FEAT_DotProd, Arm ARM C7.2 "SDOT"): both sides are signed once the bias is flipped back, so there is nothing to
+// correct. UDOT would need the query as two halves, that is two products instead of a flip and a product.
+#include "neon_page.h"
+
+namespace sm {
+
+namespace {
+
+inline int32x4_t dots(const ScanU8Args& args, const FourRows& rows) noexcept {
+  const uint8x16_t flip = vdupq_n_u8(0x80);
+  int32x4_t sums[4][2];  // two per row hide the latency of SDOT
+  for (auto& row : sums) row[0] = row[1] = vdupq_n_s32(0);
+  for (std::int64_t d = 0; d < args.stride; d += kRowAlign) {
+    int8x16_t q[4];
+    for (int i = 0; i < 4; ++i) q[i] = vld1q_s8(args.query + d + 16 * i);
+    for (int r = 0; r < 4; ++r) {
+      const std::uint8_t* at = rows.at[r] + d;
+      for (int i = 0; i < 4; ++i) {
+        const uint8x16_t x = veorq_u8(vld1q_u8(at + 16 * i), flip);
+        sums[r][i % 2] = vdotq_s32(sums[r][i % 2], vreinterpretq_s8_u8(x), q[i]);
+      }
+    }
+  }
+  return sum_four(vaddq_s32(sums[0][0], sums[0][1]), vaddq_s32(sums[1][0], sums[1][1]),
+                  vaddq_s32(sums[2][0], sums[2][1]), vaddq_s32(sums[3][0], sums[3][1]));
+}
+
+}  // namespace
+
+std::uint64_t sm_scan_u8_neonsdot(const ScanU8Args& args) noexcept {
+  return scan_page(args, [&args](const FourRows& rows) noexcept { return dots(args, rows); });
+}
+
+}  // namespace sm

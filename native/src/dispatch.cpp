@@ -20,7 +20,16 @@ const std::vector<Kernels>& available_kernels() {
 #if defined(SM_X86)
     if (cpu.avx2) {
       best.dot_i8 = sm_dot_i8_avx2;
+      best.scan_u8 = sm_scan_u8_avx2;
       keep("avx2");
+    }
+    if (cpu.avxvnni) {
+      best.scan_u8 = sm_scan_u8_avxvnni;
+      keep("avxvnni");
+    }
+    if (cpu.avx512vnni) {
+      best.scan_u8 = sm_scan_u8_avx512vnni;
+      keep("avx512vnni");
     }
 #elif defined(SM_ARM)
     if (cpu.neon) {

@@ -4,10 +4,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 # An existing environment's Python is the fastest to start, and the right one to continue with.
 SETUP = $(or $(wildcard $(BIN)/python),$(PYTHON)) packaging/bootstrap.py
-ASAN := build/native/asan
+ARM := build/native/arm64
+NATIVE_TESTS = $(BIN)/cmake -S native -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DSECONDME_MODULE=OFF \
+  -DSECONDME_TESTS=ON
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test soak coverage check bench lock dist native-asan clean python
+.PHONY: help chat test soak coverage check bench lock dist native-asan native-tsan test-native-arm clean python
 
 help:
 	@echo "make chat         set up if needed, then open secondme"
@@ -17,7 +19,9 @@ help:
 	@echo "make check        formatting, lint, types, layers and licences"
 	@echo "make bench        print the benchmark rows (ARGS=... go to secondme bench; PEERS=1 installs what vectors compares with)"
 	@echo "make dist         build wheel and sdist, install both into clean environments and try them"
-	@echo "make native-asan  run the kernels' own tests under the sanitizers"
+	@echo "make native-asan  run the native tests under the address and undefined-behaviour sanitizers"
+	@echo "make native-tsan  run them under the thread sanitizer"
+	@echo "make test-native-arm  build them for 64-bit Arm and run them under emulation"
 	@echo "make lock         resolve and hash the dependencies anew (UPGRADE=1 for newer versions)"
 	@echo "make clean        delete the environment and what was built; models, memory and the built runtime stay"
 	@echo "PYTHON=python3.12 chooses the Python of a new environment."
@@ -61,10 +65,24 @@ dist: python
 
 native-asan: python
 	@$(SETUP) --dev --no-models
-	$(BIN)/cmake -S native -B $(ASAN) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
-	  -DSECONDME_MODULE=OFF -DSECONDME_TESTS=ON -DSECONDME_SANITIZE=ON
-	$(BIN)/cmake --build $(ASAN)
-	$(BIN)/ctest --test-dir $(ASAN) --output-on-failure
+	$(NATIVE_TESTS) -B build/native/asan -DSECONDME_SANITIZE=address
+	$(BIN)/cmake --build build/native/asan
+	$(BIN)/ctest --test-dir build/native/asan --output-on-failure
+
+native-tsan: python
+	@$(SETUP) --dev --no-models
+	$(NATIVE_TESTS) -B build/native/tsan -DSECONDME_SANITIZE=thread
+	$(BIN)/cmake --build build/native/tsan
+	$(BIN)/ctest --test-dir build/native/tsan --output-on-failure
+
+test-native-arm: python
+	@for tool in aarch64-linux-gnu-g++ qemu-aarch64; do command -v $$tool >/dev/null || \
+	  { echo "error: $$tool was not found" >&2; \
+	    echo "hint: on Debian: apt install g++-aarch64-linux-gnu qemu-user" >&2; exit 1; }; done
+	@$(SETUP) --dev --no-models
+	$(NATIVE_TESTS) -B $(ARM) -DCMAKE_TOOLCHAIN_FILE=$(abspath native/cmake/aarch64-linux-gnu.cmake)
+	$(BIN)/cmake --build $(ARM)
+	$(BIN)/ctest --test-dir $(ARM) --output-on-failure
 
 lock: python
 	$(PYTHON) packaging/lock.py $(if $(UPGRADE),--upgrade)

@@ -6,5 +6,6 @@
 namespace sm {
 
 void bind_index(nanobind::module_& m);
+void bind_timing(nanobind::module_& m);
 
 }  // namespace sm

@@ -62,4 +62,5 @@ NB_MODULE(_native, m) {
   m.def("dot_i8", &dot_i8, nb::arg("query").noconvert(), nb::arg("rows").noconvert(), nb::arg("out").noconvert(),
         nb::arg("isa").none() = nb::none(), "Write the int8 dot products of query [d] with rows [n, d] to out [n].");
   sm::bind_index(m);
+  sm::bind_timing(m);
 }

@@ -1,0 +1,156 @@
+// What only native code can time: single dots, a pass over memory, and a search without Python around it. Used by
+// `secondme bench vectors` alone.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <chrono>
+#include <cstring>
+#include <vector>
+
+#include "bind.h"
+#include "dispatch.h"
+#include "index/index.h"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+namespace nb = nanobind;
+
+namespace sm {
+
+namespace {
+
+using Bytes = nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Vector = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Clock = std::chrono::steady_clock;
+
+constexpr int kHotRows = 16;  // with the query they fit every first-level cache at 768 dimensions
+volatile std::uint64_t sink;  // keeps the work from being left out
+
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+const Kernels& kernels_of(const char* isa) {
+  const Kernels* kernels = isa != nullptr ? find_kernels(isa) : chosen_kernels();
+  if (kernels == nullptr) throw nb::value_error("no kernels of that name on this machine");
+  return *kernels;
+}
+
+// One pass as fast as one core reads: without asking 4 KB ahead, the hardware's own prefetching stops at page borders and
+// reaches only half of it.
+std::uint64_t read_all(const std::uint8_t* at, std::size_t n) noexcept {
+  constexpr std::size_t kAhead = 4096;
+  std::uint64_t words[2] = {};
+#if defined(__SSE2__)
+  __m128i sums[4] = {};
+  for (std::size_t i = 0; i + 64 <= n; i += 64) {
+    _mm_prefetch(reinterpret_cast<const char*>(at + i + kAhead), _MM_HINT_T0);  // past the end is harmless
+    for (std::size_t j = 0; j < 4; ++j) {
+      sums[j] = _mm_xor_si128(sums[j], _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + i + 16 * j)));
+    }
+  }
+  const __m128i sum = _mm_xor_si128(_mm_xor_si128(sums[0], sums[1]), _mm_xor_si128(sums[2], sums[3]));
+  std::memcpy(words, &sum, sizeof(sum));
+#elif defined(__ARM_NEON)
+  uint8x16_t sums[4] = {vdupq_n_u8(0), vdupq_n_u8(0), vdupq_n_u8(0), vdupq_n_u8(0)};
+  for (std::size_t i = 0; i + 64 <= n; i += 64) {
+    __builtin_prefetch(at + i + kAhead);
+    for (std::size_t j = 0; j < 4; ++j) sums[j] = veorq_u8(sums[j], vld1q_u8(at + i + 16 * j));
+  }
+  const uint8x16_t sum = veorq_u8(veorq_u8(sums[0], sums[1]), veorq_u8(sums[2], sums[3]));
+  std::memcpy(words, &sum, sizeof(sum));
+#else
+  (void)kAhead;
+  for (std::size_t i = 0; i + 16 <= n; i += 16) {
+    std::uint64_t next[2];
+    std::memcpy(next, at + i, sizeof(next));
+    words[0] ^= next[0];
+    words[1] ^= next[1];
+  }
+#endif
+  return words[0] ^ words[1];
+}
+
+double read_seconds(Bytes buffer) {
+  nb::gil_scoped_release released;
+  const auto start = Clock::now();
+  sink = read_all(buffer.data(), buffer.size());
+  return since(start);
+}
+
+// Seconds of one int8 dot product of rows that are in the first-level cache.
+double dot_seconds(std::int64_t n_dims, int n_rounds, const char* isa) {
+  const Kernels& kernels = kernels_of(isa);
+  if (n_dims < 1 || n_dims > kMaxStride || n_rounds < 1) throw nb::value_error("n_dims is 1 to 4096, n_rounds 1 or more");
+  const auto n = static_cast<std::size_t>(n_dims);
+  std::vector<std::int8_t> numbers(n * (kHotRows + 1));
+  for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<std::int8_t>(i * 37 % 251 - 125);
+  std::int32_t out[kHotRows];
+  const DotI8Args args{numbers.data(), numbers.data() + n, kHotRows, n_dims, n_dims, out};
+  nb::gil_scoped_release released;
+  const auto start = Clock::now();
+  for (int round = 0; round < n_rounds; ++round) {
+    kernels.dot_i8(args);
+    sink = static_cast<std::uint64_t>(out[round % kHotRows]);
+  }
+  return since(start) / n_rounds / kHotRows;
+}
+
+// The same in the form that the index scans: rows of biased bytes, and a threshold that lets none through.
+double scan_seconds(std::int64_t n_dims, int n_rounds, const char* isa) {
+  const Kernels& kernels = kernels_of(isa);
+  if (n_dims < 1 || n_dims > kMaxStride || n_rounds < 1) throw nb::value_error("n_dims is 1 to 4096, n_rounds 1 or more");
+  const std::int64_t stride = (n_dims + kRowAlign - 1) / kRowAlign * kRowAlign;
+  std::vector<std::uint8_t> room(static_cast<std::size_t>((kPageRows + 2) * stride));
+  std::uint8_t* rows = room.data() + (kRowAlign - reinterpret_cast<std::uintptr_t>(room.data()) % kRowAlign) % kRowAlign;
+  for (std::int64_t i = 0; i < kPageRows * stride; ++i) rows[i] = static_cast<std::uint8_t>(i * 37 % 251);
+  auto* query = reinterpret_cast<std::int8_t*>(rows + kPageRows * stride);
+  std::int32_t scores[kPageRows];
+  ScanU8Args args{};
+  args.rows = rows;
+  args.query = query;
+  args.stride = stride;
+  args.wanted = (std::uint64_t{1} << kHotRows) - 1;
+  args.threshold = 1 << 30;
+  args.scores = scores;
+  for (std::int64_t i = 0; i < n_dims; ++i) query[i] = static_cast<std::int8_t>(i * 53 % 251 - 125);
+  for (std::int64_t i = 0; i < n_dims; ++i) args.bias += 128 * query[i];
+  nb::gil_scoped_release released;
+  const auto start = Clock::now();
+  for (int round = 0; round < n_rounds; ++round) sink = kernels.scan_u8(args);
+  return since(start) / n_rounds / kHotRows;
+}
+
+// Seconds of one whole search, as the Python call makes it, without the call.
+double search_seconds(const Index& index, Vector query, std::size_t k, int n_rounds) {
+  if (static_cast<std::int64_t>(query.shape(0)) != index.options().n_dims || n_rounds < 1) {
+    throw nb::value_error("shapes do not fit: query [d]");
+  }
+  std::vector<std::int64_t> ids(k);
+  std::vector<float> scores(k);
+  Request request;
+  request.query = query.data();
+  request.k = k;
+  nb::gil_scoped_release released;
+  const auto start = Clock::now();
+  for (int round = 0; round < n_rounds; ++round) {
+    sink = static_cast<std::uint64_t>(index.search(request, ids.data(), scores.data()));
+  }
+  return since(start) / n_rounds;
+}
+
+}  // namespace
+
+void bind_timing(nb::module_& m) {
+  m.def("read_seconds", &read_seconds, nb::arg("buffer").noconvert(), "Seconds of one pass over a buffer.");
+  m.def("dot_seconds", &dot_seconds, nb::arg("n_dims"), nb::arg("n_rounds"), nb::arg("isa").none() = nb::none(),
+        "Seconds of one int8 dot product over cached rows.");
+  m.def("scan_seconds", &scan_seconds, nb::arg("n_dims"), nb::arg("n_rounds"), nb::arg("isa").none() = nb::none(),
+        "Seconds that the scan takes for one cached row.");
+  m.def("search_seconds", &search_seconds, nb::arg("index"), nb::arg("query").noconvert(), nb::arg("k"),
+        nb::arg("n_rounds"), "Seconds of one search of a VectorIndex without the Python call around it.");
+}
+
+}  // namespace sm

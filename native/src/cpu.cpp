@@ -38,12 +38,16 @@ CpuFeatures detect_cpu() noexcept {
   if (!__get_cpuid(1, &a, &b, &c, &d) || !bit(c, 27)) return features;
   const std::uint32_t saved = saved_state();
   const bool ymm = (saved & 0x06U) == 0x06U;
+  const bool popcnt = bit(c, 23);
+  const bool fma = bit(c, 12);
   const bool zmm = (saved & 0xE6U) == 0xE6U;
   if (!ymm || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return features;
   const std::uint32_t max_subleaf = a;
-  features.avx2 = bit(b, 5);
+  features.avx2 = bit(b, 5) && popcnt;
+  features.fma = features.avx2 && fma;
   const bool avx512 = bit(b, 16) && bit(b, 30) && bit(b, 31);
   features.avx512vnni = zmm && avx512 && bit(c, 11);
+  features.avx512vpopcntdq = zmm && avx512 && bit(c, 14);
   if (max_subleaf >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) features.avxvnni = features.avx2 && bit(a, 4);
   return features;
 }

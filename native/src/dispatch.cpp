@@ -21,14 +21,22 @@ const std::vector<Kernels>& available_kernels() {
     if (cpu.avx2) {
       best.dot_i8 = sm_dot_i8_avx2;
       best.scan_u8 = sm_scan_u8_avx2;
+      best.hamming_b1 = sm_hamming_b1_avx2;
+      best.rescore_i16 = sm_rescore_i16_avx2;
+      if (cpu.fma) best.rescore_f32 = sm_rescore_f32_avx2;
       keep("avx2");
     }
     if (cpu.avxvnni) {
+      best.dot_i8 = sm_dot_i8_avxvnni;
       best.scan_u8 = sm_scan_u8_avxvnni;
       keep("avxvnni");
     }
     if (cpu.avx512vnni) {
+      best.dot_i8 = sm_dot_i8_avx512vnni;
       best.scan_u8 = sm_scan_u8_avx512vnni;
+      if (cpu.avx512vpopcntdq) best.hamming_b1 = sm_hamming_b1_avx512;  // Cascade Lake has VNNI without it
+      best.rescore_f32 = sm_rescore_f32_avx512;
+      best.rescore_i16 = sm_rescore_i16_avx512vnni;
       keep("avx512vnni");
     }
 #elif defined(SM_ARM)

@@ -23,7 +23,9 @@ struct DotI8Args {
 using DotI8 = void (*)(const DotI8Args&) noexcept;
 
 void sm_dot_i8_serial(const DotI8Args& args) noexcept;
-void sm_dot_i8_avx2(const DotI8Args& args) noexcept;  // x86-64 builds only
+void sm_dot_i8_avx2(const DotI8Args& args) noexcept;  // x86-64 builds only, as the next two
+void sm_dot_i8_avxvnni(const DotI8Args& args) noexcept;
+void sm_dot_i8_avx512vnni(const DotI8Args& args) noexcept;
 void sm_dot_i8_neon(const DotI8Args& args) noexcept;  // arm64 builds only, as the next
 void sm_dot_i8_neonsdot(const DotI8Args& args) noexcept;
 

@@ -36,13 +36,13 @@ struct RescoreI16Args {
 using RescoreI16 = void (*)(const RescoreI16Args&) noexcept;
 
 void sm_rescore_f32_serial(const RescoreF32Args& args) noexcept;
-void sm_rescore_f32_avx2(const RescoreF32Args& args) noexcept;    // needs FMA
+void sm_rescore_f32_avx2(const RescoreF32Args& args) noexcept;  // x86-64 builds only, as the next; needs FMA
 void sm_rescore_f32_avx512(const RescoreF32Args& args) noexcept;
-void sm_rescore_f32_neon(const RescoreF32Args& args) noexcept;
+void sm_rescore_f32_neon(const RescoreF32Args& args) noexcept;  // arm64 builds only
 
 void sm_rescore_i16_serial(const RescoreI16Args& args) noexcept;
 void sm_rescore_i16_avx2(const RescoreI16Args& args) noexcept;
-void sm_rescore_i16_avx512(const RescoreI16Args& args) noexcept;
+void sm_rescore_i16_avx512vnni(const RescoreI16Args& args) noexcept;
 void sm_rescore_i16_neon(const RescoreI16Args& args) noexcept;
 
 }  // namespace sm

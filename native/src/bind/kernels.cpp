@@ -18,8 +18,10 @@ nb::dict features() {
   const sm::CpuFeatures cpu = sm::detect_cpu();
   nb::dict found;
   found["avx2"] = cpu.avx2;
+  found["fma"] = cpu.fma;
   found["avxvnni"] = cpu.avxvnni;
   found["avx512vnni"] = cpu.avx512vnni;
+  found["avx512vpopcntdq"] = cpu.avx512vpopcntdq;
   found["neon"] = cpu.neon;
   found["dotprod"] = cpu.dotprod;
   found["i8mm"] = cpu.i8mm;

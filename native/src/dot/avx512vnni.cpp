@@ -1,0 +1,75 @@
+// AVX512-VNNI: dpbusd wants one unsigned side, so rows are read as x ^ 0x80 = x + 128, and every sum starts at -128 * sum of
+// the query. Sums wrap on the way for long rows and are exact in the end, because dpbusd does not saturate.
+#include <immintrin.h>
+
+#include "dot/rows.h"
+
+namespace sm {
+
+namespace {
+
+class Avx512Vnni {
+ public:
+  explicit Avx512Vnni(const DotI8Args& args) noexcept
+      : query_(args.query), n_dims_(args.n_dims), row_stride_(args.row_stride),
+        tail_((__mmask64{1} << (args.n_dims % 64)) - 1), start_(_mm512_setzero_si512()) {
+    for (std::int64_t d = 0; d < n_dims_; d += 64) {
+      start_ = _mm512_dpbusd_epi32(start_, _mm512_set1_epi8(-128), load(query_ + d, mask(d)));
+    }
+    start_ = _mm512_sub_epi32(_mm512_setzero_si512(), start_);
+  }
+
+  template <int kRows>
+  void sums(const std::int8_t* row, std::int32_t* out) const noexcept {
+    constexpr int kChains = kRows == 1 ? 4 : 1;  // a single row needs them to hide the latency of dpbusd
+    __m512i sum[kRows * kChains];
+    for (int i = 0; i < kRows * kChains; ++i) sum[i] = i < kRows ? start_ : _mm512_setzero_si512();
+    std::int64_t d = 0;
+    for (; d + 64 * kChains <= n_dims_; d += 64 * kChains) {
+      for (int c = 0; c < kChains; ++c) add<kRows>(sum + c * kRows, row, d + 64 * c, ~__mmask64{0});
+    }
+    for (; d + 64 <= n_dims_; d += 64) add<kRows>(sum, row, d, ~__mmask64{0});
+    if (d < n_dims_) add<kRows>(sum, row, d, tail_);
+    for (int i = kRows; i < kRows * kChains; ++i) sum[i % kRows] = _mm512_add_epi32(sum[i % kRows], sum[i]);
+    if constexpr (kRows == 1) {
+      *out = _mm512_reduce_add_epi32(sum[0]);
+    } else {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out), reduce(sum[0], sum[1], sum[2], sum[3]));
+    }
+  }
+
+ private:
+  static __m512i load(const std::int8_t* at, __mmask64 mask) noexcept { return _mm512_maskz_loadu_epi8(mask, at); }
+
+  __mmask64 mask(std::int64_t d) const noexcept { return d + 64 <= n_dims_ ? ~__mmask64{0} : tail_; }
+
+  template <int kRows>
+  void add(__m512i* sum, const std::int8_t* row, std::int64_t d, __mmask64 mask) const noexcept {
+    const __m512i q = load(query_ + d, mask);
+    for (int r = 0; r < kRows; ++r) {
+      const __m512i x = _mm512_xor_si512(load(row + r * row_stride_ + d, mask), _mm512_set1_epi8(-128));
+      sum[r] = _mm512_dpbusd_epi32(sum[r], x, q);
+    }
+  }
+
+  // The sum of each register's 16 elements, side by side.
+  static __m128i reduce(__m512i a, __m512i b, __m512i c, __m512i d) noexcept {
+    const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    const __m512i quarters = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    const __m256i halves = _mm256_add_epi32(_mm512_castsi512_si256(quarters), _mm512_extracti64x4_epi64(quarters, 1));
+    return _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+  }
+
+  const std::int8_t* query_;
+  std::int64_t n_dims_;
+  std::int64_t row_stride_;
+  __mmask64 tail_;
+  __m512i start_;
+};
+
+}  // namespace
+
+void sm_dot_i8_avx512vnni(const DotI8Args& args) noexcept { dot<Avx512Vnni>(args); }
+
+}  // namespace sm

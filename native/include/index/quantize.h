@@ -4,8 +4,6 @@
 #include <cmath>
 #include <cstdint>
 
-#include "rescore/rescore.h"
-
 namespace sm {
 
 // Steps of the high plane per 1.0: a component of a unit vector stays below eight standard deviations, 8 / sqrt(n_dims).
@@ -14,18 +12,7 @@ inline float high_steps(std::int64_t n_dims) noexcept {
   return static_cast<float>(127.0 / reach);
 }
 
-struct Quantized {
-  std::int8_t high;
-  std::int8_t low;
-  bool fits;  // high and low together are within half a low step of the value
-};
-
-inline Quantized quantize(float x, float steps) noexcept {
-  const float y = x * steps;
-  const float high = std::fmin(127.0F, std::fmax(-127.0F, std::nearbyint(y)));
-  const float rest = (y - high) * static_cast<float>(kLowSteps);
-  const float low = std::fmin(127.0F, std::fmax(-127.0F, std::nearbyint(rest)));
-  return {static_cast<std::int8_t>(high), static_cast<std::int8_t>(low), std::fabs(rest - low) <= 0.5F};
-}
+// Both planes of a vector; true if every element is within half a low step of what they hold.
+bool quantize(const float* x, std::int64_t n_dims, float steps, std::int8_t* high, std::int8_t* low) noexcept;
 
 }  // namespace sm

@@ -2,11 +2,13 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <cmath>
+#include <cstring>
 #include <limits>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -28,10 +30,16 @@ using Out = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 constexpr std::int64_t kMostResults = 65536;
 
+// An exponent of all ones is infinity or not a number (IEEE 754).
 void require_finite(const float* values, std::size_t n) {
-  bool finite = true;
-  for (std::size_t i = 0; i < n; ++i) finite = finite && std::isfinite(values[i]);
-  if (!finite) throw nb::value_error("a vector holds a value that is not a number");
+  constexpr std::uint32_t kExponent = 0x7F800000U;
+  std::uint32_t wrong = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, values + i, sizeof(bits));
+    wrong |= static_cast<std::uint32_t>((bits & kExponent) == kExponent);
+  }
+  if (wrong != 0) throw nb::value_error("a vector holds a value that is not a number");
 }
 
 struct Columns {
@@ -121,8 +129,9 @@ void make_filter(Filter* filter, const std::optional<std::vector<std::int64_t>>&
   filter->until = until;
 }
 
-void make_index(Index* index, std::int64_t n_dims, bool fine, bool signs, bool lock, const char* isa) {
-  const Kernels* kernels = isa != nullptr ? find_kernels(isa) : chosen_kernels();
+void make_index(Index* index, std::int64_t n_dims, bool fine, bool signs, bool lock,
+                const std::optional<std::string>& isa) {
+  const Kernels* kernels = isa ? find_kernels(*isa) : chosen_kernels();
   if (kernels == nullptr) throw nb::value_error("no kernels of that name on this machine");
   new (index) Index({n_dims, lock, fine, signs, kernels});
 }
@@ -147,7 +156,7 @@ void bind_index(nb::module_& m) {
            nb::arg("until") = std::numeric_limits<std::int64_t>::max());
   nb::class_<Index>(m, "VectorIndex")
       .def("__init__", &make_index, nb::arg("n_dims"), nb::kw_only(), nb::arg("fine"), nb::arg("signs"),
-           nb::arg("lock"), nb::arg("isa").none())
+           nb::arg("lock"), nb::arg("isa") = nb::none())
       .def("add_f32", &add<float>, nb::arg("ids").noconvert(), nb::arg("rows").noconvert(),
            nb::arg("project").noconvert(), nb::arg("source").noconvert(), nb::arg("trust").noconvert(),
            nb::arg("time").noconvert())

@@ -5,19 +5,31 @@
 
 namespace sm {
 
+namespace {
+
+// Eight sums side by side: one would wait for itself at every element.
+double squared_length(const float* x, std::int64_t n) noexcept {
+  double sums[8] = {};
+  std::int64_t d = 0;
+  for (; d + 8 <= n; d += 8) {
+    for (int i = 0; i < 8; ++i) sums[i] += double{x[d + i]} * double{x[d + i]};
+  }
+  for (; d < n; ++d) sums[0] += double{x[d]} * double{x[d]};
+  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
+}  // namespace
+
 Index::Query::Query(const float* query, const Index& index) noexcept {
   const std::int64_t n_dims = index.options_.n_dims;
+  std::int8_t low[kMaxStride];
+  fits = quantize(query, n_dims, index.steps_, high, low);
   std::int32_t sum = 0;
-  double square = 0;
-  fits = true;
   for (std::int64_t d = 0; d < n_dims; ++d) {
-    const Quantized q = quantize(query[d], index.steps_);
-    high[d] = q.high;
-    wide[d] = static_cast<std::int16_t>(kLowSteps * q.high + q.low);
-    sum += q.high;
-    square += double{query[d]} * double{query[d]};
-    fits = fits && q.fits;
+    wide[d] = static_cast<std::int16_t>(kLowSteps * high[d] + low[d]);
+    sum += high[d];
   }
+  const double square = squared_length(query, n_dims);
   std::memset(high + n_dims, 0, static_cast<std::size_t>(index.stride_ - n_dims));
   std::memset(wide + n_dims, 0, static_cast<std::size_t>(index.stride_ - n_dims) * sizeof(wide[0]));
   bias = 128 * sum;
@@ -32,14 +44,11 @@ Index::Query::Query(const float* query, const Index& index) noexcept {
   }
 }
 
-Index::Row::Row(const float* row, const Index& index) noexcept : is_fine(true) {
+Index::Row::Row(const float* row, const Index& index) noexcept {
   const std::int64_t n_dims = index.options_.n_dims;
-  for (std::int64_t d = 0; d < n_dims; ++d) {
-    const Quantized q = quantize(row[d], index.steps_);
-    high[d] = static_cast<std::uint8_t>(q.high + 128);
-    low[d] = q.low;
-    is_fine = is_fine && q.fits;
-  }
+  auto* signed_high = reinterpret_cast<std::int8_t*>(high);
+  is_fine = quantize(row, n_dims, index.steps_, signed_high, low);
+  for (std::int64_t d = 0; d < n_dims; ++d) high[d] = static_cast<std::uint8_t>(high[d] ^ 0x80U);
   // 0x80 is zero in the biased plane, so that norms over whole strides are right, too.
   std::memset(high + n_dims, 0x80, static_cast<std::size_t>(index.stride_ - n_dims));
   std::memset(low + n_dims, 0, static_cast<std::size_t>(index.stride_ - n_dims));

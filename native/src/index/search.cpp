@@ -32,12 +32,28 @@ struct Hit {
 
 bool ranks_before(const Hit& a, const Hit& b) noexcept { return a.score != b.score ? a.score > b.score : a.id < b.id; }
 
-// Sorts, and keeps one of each id: a row that is being moved between lists can be seen in both.
+constexpr std::size_t kFew = 32;
+
+// The best k, best first, and one of each id: a row that is moved or replaced during a search can be seen in both places,
+// and if it is replaced, with two scores.
 std::size_t order(std::vector<Hit>& hits, std::size_t k) {
+  if (k > kFew) {
+    std::sort(hits.begin(), hits.end(), [](const Hit& a, const Hit& b) noexcept {
+      return a.id != b.id ? a.id < b.id : a.score > b.score;
+    });
+    const auto same = [](const Hit& a, const Hit& b) noexcept { return a.id == b.id; };
+    hits.erase(std::unique(hits.begin(), hits.end(), same), hits.end());
+    std::sort(hits.begin(), hits.end(), ranks_before);
+    return std::min(k, hits.size());
+  }
   std::sort(hits.begin(), hits.end(), ranks_before);
-  const auto same = [](const Hit& a, const Hit& b) noexcept { return a.id == b.id; };
-  hits.erase(std::unique(hits.begin(), hits.end(), same), hits.end());
-  return std::min(k, hits.size());
+  std::size_t n = 0;  // for a few results, looking back is cheaper than a second sort
+  for (std::size_t i = 0; i < hits.size() && n < k; ++i) {
+    const auto last = hits.begin() + static_cast<std::ptrdiff_t>(n);
+    const auto known = std::find_if(hits.begin(), last, [&](const Hit& hit) noexcept { return hit.id == hits[i].id; });
+    if (known == last) hits[n++] = hits[i];
+  }
+  return n;
 }
 
 }  // namespace

@@ -10,9 +10,17 @@
 
 namespace sm {
 
+// A set of row ids. Most sets have one member, which is compared and not looked up.
+struct RowSet {
+  std::vector<std::uint64_t> bits;  // bit i: row i is in it; no word at all: everything is
+  std::int32_t only = -1;           // the one member, or -1
+
+  bool operator==(const RowSet& other) const noexcept { return bits == other.bits; }
+};
+
 struct Filter {
-  std::vector<std::uint64_t> projects;  // bit i: project i is wanted; empty: all are
-  std::vector<std::uint64_t> sources;   // as for projects
+  RowSet projects;
+  RowSet sources;
   std::uint8_t least_trust = 0;
   std::int64_t since = std::numeric_limits<std::int64_t>::min();
   std::int64_t until = std::numeric_limits<std::int64_t>::max();  // inclusive

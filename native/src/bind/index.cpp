@@ -107,23 +107,25 @@ std::size_t candidates(const Index& index, Vector<float> query, Out<std::int64_t
   return index.candidates(request, ids.data(), scores.data());
 }
 
-std::vector<std::uint64_t> bits_of(const std::vector<std::int64_t>& numbers) {
-  std::vector<std::uint64_t> bits(1);  // an empty set is none, and no set is all
+RowSet set_of(const std::vector<std::int64_t>& numbers) {
+  RowSet set;
+  set.bits.resize(1);  // a set of none is not the absence of a set
   for (const std::int64_t n : numbers) {
     if (n < 0 || n > std::numeric_limits<std::int32_t>::max()) throw nb::value_error("a row id is out of range");
     const auto word = static_cast<std::size_t>(n) / 64;
-    if (word >= bits.size()) bits.resize(word + 1);
-    bits[word] |= std::uint64_t{1} << (n % 64);
+    if (word >= set.bits.size()) set.bits.resize(word + 1);
+    set.bits[word] |= std::uint64_t{1} << (n % 64);
   }
-  return bits;
+  if (numbers.size() == 1) set.only = static_cast<std::int32_t>(numbers.front());
+  return set;
 }
 
 void make_filter(Filter* filter, const std::optional<std::vector<std::int64_t>>& projects,
                  const std::optional<std::vector<std::int64_t>>& sources, std::uint8_t least_trust, std::int64_t since,
                  std::int64_t until) {
   new (filter) Filter();
-  if (projects) filter->projects = bits_of(*projects);
-  if (sources) filter->sources = bits_of(*sources);
+  if (projects) filter->projects = set_of(*projects);
+  if (sources) filter->sources = set_of(*sources);
   filter->least_trust = least_trust;
   filter->since = since;
   filter->until = until;

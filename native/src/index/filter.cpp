@@ -1,5 +1,7 @@
 #include "index/filter.h"
 
+#include <cstring>
+
 namespace sm {
 
 namespace {
@@ -9,29 +11,33 @@ bool has(const std::vector<std::uint64_t>& set, std::int32_t n) noexcept {
   return n >= 0 && word < set.size() && ((set[word] >> (n % 64)) & 1U) != 0;
 }
 
-// A word of 64 answers. The loop has no branch, so that compilers make vector code of it.
+// A word of 64 answers. The first loop has no branch, so that compilers make vector code of it; the multiplication
+// gathers the lowest bits of eight bytes in the topmost one (little-endian, as everywhere here).
 template <typename Test>
 std::uint64_t word_of(Test test) noexcept {
   std::uint8_t answers[kPageRows];
   for (int r = 0; r < kPageRows; ++r) answers[r] = test(r) ? 1 : 0;
   std::uint64_t word = 0;
   for (int byte = 0; byte < kPageRows / 8; ++byte) {
-    std::uint64_t packed = 0;
-    for (int bit = 0; bit < 8; ++bit) packed |= std::uint64_t{answers[8 * byte + bit]} << bit;
-    word |= packed << (8 * byte);
+    std::uint64_t eight = 0;
+    std::memcpy(&eight, answers + 8 * byte, sizeof(eight));
+    word |= ((eight * 0x0102040810204080U) >> 56) << (8 * byte);
   }
   return word;
+}
+
+std::uint64_t among(const std::int32_t* column, const RowSet& set) noexcept {
+  if (set.only >= 0) {
+    return word_of([column, only = set.only](int r) noexcept { return column[r] == only; });
+  }
+  return word_of([column, &set](int r) noexcept { return has(set.bits, column[r]); });
 }
 
 }  // namespace
 
 std::uint64_t Filter::match(const Page& page, std::uint64_t rows) const noexcept {
-  if (rows != 0 && !projects.empty()) {
-    rows &= word_of([&](int r) noexcept { return has(projects, page.project[r]); });
-  }
-  if (rows != 0 && !sources.empty()) {
-    rows &= word_of([&](int r) noexcept { return has(sources, page.source[r]); });
-  }
+  if (rows != 0 && !projects.bits.empty()) rows &= among(page.project, projects);
+  if (rows != 0 && !sources.bits.empty()) rows &= among(page.source, sources);
   if (rows != 0 && least_trust > 0) {
     rows &= word_of([&](int r) noexcept { return page.trust[r] >= least_trust; });
   }

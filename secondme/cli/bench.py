@@ -12,8 +12,9 @@ from secondme.errors import UsageError
 
 if TYPE_CHECKING:
     from secondme.bench.rows import Row
+    from secondme.bench.vectors import Options
 
-NAMES = ("startup", "runtime", "ingest", "store", "recall")
+NAMES = ("startup", "runtime", "ingest", "store", "recall", "vectors")
 
 
 def register(verbs: Any) -> None:
@@ -29,6 +30,32 @@ def register(verbs: Any) -> None:
     parser.add_argument(
         "--peer", type=Path, action="append", default=[], metavar="PROGRAM", help="startup: time its --help as well"
     )
+    _register_vectors(parser.add_argument_group("vectors"))
+
+
+def _register_vectors(group: Any) -> None:
+    group.add_argument("--rows", type=int, metavar="N", help="vectors to search (default: 100000)")
+    group.add_argument("--dims", type=int, metavar="D", help="their dimensions (default: 384)")
+    group.add_argument("--k", type=int, default=10, metavar="K", help="nearest ones wanted (default: 10)")
+    group.add_argument("--isa", metavar="NAME", help="kernels to measure (default: the best that run here)")
+    group.add_argument(
+        "--peers",
+        nargs="?",
+        const="all",
+        default="",
+        metavar="A,B",
+        help="compare with other libraries, all or those named; make bench PEERS=1 installs them",
+    )
+    group.add_argument(
+        "--texts",
+        type=Path,
+        metavar="DIR",
+        help="folder of texts to measure recall on (default: the documentation in Python's library); public ones only:"
+        " their embeddings are kept in the cache folder as they are",
+    )
+    group.add_argument(
+        "--passages", type=int, metavar="N", help="passages of them (default: 1 in 50 rows, at most 4000)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,13 +65,31 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"there is no benchmark {name}", hint=f"there are: {', '.join(NAMES)}")
     if "recall" in names and not (args.data and args.data.is_dir()):
         raise UsageError("recall is measured on data that you bring", hint="name its folder: --data DIR")
+    options = _vectors(args) if "vectors" in names else None
     for name in names:
-        for row in _rows(name, args):
+        for row in _rows(name, args, options):
             print(row.as_json() if args.json else row.as_text(), flush=True)
     return 0
 
 
-def _rows(name: str, args: argparse.Namespace) -> Iterator[Row]:
+def _vectors(args: argparse.Namespace) -> Options:
+    """Checked before anything is measured, and before NumPy comes with threads of its own."""
+    from secondme.bench.vectors import Options, checked
+
+    small = Options(n_rows=2000, n_dims=64) if args.quick else Options()
+    options = Options(
+        n_rows=small.n_rows if args.rows is None else args.rows,
+        n_dims=small.n_dims if args.dims is None else args.dims,
+        k=args.k,
+        isa=args.isa,
+        peers=args.peers,
+        texts=args.texts,
+        n_passages=args.passages,
+    )
+    return checked(options)
+
+
+def _rows(name: str, args: argparse.Namespace, options: Options | None) -> Iterator[Row]:
     from secondme.config import load_config
     from secondme.runtime.load import load_embedder, load_generator
 
@@ -73,6 +118,10 @@ def _rows(name: str, args: argparse.Namespace) -> Iterator[Row]:
         from secondme.bench import store
 
         yield from store.run(store.QUICK if quick else store.SIZES)
+    elif name == "vectors" and options is not None:
+        from secondme.bench import vectors
+
+        yield from vectors.run(options, lambda: load_embedder(config))
     else:
         from secondme.bench import recall
 

@@ -3,8 +3,10 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "bind.h"
@@ -25,6 +27,8 @@ namespace {
 
 using Bytes = nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Vector = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Times = nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Clock = std::chrono::steady_clock;
 
 constexpr int kHotRows = 16;  // with the query they fit every first-level cache at 768 dimensions
@@ -142,6 +146,33 @@ double search_seconds(const Index& index, Vector query, std::size_t k, int n_rou
   return since(start) / n_rounds;
 }
 
+// Fill out [n_threads][n] with the seconds of each search of as many threads at once, over queries [m][d].
+void reader_seconds(const Index& index, Matrix queries, std::size_t k, Times out) {
+  if (static_cast<std::int64_t>(queries.shape(1)) != index.options().n_dims || queries.shape(0) == 0) {
+    throw nb::value_error("shapes do not fit: queries [m, d], out [threads, n]");
+  }
+  const std::size_t n_threads = out.shape(0), n = out.shape(1), n_queries = queries.shape(0), n_dims = queries.shape(1);
+  double* const seconds = out.data();
+  nb::gil_scoped_release released;
+  std::atomic<std::size_t> n_here{0};
+  const auto read = [&](std::size_t thread) {
+    std::vector<std::int64_t> ids(k);
+    std::vector<float> scores(k);
+    Request request;
+    request.k = k;
+    for (++n_here; n_here.load() < n_threads;) std::this_thread::yield();  // none is done before the last begins
+    for (std::size_t i = 0; i < n; ++i) {
+      request.query = queries.data() + (thread + i) % n_queries * n_dims;
+      const auto start = Clock::now();
+      index.search(request, ids.data(), scores.data());
+      seconds[thread * n + i] = since(start);
+    }
+  };
+  std::vector<std::thread> threads;
+  for (std::size_t thread = 0; thread < n_threads; ++thread) threads.emplace_back(read, thread);
+  for (std::thread& thread : threads) thread.join();
+}
+
 }  // namespace
 
 void bind_timing(nb::module_& m) {
@@ -152,6 +183,8 @@ void bind_timing(nb::module_& m) {
         "Seconds that the scan takes for one cached row.");
   m.def("search_seconds", &search_seconds, nb::arg("index"), nb::arg("query").noconvert(), nb::arg("k"),
         nb::arg("n_rounds"), "Seconds of one search of a VectorIndex without the Python call around it.");
+  m.def("reader_seconds", &reader_seconds, nb::arg("index"), nb::arg("queries").noconvert(), nb::arg("k"),
+        nb::arg("out").noconvert(), "Write the seconds of every search of many threads at once to out [threads, n].");
 }
 
 }  // namespace sm

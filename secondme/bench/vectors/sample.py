@@ -1,0 +1,119 @@
+"""Vectors to search: random ones of any number for speed, with the exact answer to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondme.memory.vectors import quantize
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FloatMatrix = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+N_CLUSTERS = 2000
+N_LATENT = 64
+BLOCK_ROWS = 1 << 16
+"""Rows made, quantized or compared at a time: what is beside the rows themselves stays below some 300 MB."""
+
+EQUAL = 1e-6
+"""Cosines of float32 closer than this are equal: which of two such rows is found is no matter."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """rows: unit vectors, float32 [n, d]. queries: unit vectors that are none of them, float32 [m, d]. k: results
+    wanted. The int8 form is the store's own."""
+
+    rows: FloatMatrix
+    queries: FloatMatrix
+    k: int
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.rows)
+
+    @property
+    def n_dims(self) -> int:
+        return int(self.rows.shape[1])
+
+    @property
+    def shape(self) -> str:
+        """As the names of cases end."""
+        return f"{self.n_rows}x{self.n_dims}"
+
+    @property
+    def ids(self) -> Ids:
+        return np.arange(self.n_rows, dtype=np.int64)
+
+    @cached_property
+    def coarse(self) -> NDArray[np.int8]:
+        """int8 [n, d]."""
+        out = np.empty(self.rows.shape, np.int8)
+        for start in range(0, self.n_rows, BLOCK_ROWS):
+            out[start : start + BLOCK_ROWS] = quantize(self.rows[start : start + BLOCK_ROWS])
+        return out
+
+    @cached_property
+    def coarse_queries(self) -> NDArray[np.int8]:
+        """int8 [m, d]."""
+        return quantize(self.queries)
+
+    @cached_property
+    def kth_cosines(self) -> FloatMatrix:
+        """Cosine of the kth nearest row of each query, in float32 [m]: the exact answer's last."""
+        best = np.full((len(self.queries), self.k), -np.inf, np.float32)
+        for start in range(0, self.n_rows, BLOCK_ROWS):
+            scores = self.queries @ self.rows[start : start + BLOCK_ROWS].T
+            both = np.concatenate([best, scores], axis=1)
+            best = np.partition(both, -self.k, axis=1)[:, -self.k :]
+        last: FloatMatrix = best.min(axis=1)
+        return last
+
+    def recall(self, found: Sequence[tuple[int, Ids]]) -> float:
+        """Share of the exact k nearest that was found; `found` holds a query's number and the ids found for it."""
+        n_right = 0
+        for query, ids in found:
+            distinct = np.unique(ids)
+            cosines = self.rows[distinct[(distinct >= 0) & (distinct < self.n_rows)]] @ self.queries[query]
+            n_right += min(self.k, int((cosines >= self.kth_cosines[query] - EQUAL).sum()))
+        return n_right / (self.k * len(found))
+
+
+def random_sample(n_rows: int, n_dims: int, k: int, n_queries: int = 200) -> Sample:
+    """Clustered unit vectors of low inner dimension, as embeddings are; always the same ones for the same sizes.
+
+    Random directions without structure would be too easy to tell apart for the coarse forms and too hard for lists.
+    """
+    return Sample(_fill(n_rows, n_dims, seed=7), _fill(n_queries, n_dims, seed=8), k)
+
+
+def _fill(n: int, n_dims: int, seed: int) -> FloatMatrix:
+    out = np.empty((n, n_dims), np.float32)
+    at = 0
+    for block in _blocks(n, n_dims, seed):
+        out[at : at + len(block)] = block
+        at += len(block)
+    return out
+
+
+def _blocks(n: int, n_dims: int, seed: int) -> Iterator[FloatMatrix]:
+    world, chance = np.random.default_rng(1234), np.random.default_rng(seed)
+    n_latent = min(N_LATENT, n_dims)
+    spread = world.standard_normal((n_latent, n_dims), np.float32) / np.sqrt(n_latent, dtype=np.float32)
+    centres = world.standard_normal((N_CLUSTERS, n_latent), np.float32)
+    for start in range(0, n, BLOCK_ROWS):
+        m = min(BLOCK_ROWS, n - start)
+        latent = centres[chance.integers(0, N_CLUSTERS, m)]
+        latent += np.float32(0.8) * chance.standard_normal((m, n_latent), np.float32)
+        block = latent @ spread
+        block += np.float32(0.15) * chance.standard_normal((m, n_dims), np.float32)
+        block /= np.linalg.norm(block, axis=1, keepdims=True)
+        yield block

@@ -1,0 +1,83 @@
+"""How times are taken: two ways of doing the same in turn, so that a drift of the machine meets both alike."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from secondme.bench.rows import Row
+from secondme.bench.vectors.sample import Ids, Sample
+
+Search = Callable[[int], Ids]
+"""Ids of the rows found for the query of that number."""
+
+BENCH = "vectors"
+
+
+@dataclass(slots=True)
+class Runs:
+    """Seconds that each run took, and what was found."""
+
+    seconds: list[float] = field(default_factory=list)
+    found: list[tuple[int, Ids]] = field(default_factory=list)
+
+    @property
+    def best(self) -> float:
+        """What else the machine does can only slow a run down."""
+        return min(self.seconds)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+
+def in_turn(searches: list[Search], n_queries: int, budget_s: float) -> list[Runs]:
+    """Each search once a query, in turn, until the budget is used up; never fewer than three queries."""
+    for search in searches:
+        search(0)
+    runs = [Runs() for _ in searches]
+    end = time.perf_counter() + budget_s
+    n = 0
+    while n < 3 or (n < 500 and time.perf_counter() < end):
+        query = n % n_queries
+        for search, run in zip(searches, runs, strict=True):
+            started = time.perf_counter()
+            ids = search(query)
+            run.seconds.append(time.perf_counter() - started)
+            if n < n_queries:
+                run.found.append((query, ids))
+        n += 1
+    return runs
+
+
+def compared(case: str, ours: Runs, name: str, peer: Runs) -> Iterator[Row]:
+    """Milliseconds of the best run of each, and of the middle one."""
+    n, best, middle = len(ours.seconds), 1000 * ours.best, 1000 * ours.median
+    yield Row(BENCH, case, best, "ms", n, name, 1000 * peer.best, 1000 * peer.best / best)
+    yield Row(BENCH, f"{case}/median", middle, "ms", n, name, 1000 * peer.median, 1000 * peer.median / middle)
+
+
+def recalls(case: str, sample: Sample, ours: Runs, name: str, peer: Runs) -> Row:
+    """Shares of the exact nearest found by each, over the same queries."""
+    value, peer_value = sample.recall(ours.found), sample.recall(peer.found)
+    return Row(BENCH, case, value, "share", len(ours.found), name, peer_value, value / max(peer_value, 1e-9))
+
+
+def per_call(work: Callable[[], object], budget_s: float = 0.2) -> float:
+    """Seconds of one call, the best of many short series: for calls too short to be timed alone."""
+    n = 1
+    while (took := _series(work, n)) < 0.002:
+        n *= 2
+    end, best = time.perf_counter() + budget_s, took / n
+    while time.perf_counter() < end:
+        best = min(best, _series(work, n) / n)
+    return best
+
+
+def _series(work: Callable[[], object], n: int) -> float:
+    started = time.perf_counter()
+    for _ in range(n):
+        work()
+    return time.perf_counter() - started

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 
 namespace sm {
@@ -14,5 +15,7 @@ inline float high_steps(std::int64_t n_dims) noexcept {
 
 // Both planes of a vector; true if every element is within half a low step of what they hold.
 bool quantize(const float* x, std::int64_t n_dims, float steps, std::int8_t* high, std::int8_t* low) noexcept;
+
+bool all_finite(const float* x, std::size_t n) noexcept;
 
 }  // namespace sm

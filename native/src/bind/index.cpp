@@ -5,7 +5,6 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <cstring>
 #include <limits>
 #include <optional>
 #include <string>
@@ -14,6 +13,7 @@
 
 #include "bind.h"
 #include "index/index.h"
+#include "index/quantize.h"
 
 namespace nb = nanobind;
 
@@ -30,16 +30,8 @@ using Out = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 constexpr std::int64_t kMostResults = 65536;
 
-// An exponent of all ones is infinity or not a number (IEEE 754).
 void require_finite(const float* values, std::size_t n) {
-  constexpr std::uint32_t kExponent = 0x7F800000U;
-  std::uint32_t wrong = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    std::uint32_t bits = 0;
-    std::memcpy(&bits, values + i, sizeof(bits));
-    wrong |= static_cast<std::uint32_t>((bits & kExponent) == kExponent);
-  }
-  if (wrong != 0) throw nb::value_error("a vector holds a value that is not a number");
+  if (!all_finite(values, n)) throw nb::value_error("a vector holds a value that is not a number");
 }
 
 struct Columns {

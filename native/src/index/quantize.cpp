@@ -1,5 +1,7 @@
 #include "index/quantize.h"
 
+#include <cstring>
+
 #include "rescore/rescore.h"
 
 #if defined(__SSE2__)
@@ -81,6 +83,18 @@ bool quantize(const float* x, std::int64_t n_dims, float steps, std::int8_t* hig
 #endif
   for (; d < n_dims; ++d) fits &= quantize_one(x[d], steps, high[d], low[d]);
   return fits;
+}
+
+// An exponent of all ones is infinity or not a number (IEEE 754).
+bool all_finite(const float* x, std::size_t n) noexcept {
+  constexpr std::uint32_t kExponent = 0x7F800000U;
+  std::uint32_t wrong = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, x + i, sizeof(bits));
+    wrong |= static_cast<std::uint32_t>((bits & kExponent) == kExponent);
+  }
+  return wrong == 0;
 }
 
 }  // namespace sm

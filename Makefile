@@ -20,7 +20,7 @@ help:
 	@echo "make bench        print the benchmark rows (ARGS=... go to secondme bench; PEERS=1 installs what vectors compares with)"
 	@echo "make dist         build wheel and sdist, install both into clean environments and try them"
 	@echo "make native-asan  run the native tests under the address and undefined-behaviour sanitizers"
-	@echo "make native-tsan  run them under the thread sanitizer"
+	@echo "make native-tsan  search from 16 threads while one writes, under the thread sanitizer (SECONDME_STRESS_S=... for longer)"
 	@echo "make test-native-arm  build them for 64-bit Arm and run them under emulation"
 	@echo "make lock         resolve and hash the dependencies anew (UPGRADE=1 for newer versions)"
 	@echo "make clean        delete the environment and what was built; models, memory and the built runtime stay"
@@ -67,13 +67,13 @@ native-asan: python
 	@$(SETUP) --dev --no-models
 	$(NATIVE_TESTS) -B build/native/asan -DSECONDME_SANITIZE=address
 	$(BIN)/cmake --build build/native/asan
-	$(BIN)/ctest --test-dir build/native/asan --output-on-failure
+	SECONDME_STRESS_S=$(or $(SECONDME_STRESS_S),3) $(BIN)/ctest --test-dir build/native/asan --output-on-failure
 
 native-tsan: python
 	@$(SETUP) --dev --no-models
 	$(NATIVE_TESTS) -B build/native/tsan -DSECONDME_SANITIZE=thread
 	$(BIN)/cmake --build build/native/tsan
-	$(BIN)/ctest --test-dir build/native/tsan --output-on-failure
+	SECONDME_STRESS_S=$(or $(SECONDME_STRESS_S),10) $(BIN)/ctest --test-dir build/native/tsan --output-on-failure -R 'index|stress'
 
 test-native-arm: python
 	@for tool in aarch64-linux-gnu-g++ qemu-aarch64; do command -v $$tool >/dev/null || \
@@ -82,7 +82,7 @@ test-native-arm: python
 	@$(SETUP) --dev --no-models
 	$(NATIVE_TESTS) -B $(ARM) -DCMAKE_TOOLCHAIN_FILE=$(abspath native/cmake/aarch64-linux-gnu.cmake)
 	$(BIN)/cmake --build $(ARM)
-	$(BIN)/ctest --test-dir $(ARM) --output-on-failure
+	SECONDME_STRESS_S=$(or $(SECONDME_STRESS_S),1) $(BIN)/ctest --test-dir $(ARM) --output-on-failure
 
 lock: python
 	$(PYTHON) packaging/lock.py $(if $(UPGRADE),--upgrade)

@@ -93,19 +93,29 @@ void add_some(Both& both, std::int64_t n_dims, int n_ids, Random& random, const 
   both.add(ids, rows, attributes);
 }
 
+sm::RowSet only(std::int32_t member) {
+  sm::RowSet set;
+  set.bits.assign(static_cast<std::size_t>(member / 64 + 1), 0);
+  set.bits.back() = std::uint64_t{1} << (member % 64);
+  set.only = member;
+  return set;
+}
+
 void search_filtered(const Both& both, const Vector& query, std::size_t k, Random& random) {
   Filter filter;
   if (random.between(0, 1) == 0) {
-    filter.projects.assign(static_cast<std::size_t>(random.between(1, 4)), 0);
-    for (auto& word : filter.projects) word = random.bits() | 1U;
+    filter.projects.bits.assign(static_cast<std::size_t>(random.between(1, 4)), 0);
+    for (auto& word : filter.projects.bits) word = random.bits() | 1U;
+  } else if (random.between(0, 1) == 0) {
+    filter.projects = only(random.between(0, 200));
   }
-  if (random.between(0, 1) == 0) filter.sources = {random.bits()};
+  if (random.between(0, 1) == 0) filter.sources.bits = {random.bits()};
   if (random.between(0, 1) == 0) filter.least_trust = static_cast<std::uint8_t>(random.between(0, 4));
   if (random.between(0, 1) == 0) filter.since = random.between(-1000, 1000);
   if (random.between(0, 1) == 0) filter.until = random.between(-1000, 1000);
-  const auto has = [](const std::vector<std::uint64_t>& set, std::int32_t n) {
+  const auto has = [](const sm::RowSet& set, std::int32_t n) {
     const auto word = static_cast<std::size_t>(n / 64);
-    return set.empty() || (word < set.size() && ((set[word] >> (n % 64)) & 1U) != 0);
+    return set.bits.empty() || (word < set.bits.size() && ((set.bits[word] >> (n % 64)) & 1U) != 0);
   };
   const auto passes = [&](const Attributes& a) {
     return has(filter.projects, a.project) && has(filter.sources, a.source) && a.trust >= filter.least_trust &&

@@ -1,0 +1,413 @@
+// Sixteen threads search while one writes: no answer may hold half a row, a row twice, or lack one that was there all along.
+// stress_test [seconds]; the environment's SECONDME_STRESS_S is used without one. Then it measures, unless sanitized.
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <memory>
+#include <thread>
+
+#include "index/epochs.h"
+#include "oracle.h"
+
+#if defined(__SANITIZE_THREAD__)
+// Which rows pass a filter is worked out for a whole page without branches, and rows that are not live are masked out
+// after that; so values that the writer is filling in are read and thrown away.
+extern "C" __attribute__((visibility("default"))) const char* __tsan_default_suppressions() { return "race:sm::Filter::match\n"; }
+#endif
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
+namespace {
+
+using sm::test::Fixed;
+using sm::test::Random;
+using sm::test::Vector;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::int64_t kDims = 100;
+constexpr std::size_t kReaders = 16;
+constexpr std::size_t kIds = 1000;
+constexpr std::size_t kStable = 500;  // ids below this are added once and stay
+constexpr std::size_t kVersions = 3;  // vectors that the others take in turn
+constexpr std::size_t kQueries = 8;
+constexpr std::size_t kAll = 4 * kIds;
+constexpr double kRounding = 1e-6;  // of a float32 cosine
+
+void wrong(const char* what) {
+  static std::atomic<int> n{0};
+  if (n.fetch_add(1) < 10) std::fprintf(stderr, "%s\n", what);
+}
+
+// What there may be in the index, and every score that it may give.
+struct World {
+  std::vector<Vector> rows[kVersions];  // [version][id]
+  std::vector<Vector> queries;          // query q is near stable row q
+  std::vector<double> fine[kQueries];   // [query][id * kVersions + version]
+  std::vector<double> coarse[kQueries];
+
+  World() {
+    Random random(5);
+    for (auto& version : rows) {
+      for (std::size_t id = 0; id < kIds; ++id) version.push_back(random_unit(random, kDims));
+    }
+    for (std::size_t q = 0; q < kQueries; ++q) queries.push_back(near(rows[0][q], 0.3F, random));
+    for (std::size_t id = 0; id < kIds; ++id) {
+      for (const auto& version : rows) {
+        const Fixed row(version[id]);
+        for (std::size_t q = 0; q < kQueries; ++q) {
+          fine[q].push_back(cosine(row, Fixed(queries[q])));
+          coarse[q].push_back(cosine(row, Fixed(queries[q]), false));
+        }
+      }
+    }
+  }
+};
+
+// A stable row's project is kVersions, another's is its version.
+sm::Attributes attributes_of(std::size_t id, std::size_t version) {
+  sm::Attributes attributes;
+  attributes.project = static_cast<std::int32_t>(id < kStable ? kVersions : version);
+  attributes.time = static_cast<std::int64_t>(id);
+  return attributes;
+}
+
+// What the writer says of an id: a count of changes, and what is there. Only half of the readers look, because looking
+// would order their memory accesses with the writer's and hide a race from the thread sanitizer.
+struct Diary {
+  static constexpr std::uint64_t kAbsent = 0;
+  static constexpr std::uint64_t kChanging = 7;
+  std::atomic<std::uint64_t> entries[kIds];
+
+  void note(std::size_t id, std::uint64_t what) {
+    const std::uint64_t old = entries[id].load(std::memory_order_relaxed);
+    entries[id].store((old / 8 + 1) * 8 + what, std::memory_order_seq_cst);
+  }
+  std::vector<std::uint64_t> read() const {
+    std::vector<std::uint64_t> now(kIds);
+    for (std::size_t id = 0; id < kIds; ++id) now[id] = entries[id].load(std::memory_order_seq_cst);
+    return now;
+  }
+};
+
+struct Shared {
+  World world;
+  Diary diary{};
+  std::unique_ptr<sm::Index> index;
+  std::atomic<bool> done{false};
+  std::atomic<bool> clearing{false};  // even the stable rows may be gone
+  std::atomic<std::uint64_t> n_searches{0};
+  std::atomic<std::uint64_t> n_writes{0};
+  std::atomic<std::uint64_t> n_wrong{0};
+
+  void fail(const char* what) {
+    n_wrong.fetch_add(1);
+    wrong(what);
+  }
+};
+
+class Reader {
+ public:
+  Reader(Shared& shared, std::size_t number)
+      : shared_(shared), random_(static_cast<std::uint32_t>(100 + number)), reads_diary_(number % 2 == 0) {}
+
+  void run() {
+    std::uint64_t n = 0;
+    for (; !shared_.done.load(std::memory_order_relaxed); ++n) {
+      query_ = static_cast<std::size_t>(random_.between(0, kQueries - 1));
+      switch (random_.between(0, 4)) {
+        case 0: everything(); break;
+        case 1: nearest(sm::Mode::kExact); break;
+        case 2: nearest(sm::Mode::kSigns); break;
+        case 3: filtered(); break;
+        default: coarse(); break;
+      }
+    }
+    shared_.n_searches.fetch_add(n);
+  }
+
+ private:
+  sm::Request request(std::size_t k) const {
+    sm::Request request;
+    request.query = shared_.world.queries[query_].data();
+    request.k = k;
+    return request;
+  }
+
+  void search(const sm::Request& request) {
+    ids_.assign(request.k, 0);
+    scores_.assign(request.k, 0);
+    const std::int64_t n = shared_.index->search(request, ids_.data(), scores_.data());
+    if (n < 0) shared_.fail("a whole row was taken for a clipped one");
+    n_ = static_cast<std::size_t>(std::max<std::int64_t>(n, 0));
+    look_at_each(shared_.world.fine[query_], kRounding);
+  }
+
+  // Fills in version_: which vector of each id was found, or none.
+  void look_at_each(const std::vector<double>& expected, double rounding) {
+    version_.assign(kIds, kNone);
+    for (std::size_t i = 0; i < n_; ++i) {
+      if (i > 0 && scores_[i] > scores_[i - 1]) shared_.fail("an answer is out of order");
+      const auto id = static_cast<std::size_t>(ids_[i]);
+      if (ids_[i] < 0 || id >= kIds) {
+        shared_.fail("an id that never was");
+        continue;
+      }
+      if (version_[id] != kNone) shared_.fail("an id was found twice");
+      for (std::size_t v = 0; v < (id < kStable ? 1 : kVersions); ++v) {
+        if (std::fabs(scores_[i] - expected[id * kVersions + v]) <= rounding) version_[id] = v;
+      }
+      if (version_[id] == kNone) shared_.fail("a score that no vector of this id has");
+    }
+  }
+
+  void stable_rows_were_found() {
+    if (cleared_) return;
+    for (std::size_t id = 0; id < kStable; ++id) {
+      if (version_[id] == kNone) return shared_.fail("a row that was there all the time is missing");
+    }
+  }
+
+  bool begin() { return cleared_ = shared_.clearing.load(std::memory_order_relaxed); }
+
+  void everything() {
+    begin();
+    const auto before = reads_diary_ ? shared_.diary.read() : std::vector<std::uint64_t>();
+    search(request(kAll));
+    stable_rows_were_found();
+    if (!reads_diary_) return;
+    const auto after = shared_.diary.read();
+    for (std::size_t id = 0; id < kIds; ++id) {
+      const std::uint64_t what = before[id] % 8;
+      if (before[id] != after[id] || what == Diary::kChanging) continue;
+      const std::size_t known = what == Diary::kAbsent ? kNone : static_cast<std::size_t>(what - 1);
+      if (version_[id] == known) continue;
+      shared_.fail(known == kNone ? "a row was found after it was removed"
+                   : version_[id] == kNone ? "a row that nobody touched is missing" : "a row was found as it used to be");
+    }
+  }
+
+  void nearest(sm::Mode mode) {
+    begin();
+    sm::Request wanted = request(mode == sm::Mode::kSigns ? 1 : 10);
+    wanted.mode = mode;
+    search(wanted);
+    if (!cleared_ && (n_ < wanted.k || ids_[0] != static_cast<std::int64_t>(query_))) shared_.fail("the nearest row is missing");
+  }
+
+  void filtered() {
+    begin();
+    const auto project = static_cast<std::size_t>(random_.between(0, kVersions));
+    sm::Filter filter;
+    filter.projects.bits = {std::uint64_t{1} << project};
+    if (random_.between(0, 1) == 0) filter.projects.only = static_cast<std::int32_t>(project);
+    sm::Request wanted = request(kAll);
+    wanted.filter = &filter;
+    search(wanted);
+    if (project == kVersions) stable_rows_were_found();
+    for (std::size_t id = 0; id < kIds; ++id) {
+      if (version_[id] != kNone && attributes_of(id, version_[id]).project != static_cast<std::int32_t>(project)) {
+        shared_.fail("a row was found that the filter keeps out");
+      }
+    }
+  }
+
+  void coarse() {
+    begin();
+    ids_.assign(kAll, 0);
+    scores_.assign(kAll, 0);
+    n_ = shared_.index->candidates(request(kAll), ids_.data(), scores_.data());
+    look_at_each(shared_.world.coarse[query_], kRounding);
+    stable_rows_were_found();
+  }
+
+  static constexpr std::size_t kNone = ~std::size_t{0};
+  Shared& shared_;
+  Random random_;
+  const bool reads_diary_;
+  bool cleared_ = false;
+  std::size_t query_ = 0;
+  std::size_t n_ = 0;
+  std::vector<std::int64_t> ids_;
+  std::vector<float> scores_;
+  std::vector<std::size_t> version_;
+};
+
+class Writer {
+ public:
+  explicit Writer(Shared& shared) : shared_(shared) {}
+
+  void add_all() {
+    for (std::size_t id = 0; id < kIds; ++id) add({id});
+  }
+
+  void run(Clock::time_point until) {
+    for (std::uint64_t n = 0; Clock::now() < until; ++n) {
+      std::vector<std::size_t> ids;
+      for (int i = random_.between(1, 8); i > 0; --i) ids.push_back(static_cast<std::size_t>(random_.between(kStable, kIds - 1)));
+      std::sort(ids.begin(), ids.end());
+      ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+      random_.between(0, 2) == 0 ? remove(ids) : add(ids);
+      if (n % 16 == 0) shared_.index->reclaim();
+      if (shared_.clearing.load(std::memory_order_relaxed) && n % 64 == 0) clear();
+      shared_.n_writes.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+
+ private:
+  void note(const std::vector<std::size_t>& ids, std::uint64_t what) {
+    for (const std::size_t id : ids) shared_.diary.note(id, what);
+  }
+
+  void add(const std::vector<std::size_t>& ids) {
+    const auto version = static_cast<std::size_t>(random_.between(0, kVersions - 1));
+    std::vector<std::int64_t> keys;
+    std::vector<float> rows;
+    std::vector<sm::Attributes> attributes;
+    for (const std::size_t id : ids) {
+      const std::size_t v = id < kStable ? 0 : version;
+      const Vector& row = shared_.world.rows[v][id];
+      keys.push_back(static_cast<std::int64_t>(id));
+      rows.insert(rows.end(), row.begin(), row.end());
+      attributes.push_back(attributes_of(id, v));
+    }
+    note(ids, Diary::kChanging);
+    shared_.index->add(keys.data(), rows.data(), attributes.data(), keys.size());
+    for (const std::size_t id : ids) shared_.diary.note(id, 1 + (id < kStable ? 0 : version));
+  }
+
+  void remove(const std::vector<std::size_t>& ids) {
+    std::vector<std::int64_t> keys;
+    for (const std::size_t id : ids) keys.push_back(static_cast<std::int64_t>(id));
+    note(ids, Diary::kChanging);
+    shared_.index->remove(keys.data(), keys.size());
+    note(ids, Diary::kAbsent);
+  }
+
+  void clear() {
+    std::vector<std::size_t> all;
+    for (std::size_t id = 0; id < kIds; ++id) all.push_back(id);
+    note(all, Diary::kChanging);
+    shared_.index->clear();
+    note(all, Diary::kAbsent);
+    for (std::size_t id = 0; id < kIds; id += 3) add({id});
+  }
+
+  Shared& shared_;
+  Random random_{17};
+};
+
+void stress(double seconds, bool clearing) {
+  Shared shared;
+  shared.clearing = clearing;
+  sm::IndexOptions options;
+  options.n_dims = kDims;
+  options.signs = true;
+  options.kernels = sm::chosen_kernels();
+  shared.index = std::make_unique<sm::Index>(options);
+  Writer writer(shared);
+  writer.add_all();
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < kReaders; ++i) threads.emplace_back([&shared, i] { Reader(shared, i).run(); });
+  writer.run(Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds)));
+  shared.done = true;
+  for (std::thread& thread : threads) thread.join();
+  std::printf("%s: %llu searches beside %llu writes%s\n", options.kernels->isa,
+              static_cast<unsigned long long>(shared.n_searches.load()),
+              static_cast<unsigned long long>(shared.n_writes.load()), clearing ? ", some of which cleared everything" : "");
+  sm::test::check(shared.n_searches > 0 && shared.n_writes > 0, "nothing was done");
+  sm::test::check(shared.n_wrong == 0, "%llu wrong answers", static_cast<unsigned long long>(shared.n_wrong.load()));
+  sm::test::check(shared.index->reclaim(), "something still waits for readers that have left");
+}
+
+void print_row(const char* name, double value, const char* unit, std::size_t n) {
+  std::printf("{\"bench\": \"vectors\", \"case\": \"%s\", \"value\": %.4g, \"unit\": \"%s\", \"n\": %zu}\n", name, value, unit, n);
+}
+
+void print_quantiles(const char* what, std::vector<double>& times, const char* unit) {
+  std::sort(times.begin(), times.end());
+  char name[96];
+  std::snprintf(name, sizeof(name), "concurrent/%s_p50", what);
+  print_row(name, times[times.size() / 2], unit, times.size());
+  std::snprintf(name, sizeof(name), "concurrent/%s_p99", what);
+  print_row(name, times[times.size() * 99 / 100], unit, times.size());
+}
+
+double elapsed_ns(Clock::time_point since) {
+  return static_cast<double>(std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - since).count());
+}
+
+// `n_readers` threads search 1,000 rows of 384 dimensions, k = 10, while one thread adds and removes others.
+void measure_searches(std::size_t n_readers, double seconds, const char* name) {
+  constexpr std::int64_t kLong = 384;
+  constexpr std::size_t kMost = 200'000;
+  Random random(3);
+  sm::IndexOptions options;
+  options.n_dims = kLong;
+  options.kernels = sm::chosen_kernels();
+  sm::Index index(options);
+  const std::vector<sm::Attributes> attributes(1);
+  std::vector<Vector> rows;
+  for (std::int64_t id = 0; id < 1000; ++id) {
+    rows.push_back(random_unit(random, kLong));
+    index.add(&id, rows.back().data(), attributes.data(), 1);
+  }
+  std::atomic<bool> done{false};
+  std::vector<std::vector<double>> times(n_readers);
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < n_readers; ++t) {
+    times[t].reserve(kMost);
+    threads.emplace_back([&, t] {
+      std::int64_t ids[10];
+      float scores[10];
+      sm::Request request;
+      request.k = 10;
+      for (std::size_t i = t; !done.load(std::memory_order_relaxed) && times[t].size() < kMost; ++i) {
+        request.query = rows[i % rows.size()].data();
+        const auto start = Clock::now();
+        index.search(request, ids, scores);
+        times[t].push_back(elapsed_ns(start) / 1e3);
+      }
+    });
+  }
+  const auto start = Clock::now();
+  for (std::int64_t id = 2000; elapsed_ns(start) < seconds * 1e9; ++id) {
+    index.add(&id, rows[static_cast<std::size_t>(id % 1000)].data(), attributes.data(), 1);
+    index.remove(&id, 1);
+  }
+  done = true;
+  for (std::thread& thread : threads) thread.join();
+  std::vector<double> all;
+  for (const auto& part : times) all.insert(all.end(), part.begin(), part.end());
+  print_quantiles(name, all, "us");
+}
+
+// Batches, because a clock costs as much as what is measured; so the 99th percentile is that of means of 16.
+void measure_epochs() {
+  constexpr int kBatch = 16;
+  sm::Epochs epochs;
+  std::vector<double> times;
+  for (int i = 0; i < 100'000; ++i) {
+    const auto start = Clock::now();
+    for (int n = 0; n < kBatch; ++n) const sm::Epochs::Reader reader(epochs);
+    times.push_back(elapsed_ns(start) / kBatch);
+  }
+  print_quantiles("epoch", times, "ns");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const char* wanted = argc > 1 ? argv[1] : std::getenv("SECONDME_STRESS_S");
+  const double seconds = wanted != nullptr ? std::atof(wanted) : 5.0;
+  stress(seconds * 0.7, false);
+  stress(seconds * 0.3, true);
+  if (!kSanitized) {
+    measure_searches(1, 0.5, "search_1_reader");
+    measure_searches(kReaders, 1.0, "search_16_readers");
+    measure_epochs();
+  }
+  return sm::test::finish("stress");
+}

@@ -23,7 +23,9 @@ class Filter:
     ) -> None: ...
 
 class VectorIndex:
-    def __init__(self, n_dims: int, *, fine: bool, signs: bool, lock: bool, isa: str | None) -> None: ...
+    def __init__(
+        self, n_dims: int, *, fine: bool, signs: bool, lock: bool, isa: str | None, n_remembered: int = 0
+    ) -> None: ...
     def add_f32(
         self,
         ids: NDArray[np.int64],
@@ -53,6 +55,7 @@ class VectorIndex:
         mode: int = 0,
         oversample: int = 4,
         threads: int = 1,
+        slack: float = 0.0,
     ) -> int: ...
     def candidates(
         self,

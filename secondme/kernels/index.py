@@ -26,6 +26,7 @@ Scores = NDArray[np.float32]
 
 MAX_DIMS = 4096
 MAX_K = 65_536
+MAX_REMEMBERED = 65_536
 
 
 class Mode(IntEnum):
@@ -52,13 +53,17 @@ class Attributes:
 @dataclass(frozen=True, slots=True)
 class Stats:
     """n_rows: vectors. n_fine: those that both planes hold fully. n_waiting: changes that a running search may not have
-    noticed yet. held_bytes: memory for vectors, locked_bytes of which cannot be swapped out."""
+    noticed yet. held_bytes: memory for vectors, locked_bytes of which cannot be swapped out. n_remembered: queries kept
+    since the last change; n_repeats and n_near: searches answered from them, as the same query or as one near."""
 
     n_rows: int
     n_fine: int
     held_bytes: int
     locked_bytes: int
     n_waiting: int
+    n_remembered: int
+    n_repeats: int
+    n_near: int
 
 
 def available() -> bool:
@@ -73,17 +78,30 @@ class VectorIndex:
     """
 
     def __init__(
-        self, n_dims: int, *, fine: bool = True, signs: bool = False, lock: bool = True, isa: str | None = None
+        self,
+        n_dims: int,
+        *,
+        fine: bool = True,
+        signs: bool = False,
+        lock: bool = True,
+        isa: str | None = None,
+        n_remembered: int = 0,
     ) -> None:
         """`fine` keeps the second plane, `signs` that of sign bits, `lock` asks that the memory is never swapped out.
 
-        Raises ValueError for n_dims outside 1 to MAX_DIMS or an unknown `isa`.
+        `n_remembered` recent queries are kept with what they found, until the next change: the same query again, and
+        one so near that nothing else can have come closer, are answered without a scan. Raises ValueError for n_dims
+        outside 1 to MAX_DIMS, n_remembered outside 0 to MAX_REMEMBERED or an unknown `isa`.
         """
         if not 1 <= n_dims <= MAX_DIMS:
             raise ValueError(f"n_dims must be 1 to {MAX_DIMS}, not {n_dims}")
+        if not 0 <= n_remembered <= MAX_REMEMBERED:
+            raise ValueError(f"n_remembered must be 0 to {MAX_REMEMBERED}, not {n_remembered}")
         native = importlib.import_module("secondme.kernels._native")
         self.n_dims = n_dims
-        self._native: _native.VectorIndex = native.VectorIndex(n_dims, fine=fine, signs=signs, lock=lock, isa=isa)
+        self._native: _native.VectorIndex = native.VectorIndex(
+            n_dims, fine=fine, signs=signs, lock=lock, isa=isa, n_remembered=n_remembered
+        )
         self._filter: type[_native.Filter] = native.Filter
 
     def add(self, ids: Ids, rows: NDArray[np.float32] | NDArray[np.int8], attributes: Attributes | None = None) -> None:
@@ -139,16 +157,22 @@ class VectorIndex:
         mode: Mode = Mode.EXACT,
         oversample: int = 4,
         threads: int = 1,
+        slack: float | None = 0.0,
     ) -> tuple[Ids, Scores, bool]:
         """The `k` vectors nearest to `query` [n_dims], best first, equal ones by id: ids, cosines, and whether they
         were rescored.
 
         If they were not (vectors without the second plane, or with components too large for it), these are the best by
-        the first plane; take more of them by `candidates` and rescore them with the original vectors. Raises ValueError
-        for another shape, values that are not finite, or k outside 0 to MAX_K.
+        the first plane; take more of them by `candidates` and rescore them with the original vectors.
+
+        What the index remembers gives the same answer. With `slack` above 0 more near repeats are answered from it, and
+        may miss vectors whose cosine by the first plane is at most so much better than that of the last result; None
+        neither asks nor adds to it. Raises ValueError for another shape, values that are not finite, or k outside 0 to
+        MAX_K.
         """
         ids, scores = np.empty(k, np.int64), np.empty(k, np.float32)
-        n = self._native.search(query, ids, scores, where, mode, oversample, threads)
+        margin = -1.0 if slack is None else slack
+        n = self._native.search(query, ids, scores, where, mode, oversample, threads, margin)
         if n == k:
             return ids, scores, True
         return (ids[:n], scores[:n], True) if n >= 0 else (ids[:~n], scores[:~n], False)

@@ -18,6 +18,7 @@
 #include "index/filter.h"
 #include "index/idmap.h"
 #include "index/list.h"
+#include "index/lookaside.h"
 #include "index/page.h"
 #include "index/topk.h"
 
@@ -29,6 +30,7 @@ struct IndexOptions {
   bool fine = true;         // keep the low plane
   bool signs = false;       // keep a plane of sign bits for the coarsest scan
   const Kernels* kernels = nullptr;
+  std::size_t n_remembered = 0;  // queries that the lookaside keeps; 0: there is none
 };
 
 enum class Mode { kExact, kSigns };
@@ -40,6 +42,8 @@ struct Request {
   Mode mode = Mode::kExact;
   int oversample = 4;  // candidates of the int8 scan for each result
   int n_threads = 1;
+  bool recall = true;  // ask the lookaside first, and let it remember
+  double slack = 0;    // see Index::search
 };
 
 struct IndexStats {
@@ -48,6 +52,9 @@ struct IndexStats {
   std::size_t held_bytes = 0;
   std::size_t locked_bytes = 0;
   std::size_t n_waiting = 0;  // things taken away that a reader may still see
+  std::size_t n_remembered = 0;  // queries in the lookaside
+  std::uint64_t n_repeats = 0;   // searches that it answered: the same query again,
+  std::uint64_t n_near = 0;      // and one near a remembered query
 };
 
 class Index {
@@ -75,10 +82,13 @@ class Index {
 
   // Write the best k rows, best first, as ids and cosines; returns how many, or ~n if a row or the query could not be
   // rescored, so that the n scores are those of the high plane.
+  //
+  // With a lookaside, the answer is the same (rows that score alike at the last candidate's place aside), or with `slack`
+  // above 0 misses only rows whose cosine by the high plane is at most so much better than that of the last result.
   std::int64_t search(const Request& request, std::int64_t* ids, float* scores) const;
   // The best k of the high plane alone.
   std::size_t candidates(const Request& request, std::int64_t* ids, float* scores) const;
-  // Changes with every write; for what was derived from an older state.
+  // Grows at the beginning and at the end of every write; for what was derived from an older state. Odd during a write.
   std::uint64_t version() const noexcept { return version_.load(std::memory_order_acquire); }
   IndexStats stats() const;
   const IndexOptions& options() const noexcept { return options_; }
@@ -87,6 +97,7 @@ class Index {
  private:
   struct Query;
   struct Row;
+  class Writing;
 
   void add_row(std::int64_t id, const Row& row, const Attributes& attributes);
   bool complete(Place place, const Row& row, const Attributes& attributes) noexcept;
@@ -103,6 +114,10 @@ class Index {
   void scan_list(const List& list, const Query& query, const Filter* filter, TopK& best, std::size_t first,
                  std::size_t step) const;
   void scan_signs(const List& list, const Query& query, const Filter* filter, TopK& best) const;
+  std::int64_t recall(const Query& query, const Request& request, std::int64_t* ids, float* scores) const;
+  bool answer_near(const Query& query, const Request& request, const Recalled& known, std::int32_t square,
+                   std::int64_t* ids, float* scores, std::int64_t& n) const;
+  std::vector<Candidate> score_again(const Query& query, const std::vector<Candidate>& rows) const;
   bool rescore(const Query& query, std::vector<Candidate>& found, std::int64_t* ids, float* scores, std::size_t k,
                std::size_t& n) const;
 
@@ -116,6 +131,10 @@ class Index {
   mutable Epochs epochs_;
   std::atomic<const Snapshot*> snapshot_{nullptr};
   std::atomic<std::uint64_t> version_{0};
+  std::atomic<std::int32_t> longest_{0};  // greatest square of a high plane since the last clear
+  std::unique_ptr<Lookaside> lookaside_;  // null: nothing is remembered
+  mutable std::atomic<std::uint64_t> n_repeats_{0};
+  mutable std::atomic<std::uint64_t> n_near_{0};
   Arena high_;
   Arena low_;
   Arena signs_;

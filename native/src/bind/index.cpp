@@ -29,6 +29,7 @@ template <typename T>
 using Out = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 constexpr std::int64_t kMostResults = 65536;
+constexpr std::size_t kMostRemembered = 65536;
 
 void require_finite(const float* values, std::size_t n) {
   if (!all_finite(values, n)) throw nb::value_error("a vector holds a value that is not a number");
@@ -86,8 +87,10 @@ Request request_of(const Index& index, const Vector<float>& query, const Out<std
 }
 
 std::int64_t search(const Index& index, Vector<float> query, Out<std::int64_t> ids, Out<float> scores,
-                    const Filter* filter, int mode, int oversample, int threads) {
-  const Request request = request_of(index, query, ids, scores, filter, mode, oversample, threads);
+                    const Filter* filter, int mode, int oversample, int threads, double slack) {
+  Request request = request_of(index, query, ids, scores, filter, mode, oversample, threads);
+  request.recall = slack >= 0;
+  request.slack = slack;
   nb::gil_scoped_release released;
   return index.search(request, ids.data(), scores.data());
 }
@@ -124,10 +127,11 @@ void make_filter(Filter* filter, const std::optional<std::vector<std::int64_t>>&
 }
 
 void make_index(Index* index, std::int64_t n_dims, bool fine, bool signs, bool lock,
-                const std::optional<std::string>& isa) {
+                const std::optional<std::string>& isa, std::size_t n_remembered) {
   const Kernels* kernels = isa ? find_kernels(*isa) : chosen_kernels();
   if (kernels == nullptr) throw nb::value_error("no kernels of that name on this machine");
-  new (index) Index({n_dims, lock, fine, signs, kernels});
+  if (n_remembered > kMostRemembered) throw nb::value_error("at most 65536 queries can be remembered");
+  new (index) Index({n_dims, lock, fine, signs, kernels, n_remembered});
 }
 
 nb::dict stats(const Index& index) {
@@ -138,6 +142,9 @@ nb::dict stats(const Index& index) {
   result["held_bytes"] = found.held_bytes;
   result["locked_bytes"] = found.locked_bytes;
   result["n_waiting"] = found.n_waiting;
+  result["n_remembered"] = found.n_remembered;
+  result["n_repeats"] = found.n_repeats;
+  result["n_near"] = found.n_near;
   return result;
 }
 
@@ -150,7 +157,7 @@ void bind_index(nb::module_& m) {
            nb::arg("until") = std::numeric_limits<std::int64_t>::max());
   nb::class_<Index>(m, "VectorIndex")
       .def("__init__", &make_index, nb::arg("n_dims"), nb::kw_only(), nb::arg("fine"), nb::arg("signs"),
-           nb::arg("lock"), nb::arg("isa") = nb::none())
+           nb::arg("lock"), nb::arg("isa") = nb::none(), nb::arg("n_remembered") = 0)
       .def("add_f32", &add<float>, nb::arg("ids").noconvert(), nb::arg("rows").noconvert(),
            nb::arg("project").noconvert(), nb::arg("source").noconvert(), nb::arg("trust").noconvert(),
            nb::arg("time").noconvert())
@@ -165,7 +172,7 @@ void bind_index(nb::module_& m) {
       .def("clear", &Index::clear, nb::call_guard<nb::gil_scoped_release>())
       .def("search", &search, nb::arg("query").noconvert(), nb::arg("ids").noconvert(), nb::arg("scores").noconvert(),
            nb::arg("filter").none() = nb::none(), nb::arg("mode") = 0, nb::arg("oversample") = 4,
-           nb::arg("threads") = 1)
+           nb::arg("threads") = 1, nb::arg("slack") = 0.0)
       .def("candidates", &candidates, nb::arg("query").noconvert(), nb::arg("ids").noconvert(),
            nb::arg("scores").noconvert(), nb::arg("filter").none() = nb::none(), nb::arg("mode") = 0,
            nb::arg("threads") = 1)

@@ -20,6 +20,12 @@ std::size_t page_bytes(std::int64_t row_bytes) noexcept { return static_cast<std
 
 std::uint64_t bit(int row) noexcept { return std::uint64_t{1} << row; }
 
+std::int32_t square_of(const std::uint8_t* biased, std::int64_t n) noexcept {
+  std::int32_t sum = 0;
+  for (std::int64_t d = 0; d < n; ++d) sum += (biased[d] - 128) * (biased[d] - 128);
+  return sum;
+}
+
 int lowest_clear(std::uint64_t word) noexcept {
   int row = 0;
   while (((word >> row) & 1U) != 0) ++row;
@@ -27,6 +33,22 @@ int lowest_clear(std::uint64_t word) noexcept {
 }
 
 }  // namespace
+
+// The writer's lock, and its mark in the version: what a reader kept from an even version that is still the same after
+// it announced itself was neither taken away before, nor will it be zeroed while that reader is there.
+class Index::Writing {
+ public:
+  explicit Writing(Index& index) : index_(index), lock_(index.writing_) {
+    index_.version_.fetch_add(1, std::memory_order_seq_cst);
+  }
+  Writing(const Writing&) = delete;
+  Writing& operator=(const Writing&) = delete;
+  ~Writing() { index_.version_.fetch_add(1, std::memory_order_seq_cst); }
+
+ private:
+  Index& index_;
+  const std::lock_guard<std::mutex> lock_;
+};
 
 Index::Index(const IndexOptions& options)
     : options_(options),
@@ -42,6 +64,9 @@ Index::Index(const IndexOptions& options)
   auto snapshot = std::make_unique<Snapshot>();
   snapshot->lists.push_back(lists_.front().get());
   snapshot_.store(snapshot.release(), std::memory_order_seq_cst);
+  if (options.n_remembered > 0) {
+    lookaside_ = std::make_unique<Lookaside>(stride_, options.n_remembered, kernels_, options.lock);
+  }
 }
 
 Index::~Index() {
@@ -50,7 +75,7 @@ Index::~Index() {
 }
 
 void Index::add(const std::int64_t* ids, const float* rows, const Attributes* attributes, std::size_t n) {
-  const std::lock_guard<std::mutex> writing(writing_);
+  const Writing writing(*this);
   release_unseen();
   for (std::size_t i = 0; i < n; ++i) {
     add_row(ids[i], Row(rows + static_cast<std::int64_t>(i) * options_.n_dims, *this), attributes[i]);
@@ -58,7 +83,7 @@ void Index::add(const std::int64_t* ids, const float* rows, const Attributes* at
 }
 
 void Index::add(const std::int64_t* ids, const std::int8_t* rows, const Attributes* attributes, std::size_t n) {
-  const std::lock_guard<std::mutex> writing(writing_);
+  const Writing writing(*this);
   release_unseen();
   for (std::size_t i = 0; i < n; ++i) {
     add_row(ids[i], Row(rows + static_cast<std::int64_t>(i) * options_.n_dims, *this), attributes[i]);
@@ -66,7 +91,7 @@ void Index::add(const std::int64_t* ids, const std::int8_t* rows, const Attribut
 }
 
 std::size_t Index::remove(const std::int64_t* ids, std::size_t n) {
-  const std::lock_guard<std::mutex> writing(writing_);
+  const Writing writing(*this);
   std::size_t n_removed = 0;
   for (std::size_t i = 0; i < n; ++i) {
     const Place place = places_.find(ids[i]);
@@ -75,7 +100,6 @@ std::size_t Index::remove(const std::int64_t* ids, std::size_t n) {
     places_.erase(ids[i]);
     ++n_removed;
   }
-  version_.fetch_add(1, std::memory_order_acq_rel);
   release_unseen();
   return n_removed;
 }
@@ -88,7 +112,6 @@ void Index::add_row(std::int64_t id, const Row& row, const Attributes& attribute
     places_.erase(id);
   }
   place_row(*lists_.front(), id, row, attributes);
-  version_.fetch_add(1, std::memory_order_acq_rel);
 }
 
 // Readers look at the low plane of a row only after its bit in `fine` was set, so it may be filled in place.
@@ -124,6 +147,8 @@ void Index::place_row(List& list, std::int64_t id, const Row& row, const Attribu
     std::memcpy(page.low + r * stride_, row.low, static_cast<std::size_t>(stride_));
     page.fine.fetch_or(bit(r), std::memory_order_seq_cst);
   }
+  const std::int32_t square = square_of(row.high, stride_);
+  if (square > longest_.load(std::memory_order_relaxed)) longest_.store(square, std::memory_order_relaxed);
   page.used |= bit(r);
   ++list.n_rows;
   page.live.fetch_or(bit(r), std::memory_order_seq_cst);
@@ -204,16 +229,17 @@ bool Index::release_unseen() {
 }
 
 void Index::clear() {
-  const std::lock_guard<std::mutex> writing(writing_);
+  const Writing writing(*this);
   auto tail = std::make_unique<List>();
   auto empty = std::make_unique<Snapshot>();
   empty->lists.push_back(tail.get());
   const Snapshot* old = snapshot_.exchange(empty.release(), std::memory_order_seq_cst);
   retire([old] { delete old; });
-  version_.fetch_add(1, std::memory_order_acq_rel);
   while (!release_unseen()) std::this_thread::yield();
   free_everything();
   lists_.push_back(std::move(tail));
+  longest_.store(0, std::memory_order_relaxed);
+  if (lookaside_ != nullptr) lookaside_->clear(version_.load(std::memory_order_relaxed));
 }
 
 // Nobody may be reading any more.
@@ -244,6 +270,9 @@ IndexStats Index::stats() const {
   stats.held_bytes = high_.held_bytes() + low_.held_bytes() + signs_.held_bytes();
   stats.locked_bytes = high_.locked_bytes() + low_.locked_bytes() + signs_.locked_bytes();
   stats.n_waiting = retired_.size();
+  stats.n_remembered = lookaside_ != nullptr ? lookaside_->size() : 0;
+  stats.n_repeats = n_repeats_.load(std::memory_order_relaxed);
+  stats.n_near = n_near_.load(std::memory_order_relaxed);
   return stats;
 }
 

@@ -141,6 +141,7 @@ std::int64_t Index::search(const Request& request, std::int64_t* ids, float* sco
   if (request.k == 0) return 0;
   const Query query(request.query, *this);
   const Epochs::Reader reader(epochs_);
+  if (lookaside_ != nullptr && request.recall && query.fits) return recall(query, request, ids, scores);
   std::vector<Candidate> found = scan(query, request, request.k * static_cast<std::size_t>(request.oversample));
   std::size_t n = 0;
   const bool rescored = rescore(query, found, ids, scores, request.k, n);

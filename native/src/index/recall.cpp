@@ -1,0 +1,127 @@
+// Searches that the lookaside answers, and those that it remembers.
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <utility>
+
+#include "index/index.h"
+#include "query.h"
+
+namespace sm {
+
+namespace {
+
+// Neighbours that are kept: more of them prove more near repeats and cost a little more to find.
+constexpr std::size_t kNeighbours = 256;
+// Above so many candidates, a search takes long enough by itself.
+constexpr std::size_t kMostWanted = 1024;
+
+bool by_page(const Candidate& a, const Candidate& b) noexcept {
+  return a.page != b.page ? std::less<const Page*>()(a.page, b.page) : a.row < b.row;
+}
+
+bool better(const Candidate& a, const Candidate& b) noexcept { return a.score > b.score; }
+
+// The score of the n-th best; `rows` has at least n.
+std::int32_t nth_score(std::vector<Candidate>& rows, std::size_t n) {
+  std::nth_element(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(n - 1), rows.end(), better);
+  return rows[n - 1].score;
+}
+
+}  // namespace
+
+std::int64_t Index::recall(const Query& query, const Request& request, std::int64_t* ids, float* scores) const {
+  // The caller has announced itself, so rows that were there at an even version which has not changed stay what they are.
+  const std::uint64_t version = version_.load(std::memory_order_seq_cst);
+  const std::size_t n_wanted = request.k * static_cast<std::size_t>(request.oversample);
+  const bool settled = version % 2 == 0 && n_wanted <= kMostWanted;
+  std::int32_t square = 0;
+  kernels_.dot_i8({query.high, query.high, 1, stride_, stride_, &square});
+  const Asked asked{query.high, query.wide, query.bias, square, request.filter, version};
+  if (settled) {
+    const Recalled known = lookaside_->lookup(asked);
+    const Neighbourhood* near = known.near.get();
+    if (near != nullptr && known.same && near->k == request.k && near->n_wanted == n_wanted &&
+        near->mode == static_cast<int>(request.mode) && near->scale == query.to_cosine) {
+      std::copy(near->ids.begin(), near->ids.end(), ids);
+      std::copy(near->scores.begin(), near->scores.end(), scores);
+      n_repeats_.fetch_add(1, std::memory_order_relaxed);
+      const auto n = static_cast<std::int64_t>(near->ids.size());
+      return near->fine ? n : ~n;
+    }
+    std::int64_t n = 0;
+    if (near != nullptr && answer_near(query, request, known, square, ids, scores, n)) {
+      n_near_.fetch_add(1, std::memory_order_relaxed);
+      return n;
+    }
+  }
+  const std::size_t n_kept = settled ? std::max(kNeighbours, 2 * n_wanted) : n_wanted;
+  std::vector<Candidate> rows = scan(query, request, n_kept);
+  std::vector<Candidate> found(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(std::min(n_wanted, rows.size())));
+  std::size_t n = 0;
+  const bool fine = rescore(query, found, ids, scores, request.k, n);
+  if (settled && !rows.empty()) {
+    auto kept = std::make_shared<Neighbourhood>();
+    kept->most = rows.front().score;
+    kept->least = rows.back().score;
+    kept->longest = longest_.load(std::memory_order_relaxed);
+    kept->exhaustive = request.mode == Mode::kExact;
+    kept->everything = kept->exhaustive && rows.size() < n_kept;
+    kept->k = request.k;
+    kept->n_wanted = n_wanted;
+    kept->mode = static_cast<int>(request.mode);
+    kept->scale = query.to_cosine;
+    kept->fine = fine;
+    kept->ids.assign(ids, ids + n);
+    kept->scores.assign(scores, scores + n);
+    std::sort(rows.begin(), rows.end(), by_page);
+    kept->rows = std::move(rows);
+    // What was found while something was written may be of neither state.
+    if (version_.load(std::memory_order_seq_cst) == version) lookaside_->remember(asked, std::move(kept));
+  }
+  return fine ? static_cast<std::int64_t>(n) : ~static_cast<std::int64_t>(n);
+}
+
+// True, with the answer written, if what a scan would find is among the neighbours of a remembered query.
+bool Index::answer_near(const Query& query, const Request& request, const Recalled& known, std::int32_t square,
+                        std::int64_t* ids, float* scores, std::int64_t& n) const {
+  const Neighbourhood& near = *known.near;
+  const std::size_t n_wanted = request.k * static_cast<std::size_t>(request.oversample);
+  if (request.mode != Mode::kExact || !near.exhaustive) return false;
+  if (!near.everything && near.rows.size() < n_wanted) return false;
+  const std::int64_t outside =
+      near.everything ? std::numeric_limits<std::int64_t>::min()
+                      : most_outside({known.product, square, known.square, near.longest}, near.least);
+  const auto slack = static_cast<std::int64_t>(std::floor(std::fmax(0.0, request.slack) / double{query.to_cosine_high}));
+  // The best score changes little from one query to the next: if not even that one is out of reach, do not read the rows.
+  if (outside > near.most + slack) return false;
+  std::vector<Candidate> rows = score_again(query, near.rows);
+  const std::int32_t least =
+      rows.size() > n_wanted ? nth_score(rows, n_wanted) : std::numeric_limits<std::int32_t>::min();
+  if (!near.everything && outside >= least) {
+    if (slack == 0 || outside > nth_score(rows, std::min(request.k, rows.size())) + slack) return false;
+  }
+  rows.erase(std::remove_if(rows.begin(), rows.end(), [least](const Candidate& c) { return c.score < least; }), rows.end());
+  std::size_t n_found = 0;
+  const bool fine = rescore(query, rows, ids, scores, request.k, n_found);
+  n = fine ? static_cast<std::int64_t>(n_found) : ~static_cast<std::int64_t>(n_found);
+  return true;
+}
+
+std::vector<Candidate> Index::score_again(const Query& query, const std::vector<Candidate>& rows) const {
+  alignas(64) std::int32_t scores[kPageRows];
+  std::vector<Candidate> scored(rows);
+  ScanU8Args args{nullptr, query.high, stride_, query.bias, 0, std::numeric_limits<std::int32_t>::min(), nullptr, scores};
+  for (std::size_t from = 0; from < rows.size();) {
+    args.rows = rows[from].page->high;
+    args.wanted = 0;
+    std::size_t to = from;
+    for (; to < rows.size() && rows[to].page == rows[from].page; ++to) args.wanted |= std::uint64_t{1} << rows[to].row;
+    kernels_.scan_u8(args);
+    for (; from < to; ++from) scored[from].score = scores[scored[from].row];
+  }
+  return scored;
+}
+
+}  // namespace sm

@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from secondme.bench.vectors import PEERS
+from secondme.bench.vectors.texts import real_sample
 from secondme.cli.main import main
+from secondme.errors import UsageError
+from secondme.runtime.echo import HashEmbedder
 
 
 def rows(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object]]:
@@ -45,6 +50,58 @@ def test_rows(
 ) -> None:
     assert main(["bench", name, "--quick", "--json"]) == 0
     assert rows(capsys).keys() == cases
+
+
+def test_vectors(capsys: pytest.CaptureFixture[str], minilm_path: Path) -> None:
+    assert main(["bench", "vectors", "--quick", "--rows", "1500", "--json"]) == 0
+    found = rows(capsys)
+    assert {
+        *("scan/1500x64", "scan/1500x64/median", "signs/1500x64", "bandwidth_share/1500x64", "store_search/1500x64"),
+        *("filtered/1%", "filtered/10%/adjacent", "filtered/50%", "lookaside/1000", "lookaside/near/0.999"),
+        *("dot/384/serial", "dot_scanned/768/serial", "call_overhead", "reader_p99/1", "reader_p99/16+writer"),
+        *("recall@10/random/1500", "recall@10/exact/32", "recall@10/int8/32", "recall@10/signs/32"),
+    } <= found.keys()
+    assert found["recall@10/random/1500"]["value"] == found["recall@10/exact/32"]["value"] == 1
+    assert all(float(str(row["value"])) > 0 for case, row in found.items() if case != "call_overhead")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("--rows", "0"), ("--rows", "-5"), ("--dims", "0"), ("--dims", "5000"), ("--k", "0"), ("--k", "2001")),
+        *(("--rows", "5", "--k", "6"), ("--isa", "neon9"), ("--isa", "numpy"), ("--peers", "pinecone")),
+        *(("--texts", "/no/such/folder"), ("--passages", "3")),
+    ],
+)
+def test_vectors_that_cannot_be_measured(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "vectors", "--quick", *arguments]) == 2
+    out, err = capsys.readouterr()
+    error, hint = err.splitlines()
+    assert out == "" and error.startswith("error: ") and hint.startswith("hint: ")
+
+
+def test_peers_that_are_not_installed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PEERS, "faiss", "no_such_module")
+    assert main(["bench", "vectors", "--quick", "--peers", "numpy,faiss"]) == 2
+    assert capsys.readouterr().err == "error: not installed: faiss\nhint: make bench PEERS=1\n"
+
+
+def test_recall_of_texts_that_are_brought(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few lines of text are too few passages; a hash stands for the model, as every vector is kept in the cache."""
+    monkeypatch.setenv("SECONDME_HOME", str(tmp_path / "home"))
+    (tmp_path / "a.txt").write_text("One short line.\n", "utf-8")
+    with pytest.raises(UsageError, match="too little text"):
+        real_sample(tmp_path, 100, 10, HashEmbedder())
+    for i in range(30):
+        (tmp_path / f"{i}.md").write_text(f"# Note {i}\n\n" + " ".join(f"word{i * j}" for j in range(40)), "utf-8")
+    first = real_sample(tmp_path, 100, 10, HashEmbedder())
+    embedder = HashEmbedder()
+    monkeypatch.setattr(embedder, "embed", lambda texts: pytest.fail("embedded again"))
+    again = real_sample(tmp_path, 100, 10, embedder)
+    assert first.n_rows == 30 and np.array_equal(first.rows, again.rows)
+    assert first.recall([(q, np.argsort(-(first.rows @ first.queries[q]))[:10]) for q in range(30)]) == 1
 
 
 def test_recall_on_data_that_is_brought(

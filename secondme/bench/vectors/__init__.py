@@ -74,7 +74,7 @@ def use_one_thread() -> None:
 
 def run(options: Options, load: Callable[[], Embedder]) -> Iterator[Row]:
     """Rows for `options` as `checked` returns them; `load` brings the embedding model, which is needed last."""
-    from secondme.bench.vectors import flat, native, readers, recall, stored
+    from secondme.bench.vectors import flat, lookaside, native, readers, recall, stored
     from secondme.bench.vectors.sample import random_sample
     from secondme.bench.vectors.setting import Setting, filled
     from secondme.bench.vectors.texts import real_sample
@@ -83,6 +83,7 @@ def run(options: Options, load: Callable[[], Embedder]) -> Iterator[Row]:
     setting = Setting(sample, filled(sample, options.isa), options.budget_s, options.libraries)
     yield from flat.run(setting)
     del setting
+    yield from lookaside.run(sample, options.isa)
     yield from stored.run(sample, options.isa, options.budget_s)
     del sample
     yield from native.run(options.isa, options.budget_s)

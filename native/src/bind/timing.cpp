@@ -48,22 +48,27 @@ std::uint64_t read_all(const std::uint8_t* at, std::size_t n) noexcept {
   constexpr std::size_t kAhead = 4096;
   std::uint64_t words[2] = {};
 #if defined(__SSE2__)
-  __m128i sums[4] = {};
+  const auto load = [at](std::size_t i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + i)); };
+  __m128i a = _mm_setzero_si128(), b = a, c = a, d = a;
   for (std::size_t i = 0; i + 64 <= n; i += 64) {
     _mm_prefetch(reinterpret_cast<const char*>(at + i + kAhead), _MM_HINT_T0);  // past the end is harmless
-    for (std::size_t j = 0; j < 4; ++j) {
-      sums[j] = _mm_xor_si128(sums[j], _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + i + 16 * j)));
-    }
+    a = _mm_xor_si128(a, load(i));
+    b = _mm_xor_si128(b, load(i + 16));
+    c = _mm_xor_si128(c, load(i + 32));
+    d = _mm_xor_si128(d, load(i + 48));
   }
-  const __m128i sum = _mm_xor_si128(_mm_xor_si128(sums[0], sums[1]), _mm_xor_si128(sums[2], sums[3]));
+  const __m128i sum = _mm_xor_si128(_mm_xor_si128(a, b), _mm_xor_si128(c, d));
   std::memcpy(words, &sum, sizeof(sum));
 #elif defined(__ARM_NEON)
-  uint8x16_t sums[4] = {vdupq_n_u8(0), vdupq_n_u8(0), vdupq_n_u8(0), vdupq_n_u8(0)};
+  uint8x16_t a = vdupq_n_u8(0), b = a, c = a, d = a;
   for (std::size_t i = 0; i + 64 <= n; i += 64) {
     __builtin_prefetch(at + i + kAhead);
-    for (std::size_t j = 0; j < 4; ++j) sums[j] = veorq_u8(sums[j], vld1q_u8(at + i + 16 * j));
+    a = veorq_u8(a, vld1q_u8(at + i));
+    b = veorq_u8(b, vld1q_u8(at + i + 16));
+    c = veorq_u8(c, vld1q_u8(at + i + 32));
+    d = veorq_u8(d, vld1q_u8(at + i + 48));
   }
-  const uint8x16_t sum = veorq_u8(veorq_u8(sums[0], sums[1]), veorq_u8(sums[2], sums[3]));
+  const uint8x16_t sum = veorq_u8(veorq_u8(a, b), veorq_u8(c, d));
   std::memcpy(words, &sum, sizeof(sum));
 #else
   (void)kAhead;

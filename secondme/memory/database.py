@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -44,6 +44,8 @@ class Database:
         self._closed = False
         self._wal_is_stale = False
         self._batches: Counter[int] = Counter()
+        self.after_write: Callable[[apsw.Connection], None] | None = None
+        """Called after each commit, under the lock, with nothing to raise: what was committed stands."""
 
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
@@ -73,6 +75,8 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("rollback")
             self._wal_is_stale |= deletes
+            if self.after_write is not None:
+                self.after_write(connection)
             if not self._batches[threading.get_ident()]:
                 self._acknowledge(connection)
 

@@ -19,8 +19,10 @@ from secondme.memory.arrivals import Arrivals
 from secondme.memory.audit import Provenance
 from secondme.memory.database import Database, open_database
 from secondme.memory.forgetting import Forgetting, Plan, Target, examine
+from secondme.memory.nearest import EVERYTHING, Nearest, Within
 from secondme.memory.oplog import Kind, Op
 from secondme.memory.portable import Portable
+from secondme.memory.resident import Status as VectorStatus
 from secondme.memory.rows import Row
 from secondme.memory.tombstones import Tombstones
 from secondme.types import (
@@ -45,20 +47,24 @@ if TYPE_CHECKING:
 class Store:
     """An open store. Thread-safe: one connection behind one lock."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, vector_bytes: int | None = None) -> None:
         self._database = database
+        self._nearest = Nearest(database, vector_bytes)
         self._n_forgets = 0
 
     @classmethod
-    def open(cls, path: Path, keys: StoreKeys, witness: Path | None = None) -> Self:
+    def open(cls, path: Path, keys: StoreKeys, witness: Path | None = None, *, vector_bytes: int | None = None) -> Self:
         """Open the store at `path`, or make one; `witness` is where the watermark's copy lies, outside the data.
 
+        `vector_bytes` bounds the copy of the vectors in memory; None is a share of the machine's memory, 0 means none.
         Raises WrongPassphrase, SchemaTooNew, StoreLocked, StoreFull, StoreError, CorruptRecord for an empty or damaged
         file, and RolledBack for one that is older than what was acknowledged.
         """
-        return cls(open_database(path, keys, witness))
+        return cls(open_database(path, keys, witness), vector_bytes)
 
     def close(self) -> None:
+        """Overwrite the vectors in memory, and close; doing so again does nothing."""
+        self._nearest.close()
         self._database.close()
 
     def compact_wal(self) -> None:
@@ -233,15 +239,25 @@ class Store:
                 return []
             return search.by_words(connection, match, k, project_id)
 
-    def search_vectors(self, vector: FloatMatrix, k: int, project: str | None) -> list[tuple[int, float]]:
+    def search_vectors(
+        self, vector: FloatMatrix, k: int, project: str | None, within: Within = EVERYTHING
+    ) -> list[tuple[int, float]]:
         """The `k` chunks nearest to `vector` (float32 [n_dims]): (chunk id, cosine), best first; k <= 4096."""
-        with self._database.reading() as connection:
-            known = settings.embedder(connection)
-            project_id = sources.project_id(connection, project) if project is not None else None
-            if known is None or (project is not None and project_id is None):
+        project_id = None
+        if project is not None:
+            with self._database.reading() as connection:
+                project_id = sources.project_id(connection, project)
+            if project_id is None:
                 return []
-            row = vectors.as_matrix(vector.reshape(1, -1), known[1])[0]
-            return vectors.search(connection, row, k, project_id)
+        return self._nearest.search(vector, k, project_id, within)
+
+    def warm_vectors(self) -> None:
+        """Begin to copy the vectors into memory, for a process that will search more than once."""
+        self._nearest.warm()
+
+    def vector_status(self) -> VectorStatus | None:
+        """What the copy in memory holds; None while there is none."""
+        return self._nearest.status()
 
     def term_df(self, terms: Sequence[str]) -> dict[str, int]:
         """In how many chunks each of `terms` occurs, in any project, stemmed as the index does."""

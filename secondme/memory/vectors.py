@@ -7,6 +7,7 @@ conversations does without.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from secondme.errors import StoreError
+from secondme.memory import changes
 from secondme.memory.failures import damaged
 from secondme.memory.rows import Row
 
@@ -30,7 +32,11 @@ OVERSAMPLING = 4
 MAX_CANDIDATES = 4096
 """sqlite-vec's limit on k."""
 
+MOST = 127
+"""Greatest int8 value: -128 is left out, so that a vector and its opposite are stored alike."""
+
 _ROWS_PER_BLOCK = 256
+_LENGTH_TOLERANCE = 1e-3  # of the squared length
 # A component of a unit vector has a standard deviation of 1 / sqrt(n_dims): eight of them are never exceeded but by
 # the few outlier dimensions some models have, which are cut alike in all rows.
 _RANGE_SIGMAS = 8.0
@@ -41,6 +47,7 @@ _HOLES_ALLOWED = 4096
 
 def create_table(connection: apsw.Connection, n_dims: int) -> None:
     """Make the table anew, empty, for vectors of `n_dims`."""
+    changes.note_new_table(connection)
     connection.execute("drop table if exists vector")
     # L2 and not cosine: of unit vectors it gives the same order, in half the time.
     connection.execute(
@@ -50,7 +57,10 @@ def create_table(connection: apsw.Connection, n_dims: int) -> None:
 
 
 def as_matrix(rows: object, n_dims: int) -> FloatMatrix:
-    """`rows` as contiguous float32 [n, n_dims]. Raises StoreError for another shape or a value that is not finite."""
+    """`rows` as contiguous float32 [n, n_dims] of length 1, or 0.
+
+    Raises StoreError for another shape or a value that is not finite.
+    """
     import numpy as np
 
     matrix = np.ascontiguousarray(rows, dtype=np.float32)
@@ -63,16 +73,35 @@ def as_matrix(rows: object, n_dims: int) -> FloatMatrix:
         )
     if not np.isfinite(matrix).all():
         raise StoreError("a vector holds a value that is not a number", hint="verify the embedding model")
-    return matrix
+    return unit(matrix)
+
+
+def unit(matrix: FloatMatrix) -> FloatMatrix:
+    """Rows [n, n_dims] of another length than 1 are scaled to it: cosines are the same, and only unit rows are scanned
+    well. Rows of zeros stay; a matrix of unit rows is returned as it is."""
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        odd = np.flatnonzero(np.abs(np.einsum("nd,nd->n", matrix, matrix) - 1) > _LENGTH_TOLERANCE)
+    if not len(odd):
+        return matrix
+    scaled: FloatMatrix = matrix.copy()
+    lengths = np.linalg.norm(matrix[odd].astype(np.float64), axis=1, keepdims=True)
+    scaled[odd] = matrix[odd] / np.where(lengths > 0, lengths, 1)
+    return scaled
 
 
 def quantize(matrix: FloatMatrix) -> Int8Matrix:
     """int8 [n, n_dims] of unit rows: the same step for all, so that distances stay comparable."""
     import numpy as np
 
-    reach = min(1.0, _RANGE_SIGMAS / float(np.sqrt(matrix.shape[1])))
-    coarse: Int8Matrix = np.clip(np.rint(matrix * (127.0 / reach)), -127, 127).astype(np.int8)
+    coarse: Int8Matrix = np.clip(np.rint(matrix * steps(matrix.shape[1])), -MOST, MOST).astype(np.int8)
     return coarse
+
+
+def steps(n_dims: int) -> float:
+    """int8 steps for a component of 1."""
+    return MOST / min(1.0, _RANGE_SIGMAS / math.sqrt(n_dims))
 
 
 def insert_source(connection: apsw.Connection, source_id: int, after_id: int, matrix: FloatMatrix) -> None:
@@ -131,16 +160,27 @@ def blocks_read() -> Iterator[None]:
         raise damaged("vectors") from None
 
 
-def search(connection: apsw.Connection, vector: FloatMatrix, k: int, project_id: int | None) -> list[tuple[int, float]]:
-    """The `k` nearest chunks with their cosine, best first; at most MAX_CANDIDATES. `vector` is [n_dims]."""
+def search(
+    connection: apsw.Connection,
+    vector: FloatMatrix,
+    k: int,
+    project_id: int | None,
+    among: tuple[str, tuple[int | str, ...]] | None = None,
+) -> list[tuple[int, float]]:
+    """The `k` nearest chunks with their cosine, best first; at most MAX_CANDIDATES. `vector` is [n_dims].
+
+    By sqlite-vec's own scan. `among` is a statement that selects chunk ids, with its values.
+    """
     import numpy as np
 
     n_candidates = min(max(1, k) * OVERSAMPLING, MAX_CANDIDATES)
     query = quantize(vector[None, :])[0].tobytes()
     sql = "select chunk_id, fine from vector where coarse match vec_int8(?) and k = ?"
-    values: tuple[bytes | int, ...] = (query, n_candidates)
+    values: tuple[bytes | int | str, ...] = (query, n_candidates)
     if project_id is not None:
         sql, values = sql + " and project_id = ?", (*values, project_id)
+    if among is not None:
+        sql, values = f"{sql} and chunk_id in ({among[0]})", (*values, *among[1])
     with blocks_read():
         rows: list[Row] = connection.execute(sql, values).fetchall()
     if not rows:

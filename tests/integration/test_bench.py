@@ -53,15 +53,23 @@ def test_rows(
 
 
 def test_vectors(capsys: pytest.CaptureFixture[str], minilm_path: Path) -> None:
-    assert main(["bench", "vectors", "--quick", "--rows", "1500", "--json"]) == 0
+    assert main(["bench", "vectors", "--quick", "--rows", "5000", "--passages", "12", "--json"]) == 0
     found = rows(capsys)
     assert {
-        *("scan/1500x64", "scan/1500x64/median", "signs/1500x64", "bandwidth_share/1500x64", "store_search/1500x64"),
+        *(
+            "scan/5000x64",
+            "scan/5000x64/median",
+            "signs/5000x64",
+            "bandwidth_share/5000x64",
+            "store_search/5000x64",
+            "store_search/5000x64/sql",
+        ),
         *("filtered/1%", "filtered/10%/adjacent", "filtered/50%", "lookaside/1000", "lookaside/near/0.999"),
         *("dot/384/serial", "dot_scanned/768/serial", "call_overhead", "reader_p99/1", "reader_p99/16+writer"),
-        *("recall@10/random/1500", "recall@10/exact/32", "recall@10/int8/32", "recall@10/signs/32"),
+        *("recall@10/random/5000", "recall@10/exact/12", "recall@10/int8/12", "recall@10/signs/12"),
+        *("build_mb_per_s/5000x64", "build_mb_per_s/5000x64/usable"),
     } <= found.keys()
-    assert found["recall@10/random/1500"]["value"] == found["recall@10/exact/32"]["value"] == 1
+    assert found["recall@10/random/5000"]["value"] == found["recall@10/exact/12"]["value"] == 1
     assert all(float(str(row["value"])) > 0 for case, row in found.items() if case != "call_overhead")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,14 +13,16 @@ from secondme.bench.rows import Row
 from secondme.bench.vectors import peers
 from secondme.bench.vectors.sample import Ids, Sample
 from secondme.bench.vectors.setting import Setting, filled
-from secondme.bench.vectors.timing import compared
+from secondme.bench.vectors.timing import BENCH, Search, compared
 from secondme.crypto.keys import StoreKeys
+from secondme.memory.resident import BUILD_FROM
 from secondme.memory.store import Store
 from secondme.types import Chunk, FileStamp, SourceFile
 
 MAX_ROWS = 100_000
 """Storing takes longer than all else; a store of more passages than this is rare."""
 PER_SOURCE = 50
+_PATIENCE_S, _LOOK_S = 300.0, 0.001
 _KEYS = StoreKeys.derived(bytes(32))
 
 
@@ -28,6 +31,7 @@ def run(sample: Sample, isa: str | None, budget_s: float) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vectors.db"
         _fill(path, sample)
+        yield from _build(path, sample)
         yield from _search(path, Setting(sample, filled(sample, isa), budget_s, frozenset()))
 
 
@@ -45,19 +49,60 @@ def _fill(path: Path, sample: Sample) -> None:
     store.close()
 
 
-def _search(path: Path, setting: Setting) -> Iterator[Row]:
-    """A search of the store, as recall asks for it, beside the index by itself and sqlite-vec without encryption."""
-    sample = setting.sample
-    store = Store.open(path, _KEYS)
+def _build(path: Path, sample: Sample) -> Iterator[Row]:
+    """Megabytes of vectors a second, from the encrypted store into memory: what is scanned, and then all of it.
 
+    The file is in the page cache, as it is after it was written."""
+    if sample.n_rows < BUILD_FROM:
+        return
+    store = Store.open(path, _KEYS)
+    try:
+        started = time.perf_counter()
+        store.warm_vectors()
+        usable = _reached(store, ("usable", "whole")) - started
+        whole = _reached(store, ("whole",)) - started
+    finally:
+        store.close()
+    coarse = sample.n_rows * sample.n_dims / 1e6
+    yield Row(BENCH, f"build_mb_per_s/{sample.shape}/usable", coarse / usable, "MB/s", 1)
+    yield Row(BENCH, f"build_mb_per_s/{sample.shape}", 5 * coarse / whole, "MB/s", 1)
+
+
+def _reached(store: Store, stages: tuple[str, ...]) -> float:
+    """The moment when the index in memory has come so far."""
+    end = time.perf_counter() + _PATIENCE_S
+    while (now := time.perf_counter()) < end:
+        status = store.vector_status()
+        if status is None:
+            raise RuntimeError("there is no index in memory")
+        if status.stage in stages:
+            return now
+        time.sleep(_LOOK_S)
+    raise RuntimeError(f"the index in memory was not built within {_PATIENCE_S} s")
+
+
+def _search(path: Path, setting: Setting) -> Iterator[Row]:
+    """A search of the store, as recall asks for it: by the index in memory, and without one in SQL; beside the index by
+    itself, and sqlite-vec without encryption."""
+    sample = setting.sample
+    (unencrypted,) = peers.flat({"sqlite-vec"})
+    others = ((unencrypted.name, unencrypted.build(sample)), ("our index alone", setting.searching()))
+    for kind, vector_bytes in (("", None), ("/sql", 0)):
+        store = Store.open(path, _KEYS, vector_bytes=vector_bytes)
+        try:
+            if vector_bytes is None and sample.n_rows >= BUILD_FROM:
+                store.warm_vectors()
+                _reached(store, ("whole",))
+            for name, other in others:
+                ours, theirs = setting.in_turn(_asking(store, sample), other)
+                yield from compared(f"store_search/{sample.shape}{kind}", ours, name, theirs)
+        finally:
+            store.close()
+
+
+def _asking(store: Store, sample: Sample) -> Search:
     def search(query: int) -> Ids:
         found = store.search_vectors(sample.queries[query], sample.k, None)
         return np.array([chunk_id - 1 for chunk_id, _ in found], np.int64)
 
-    try:
-        (unencrypted,) = peers.flat({"sqlite-vec"})
-        for name, other in (("our index alone", setting.searching()), (unencrypted.name, unencrypted.build(sample))):
-            ours, theirs = setting.in_turn(search, other)
-            yield from compared(f"store_search/{sample.shape}", ours, name, theirs)
-    finally:
-        store.close()
+    return search

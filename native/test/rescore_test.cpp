@@ -122,7 +122,7 @@ int main() {
     for (const std::int64_t stride : {std::int64_t{64}, sm::kMaxStride}) extreme_planes(kernels, stride);
     every_query(kernels, random);
     for (std::size_t n_dims = 1; n_dims <= 200; ++n_dims) floats(kernels, n_dims, random);
-    for (const std::size_t n_dims : {384, 768, 4095, 4096}) floats(kernels, n_dims, random);
+    for (const int n_dims : {384, 768, 4095, 4096}) floats(kernels, static_cast<std::size_t>(n_dims), random);
   }
   return sm::test::finish("rescore");
 }

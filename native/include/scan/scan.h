@@ -22,7 +22,7 @@ struct ScanU8Args {
   std::int32_t bias;          // 128 * sum of the query
   std::uint64_t wanted;       // bit r: row r is read; the others need not be touched
   std::int32_t threshold;     // a row is reported if its score is above
-  const std::uint8_t* next;   // rows that are scanned next, to be prefetched; may be null
+  const std::uint8_t* next;   // the page that is scanned next; null: nothing is prefetched, as for pages in a cache
   std::int32_t* scores;       // [kPageRows], written at least where the result has a bit
 };
 

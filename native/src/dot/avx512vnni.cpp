@@ -1,5 +1,5 @@
-// AVX512-VNNI: dpbusd wants one unsigned side, so rows are read as x ^ 0x80 = x + 128, and every sum starts at -128 * sum of
-// the query. Sums wrap on the way for long rows and are exact in the end, because dpbusd does not saturate.
+// AVX512-VNNI: dpbusd wants one unsigned side, so rows are read as x ^ 0x80 = x + 128, and every sum starts at
+// -128 * sum of the query. Sums wrap on the way for long rows and are exact in the end, because dpbusd does not saturate.
 #include <immintrin.h>
 
 #include "dot/rows.h"

@@ -37,9 +37,10 @@ class Counter {
   }
 
   __m512i four_rows(const std::uint8_t* row) const noexcept {
-    const __m512i first = _mm512_or_si512(one_row(row), _mm512_slli_epi64(one_row(row + n_bytes_), 16));
-    const __m512i second = _mm512_or_si512(one_row(row + 2 * n_bytes_), _mm512_slli_epi64(one_row(row + 3 * n_bytes_), 16));
-    return _mm512_or_si512(first, _mm512_slli_epi64(second, 32));
+    const __m512i ab = _mm512_or_si512(one_row(row), _mm512_slli_epi64(one_row(row + n_bytes_), 16));
+    const std::uint8_t* third = row + 2 * n_bytes_;
+    const __m512i cd = _mm512_or_si512(one_row(third), _mm512_slli_epi64(one_row(third + n_bytes_), 16));
+    return _mm512_or_si512(ab, _mm512_slli_epi64(cd, 32));
   }
 
   static __m512i pairs(__m512i a, __m512i b) noexcept {

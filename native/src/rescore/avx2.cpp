@@ -22,7 +22,9 @@ float dot_f32(const float* query, const float* row, std::int64_t n_dims) noexcep
       sum[i] = _mm256_fmadd_ps(_mm256_loadu_ps(query + d + 8 * i), _mm256_loadu_ps(row + d + 8 * i), sum[i]);
     }
   }
-  for (; d + 8 <= n_dims; d += 8) sum[0] = _mm256_fmadd_ps(_mm256_loadu_ps(query + d), _mm256_loadu_ps(row + d), sum[0]);
+  for (; d + 8 <= n_dims; d += 8) {
+    sum[0] = _mm256_fmadd_ps(_mm256_loadu_ps(query + d), _mm256_loadu_ps(row + d), sum[0]);
+  }
   float total = sum_f32(_mm256_add_ps(_mm256_add_ps(sum[0], sum[1]), _mm256_add_ps(sum[2], sum[3])));
   for (; d < n_dims; ++d) total += query[d] * row[d];
   return total;

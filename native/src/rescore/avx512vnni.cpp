@@ -23,8 +23,8 @@ float dot_f32(const float* query, const float* row, std::int64_t n_dims) noexcep
   return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3])));
 }
 
-// query = 256 * upper + lower, both in [-128, 127] because the query is within +-32,385. Every sum of a byte of the rows,
-// read as u8, and a byte of the query fits int32 as in the scan.
+// query = 256 * upper + lower, both in [-128, 127] because the query is within +-32,385. The sums of products of the rows'
+// bytes, read as u8, and the query's bytes fit int32 as in the scan.
 class Planes {
  public:
   explicit Planes(const RescoreI16Args& args) noexcept : stride_(args.stride) {

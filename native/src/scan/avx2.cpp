@@ -1,7 +1,7 @@
 // AVX2: maddubs multiplies u8 by i8 but saturates the int16 sum of two products, so the query is split into nibbles.
 //
-// query = 16 * upper + lower, upper in [-8, 8], lower in [-8, 7]: a sum of two products is at most 2 * 255 * 8 = 4,080 in
-// magnitude, and eight such sums, 32,640, fit int16. So only every eighth is widened to int32, and no input saturates.
+// query = 16 * upper + lower, upper in [-8, 8], lower in [-8, 7]: a sum of two products is at most 2 * 255 * 8 = 4,080
+// in magnitude, and eight such sums, 32,640, fit int16. Only every eighth is widened to int32, and no input saturates.
 #include "scan/paths.h"
 #include "scan/ymm.h"
 
@@ -13,7 +13,7 @@ class Avx2 {
  public:
   static constexpr int kRows = 4;
 
-  explicit Avx2(const ScanU8Args& args) noexcept : stride_(args.stride), bias_(args.bias) {
+  explicit Avx2(const ScanU8Args& args) noexcept : stride_(args.stride), bias_(args.bias), threshold_(args.threshold) {
     for (std::int64_t d = 0; d < stride_; d += 32) {
       // upper = floor((q + 8) / 16), by way of q + 128, which shifts like an unsigned number
       const __m256i q = load(args.query + d);
@@ -28,7 +28,8 @@ class Avx2 {
   }
 
   template <bool kFetch>
-  void sums(const std::uint8_t* const (&rows)[kRows], const std::uint8_t* coming, std::int32_t* scores) const noexcept {
+  SM_INLINE unsigned block(const std::uint8_t* const (&rows)[kRows], const std::uint8_t* coming,
+                           std::int32_t* scores) const noexcept {
     __m256i sum[kRows];
     for (__m256i& s : sum) s = _mm256_setzero_si256();
     for (std::int64_t start = 0; start < stride_; start += kNarrow) {
@@ -36,14 +37,14 @@ class Avx2 {
       __m256i upper[kRows];
       __m256i lower[kRows];
       for (int r = 0; r < kRows; ++r) upper[r] = lower[r] = _mm256_setzero_si256();
-      for (std::int64_t d = start; d < end; d += 64) {
-        fetch_ahead<kFetch, kRows>(coming, d);
-        for (std::int64_t at = d; at < d + 64; at += 32) {
-          for (int r = 0; r < kRows; ++r) {
-            const __m256i x = load(rows[r] + at);
-            upper[r] = _mm256_add_epi16(upper[r], _mm256_maddubs_epi16(x, load(upper_ + at)));
-            lower[r] = _mm256_add_epi16(lower[r], _mm256_maddubs_epi16(x, load(lower_ + at)));
-          }
+      for (std::int64_t d = start; d < end; d += 32) {
+        fetch_ahead<kFetch, kRows / 2>(coming, 2 * d);
+        const __m256i q_upper = load(upper_ + d);
+        const __m256i q_lower = load(lower_ + d);
+        for (int r = 0; r < kRows; ++r) {
+          const __m256i x = load(rows[r] + d);
+          upper[r] = _mm256_add_epi16(upper[r], _mm256_maddubs_epi16(x, q_upper));
+          lower[r] = _mm256_add_epi16(lower[r], _mm256_maddubs_epi16(x, q_lower));
         }
       }
       for (int r = 0; r < kRows; ++r) {
@@ -52,11 +53,7 @@ class Avx2 {
         sum[r] = _mm256_add_epi32(sum[r], _mm256_add_epi32(sixteenfold, once));
       }
     }
-    store(scores, _mm_sub_epi32(reduce(sum), _mm_set1_epi32(bias_)));
-  }
-
-  static std::uint64_t above(const std::int32_t* scores, std::int32_t threshold) noexcept {
-    return above_ymm(scores, threshold);
+    return report(_mm_sub_epi32(reduce(sum), _mm_set1_epi32(bias_)), threshold_, scores);
   }
 
  private:
@@ -66,6 +63,7 @@ class Avx2 {
   alignas(32) std::int8_t lower_[kMaxStride];
   std::int64_t stride_;
   std::int32_t bias_;
+  std::int32_t threshold_;
 };
 
 }  // namespace

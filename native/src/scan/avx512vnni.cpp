@@ -9,10 +9,12 @@ class Avx512Vnni {
  public:
   static constexpr int kRows = 8;
 
-  explicit Avx512Vnni(const ScanU8Args& args) noexcept : query_(args.query), stride_(args.stride), bias_(args.bias) {}
+  explicit Avx512Vnni(const ScanU8Args& args) noexcept
+      : query_(args.query), stride_(args.stride), bias_(args.bias), threshold_(args.threshold) {}
 
   template <bool kFetch>
-  void sums(const std::uint8_t* const (&rows)[kRows], const std::uint8_t* coming, std::int32_t* scores) const noexcept {
+  SM_INLINE unsigned block(const std::uint8_t* const (&rows)[kRows], const std::uint8_t* coming,
+                           std::int32_t* scores) const noexcept {
     __m512i sum[kRows];
     for (__m512i& s : sum) s = _mm512_setzero_si512();
     for (std::int64_t d = 0; d < stride_; d += 64) {
@@ -22,15 +24,7 @@ class Avx512Vnni {
     }
     const __m256i totals = _mm256_sub_epi32(reduce(sum), _mm256_set1_epi32(bias_));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(scores), totals);
-  }
-
-  static std::uint64_t above(const std::int32_t* scores, std::int32_t threshold) noexcept {
-    const __m512i least = _mm512_set1_epi32(threshold);
-    std::uint64_t word = 0;
-    for (int r = 0; r < kPageRows; r += 16) {
-      word |= std::uint64_t{_mm512_cmpgt_epi32_mask(_mm512_loadu_si512(scores + r), least)} << r;
-    }
-    return word;
+    return _mm256_cmpgt_epi32_mask(totals, _mm256_set1_epi32(threshold_));
   }
 
  private:
@@ -38,7 +32,8 @@ class Avx512Vnni {
   static __m256i reduce(const __m512i (&v)[kRows]) noexcept {
     const __m512i low = quarters(v[0], v[1], v[2], v[3]);
     const __m512i high = quarters(v[4], v[5], v[6], v[7]);
-    const __m512i halves = _mm512_add_epi32(_mm512_shuffle_i64x2(low, high, 0x88), _mm512_shuffle_i64x2(low, high, 0xDD));
+    const __m512i halves =
+        _mm512_add_epi32(_mm512_shuffle_i64x2(low, high, 0x88), _mm512_shuffle_i64x2(low, high, 0xDD));
     const __m512i even = _mm512_shuffle_i64x2(halves, halves, 0x08);
     const __m512i odd = _mm512_shuffle_i64x2(halves, halves, 0x0D);
     return _mm512_castsi512_si256(_mm512_add_epi32(even, odd));
@@ -54,6 +49,7 @@ class Avx512Vnni {
   const std::int8_t* query_;
   std::int64_t stride_;
   std::int32_t bias_;
+  std::int32_t threshold_;
 };
 
 }  // namespace

@@ -10,10 +10,12 @@ class AvxVnni {
  public:
   static constexpr int kRows = 4;
 
-  explicit AvxVnni(const ScanU8Args& args) noexcept : query_(args.query), stride_(args.stride), bias_(args.bias) {}
+  explicit AvxVnni(const ScanU8Args& args) noexcept
+      : query_(args.query), stride_(args.stride), bias_(args.bias), threshold_(args.threshold) {}
 
   template <bool kFetch>
-  void sums(const std::uint8_t* const (&rows)[kRows], const std::uint8_t* coming, std::int32_t* scores) const noexcept {
+  SM_INLINE unsigned block(const std::uint8_t* const (&rows)[kRows], const std::uint8_t* coming,
+                           std::int32_t* scores) const noexcept {
     __m256i even[kRows];  // two sums for each row, because four could not hide the latency of dpbusd
     __m256i odd[kRows];
     for (int r = 0; r < kRows; ++r) even[r] = odd[r] = _mm256_setzero_si256();
@@ -27,17 +29,14 @@ class AvxVnni {
       }
     }
     for (int r = 0; r < kRows; ++r) even[r] = _mm256_add_epi32(even[r], odd[r]);
-    store(scores, _mm_sub_epi32(reduce(even), _mm_set1_epi32(bias_)));
-  }
-
-  static std::uint64_t above(const std::int32_t* scores, std::int32_t threshold) noexcept {
-    return above_ymm(scores, threshold);
+    return report(_mm_sub_epi32(reduce(even), _mm_set1_epi32(bias_)), threshold_, scores);
   }
 
  private:
   const std::int8_t* query_;
   std::int64_t stride_;
   std::int32_t bias_;
+  std::int32_t threshold_;
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The ways through a page that the x86 kernels of the scan family share: all rows in order, or the wanted ones gathered.
+// The ways through a page that the x86 kernels of the scan family share: all rows in order, or the wanted ones picked.
 //
 // All of it has internal linkage, because each file that includes it is compiled for another instruction set.
 #pragma once
@@ -9,11 +9,18 @@
 
 #include "scan/scan.h"
 
+// Where a block is a call, the call costs half as much as the block's arithmetic; GCC does not always see it.
+#if defined(__GNUC__)
+#define SM_INLINE inline __attribute__((always_inline))
+#else
+#define SM_INLINE inline
+#endif
+
 namespace sm {
 namespace {
 
 constexpr std::int64_t kLine = 64;
-constexpr std::int64_t kAheadBytes = 6144;  // how far the path through all rows prefetches
+constexpr std::int64_t kAheadBytes = 8192;  // how far the path through all rows prefetches
 constexpr int kAheadRows = 8;               // how many wanted rows the gathering path prefetches
 #if defined(__SANITIZE_THREAD__)
 constexpr int kDense = kPageRows;  // the thread sanitizer sees loads whose values are thrown away, too
@@ -29,7 +36,7 @@ inline void fetch_row(const std::uint8_t* row, std::int64_t stride) noexcept {
   for (std::int64_t d = 0; d < stride; d += kLine) fetch_line(row + d);
 }
 
-// The lines to fetch while element d of each row of a block is computed: as many as are read, so that fetching keeps pace.
+// The lines to fetch while element d of each row of a block is computed: as many as are read, to keep pace.
 template <bool kFetch, int kRows>
 inline void fetch_ahead(const std::uint8_t* coming, std::int64_t d) noexcept {
   if constexpr (kFetch) {
@@ -37,59 +44,59 @@ inline void fetch_ahead(const std::uint8_t* coming, std::int64_t d) noexcept {
   }
 }
 
-// Scores of all rows, wanted or not.
-template <class Isa>
-void scan_all(const Isa& isa, const ScanU8Args& args, std::int32_t* scores) noexcept {
+// All rows, wanted or not.
+template <bool kFetch, class Isa>
+std::uint64_t scan_all(const Isa& isa, const ScanU8Args& args) noexcept {
   const std::int64_t page = kPageRows * args.stride;
   const std::int64_t reach = kAheadBytes < page ? kAheadBytes : page;
-  const std::uint8_t* next = args.next != nullptr ? args.next : args.rows;
   const std::uint8_t* rows[Isa::kRows];
-  for (std::int64_t at = 0; at < page; at += Isa::kRows * args.stride, scores += Isa::kRows) {
+  std::uint64_t above = 0;
+  for (int r = 0; r < kPageRows; r += Isa::kRows) {
+    const std::int64_t at = r * args.stride;
     for (int i = 0; i < Isa::kRows; ++i) rows[i] = args.rows + at + i * args.stride;
-    const std::int64_t ahead = at + reach;
-    isa.template sums<true>(rows, ahead < page ? args.rows + ahead : next + (ahead - page), scores);
+    const std::uint8_t* coming = nullptr;
+    if constexpr (kFetch) coming = at + reach < page ? args.rows + at + reach : args.next + (at + reach - page);
+    above |= std::uint64_t{isa.template block<kFetch>(rows, coming, args.scores + r)} << r;
   }
+  return above;
 }
 
-// Scores of the rows with the numbers `wanted`, side by side. A last block that is not full repeats its last row.
+// The rows with the numbers `wanted`. The result and `scores` have them side by side; a last block that is not full
+// repeats its last row, so there may be too many.
 template <class Isa>
-void scan_some(const Isa& isa, const ScanU8Args& args, const std::uint8_t* wanted, int n_wanted,
-               std::int32_t* scores) noexcept {
+std::uint64_t scan_some(const Isa& isa, const ScanU8Args& args, const std::uint8_t* wanted, int n_wanted,
+                        std::int32_t* scores) noexcept {
   const auto row = [&](int k) noexcept { return args.rows + wanted[k < n_wanted ? k : n_wanted - 1] * args.stride; };
   for (int k = 0; k < kAheadRows && k < n_wanted; ++k) fetch_row(row(k), args.stride);
   const std::uint8_t* rows[Isa::kRows];
+  std::uint64_t above = 0;
   for (int k = 0; k < n_wanted; k += Isa::kRows) {
     for (int i = 0; i < Isa::kRows; ++i) {
       rows[i] = row(k + i);
       if (k + i + kAheadRows < n_wanted) fetch_row(row(k + i + kAheadRows), args.stride);
     }
-    isa.template sums<false>(rows, nullptr, scores + k);
+    above |= std::uint64_t{isa.template block<false>(rows, nullptr, scores + k)} << k;
   }
+  return above;
 }
 
 // `Isa` holds what it needs of the arguments and gives
-//   kRows                        rows of a block, a divisor of kPageRows
-//   sums<kFetch>(rows, coming, scores)   the scores of a block; with kFetch it prefetches kRows * stride bytes at `coming`
-//   above(scores, threshold)     which of kPageRows scores are above
+//   kRows                                rows of a block, a divisor of kPageRows
+//   block<kFetch>(rows, coming, scores)  writes a block's scores and returns a bit for each above the threshold; with
+//                                        kFetch it prefetches kRows * stride bytes at `coming`
 template <class Isa>
 std::uint64_t scan(const ScanU8Args& args) noexcept {
   const Isa isa(args);
-  if (args.wanted == ~std::uint64_t{0}) {
-    scan_all(isa, args, args.scores);
-    return isa.above(args.scores, args.threshold);
+  if (_mm_popcnt_u64(args.wanted) >= kDense) {
+    return (args.next != nullptr ? scan_all<true>(isa, args) : scan_all<false>(isa, args)) & args.wanted;
   }
   std::uint8_t wanted[kPageRows];
   int n_wanted = 0;
   for (std::uint64_t rest = args.wanted; rest != 0; rest &= rest - 1) {
     wanted[n_wanted++] = static_cast<std::uint8_t>(__builtin_ctzll(rest));
   }
-  if (n_wanted >= kDense) {
-    scan_all(isa, args, args.scores);
-    return isa.above(args.scores, args.threshold) & args.wanted;
-  }
-  alignas(64) std::int32_t scores[kPageRows] = {};
-  scan_some(isa, args, wanted, n_wanted, scores);
-  std::uint64_t hits = isa.above(scores, args.threshold) & ((std::uint64_t{1} << n_wanted) - 1);
+  std::int32_t scores[kPageRows];
+  std::uint64_t hits = scan_some(isa, args, wanted, n_wanted, scores) & ((std::uint64_t{1} << n_wanted) - 1);
   std::uint64_t above = 0;
   for (; hits != 0; hits &= hits - 1) {
     const int k = __builtin_ctzll(hits);

@@ -1,0 +1,273 @@
+// Speed of every kernel this machine runs, without Python: `native_bench [rows [dims]]` prints one JSON object a line.
+//
+// Each value is the least of many short repeats, one thread. Scans stand beside the read bandwidth measured in the same run,
+// over the same memory.
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#endif
+
+#include "dispatch.h"
+#include "index/arena.h"
+
+namespace {
+
+using sm::kPageRows;
+
+constexpr std::int32_t kNever = std::numeric_limits<std::int32_t>::max();
+constexpr std::int64_t kCandidates = 40;
+constexpr std::uint64_t kAll = ~std::uint64_t{0};
+
+volatile std::uint64_t g_sink = 0;  // what keeps the compiler from leaving work out
+
+void print(const std::string& name, double value, const char* unit, std::int64_t n) {
+  std::printf("{\"bench\": \"native\", \"case\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", \"n\": %lld}\n", name.c_str(),
+              value, unit, static_cast<long long>(n));
+  std::fflush(stdout);
+}
+
+using Clock = std::chrono::steady_clock;
+
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+template <typename Work>
+double seconds(Work work) {
+  const Clock::time_point start = Clock::now();
+  work();
+  return since(start);
+}
+
+// The shortest of the calls that fit into `budget_s`, at least three, in seconds.
+template <typename Work>
+double least(double budget_s, Work work) {
+  const Clock::time_point start = Clock::now();
+  double best = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < 3 || since(start) < budget_s; ++i) best = std::min(best, seconds(work));
+  return best;
+}
+
+// Pages of random rows, in memory as the index holds it.
+class Rows {
+ public:
+  Rows(std::int64_t n_rows, std::int64_t row_bytes)
+      : n_rows(n_rows), row_bytes(row_bytes), arena_(static_cast<std::size_t>(kPageRows * row_bytes), false) {
+    std::mt19937_64 random(7);
+    for (std::int64_t r = 0; r < n_rows; r += kPageRows) {
+      pages.push_back(arena_.take());
+      for (std::int64_t i = 0; i < kPageRows * row_bytes; i += 8) {
+        const std::uint64_t bits = random();
+        std::memcpy(pages.back() + i, &bits, sizeof(bits));
+      }
+    }
+  }
+
+  std::int64_t n_bytes() const { return static_cast<std::int64_t>(pages.size()) * kPageRows * row_bytes; }
+  const std::uint8_t* next(std::size_t page) const { return page + 1 < pages.size() ? pages[page + 1] : nullptr; }
+  const std::uint8_t* row(std::int64_t r) const {
+    return pages[static_cast<std::size_t>(r / kPageRows)] + r % kPageRows * row_bytes;
+  }
+
+  std::int64_t n_rows;
+  std::int64_t row_bytes;
+  std::vector<std::uint8_t*> pages;
+
+ private:
+  sm::Arena arena_;
+};
+
+struct alignas(64) Query {
+  explicit Query(std::int64_t n_dims) : n_dims(n_dims) {
+    std::mt19937 random(5);
+    std::uniform_int_distribution<int> any(-127, 127);
+    for (std::int64_t d = 0; d < n_dims; ++d) {
+      high[d] = static_cast<std::int8_t>(any(random));
+      both[d] = static_cast<std::int16_t>(254 * high[d] + any(random));
+      sum += high[d];
+    }
+  }
+  std::int64_t n_dims;
+  std::int32_t sum = 0;
+  alignas(64) std::int8_t high[sm::kMaxStride] = {};
+  alignas(64) std::int16_t both[sm::kMaxStride] = {};
+};
+
+#if defined(__x86_64__) && defined(__GNUC__)
+__attribute__((target("avx2"))) std::uint64_t read_page(const std::uint8_t* page, std::int64_t n_bytes) {
+  __m256i sum = _mm256_setzero_si256();
+  for (std::int64_t i = 0; i < n_bytes; i += 64) {
+    const __m256i first = _mm256_load_si256(reinterpret_cast<const __m256i*>(page + i));
+    const __m256i second = _mm256_load_si256(reinterpret_cast<const __m256i*>(page + i + 32));
+    sum = _mm256_xor_si256(sum, _mm256_xor_si256(first, second));
+  }
+  return static_cast<std::uint64_t>(_mm256_extract_epi64(sum, 0));
+}
+#else
+std::uint64_t read_page(const std::uint8_t* page, std::int64_t n_bytes) {
+  std::uint64_t sum = 0;
+  for (std::int64_t i = 0; i < n_bytes / 8; ++i) sum ^= reinterpret_cast<const std::uint64_t*>(page)[i];
+  return sum;
+}
+#endif
+
+// GB/s of a loop that does nothing but read.
+double read_bandwidth(const Rows& rows, double budget_s) {
+  const double elapsed = least(budget_s, [&] {
+    for (const std::uint8_t* page : rows.pages) g_sink = g_sink + read_page(page, kPageRows * rows.row_bytes);
+  });
+  return static_cast<double>(rows.n_bytes()) / elapsed / 1e9;
+}
+
+double scan(const sm::Kernels& kernels, const Rows& rows, const Query& query, const std::vector<std::uint64_t>& wanted,
+            double budget_s) {
+  alignas(64) std::int32_t scores[kPageRows];
+  return least(budget_s, [&] {
+    for (std::size_t p = 0; p < rows.pages.size(); ++p) {
+      g_sink = g_sink + kernels.scan_u8({rows.pages[p], query.high, rows.row_bytes, 128 * query.sum, wanted[p], kNever,
+                                         rows.next(p), scores});
+    }
+  });
+}
+
+double count(const sm::Kernels& kernels, const Rows& rows, double budget_s) {
+  std::int32_t distances[kPageRows];
+  return least(budget_s, [&] {
+    for (const std::uint8_t* page : rows.pages) {
+      g_sink = g_sink + kernels.hamming_b1({page, rows.pages[0], rows.row_bytes, kAll, 0, distances});
+    }
+  });
+}
+
+void dots(const sm::Kernels& kernels, std::int64_t n_dims) {
+  constexpr std::int64_t kHot = 16;  // rows that stay in the first cache at every length
+  constexpr int kTimes = 200;
+  const Rows rows(kPageRows, n_dims);
+  const Query query(n_dims);
+  const auto* first = reinterpret_cast<const std::int8_t*>(rows.pages[0]);
+  std::int32_t out[kHot];
+  const std::string name = "/" + std::to_string(n_dims) + "/" + kernels.isa;
+  const auto time = [&](std::int64_t n_rows) {
+    return least(0.02, [&] {
+      for (int i = 0; i < kTimes; ++i) {
+        kernels.dot_i8({query.high, first, n_rows, n_dims, n_dims, out});
+        g_sink = g_sink + static_cast<std::uint64_t>(out[0]);
+      }
+    }) / static_cast<double>(kTimes * n_rows) * 1e9;
+  };
+  print("dot_one" + name, time(1), "ns", 1);
+  print("dot" + name, time(kHot), "ns", kHot);
+  alignas(64) std::int32_t scores[kPageRows];
+  const double page = least(0.02, [&] {
+    for (int i = 0; i < kTimes; ++i) {
+      g_sink = g_sink + kernels.scan_u8({rows.pages[0], query.high, n_dims, 128 * query.sum, kAll, kNever, nullptr, scores});
+    }
+  });
+  print("dot_page" + name, page / (kTimes * kPageRows) * 1e9, "ns", kPageRows);
+}
+
+// Candidates scattered over all rows, other ones every time, so that memory and not a cache answers.
+void rescores(const sm::Kernels& kernels, const Rows& rows, const Query& query, const std::vector<float>& floats) {
+  std::mt19937_64 random(3);
+  const std::int64_t n_floats = static_cast<std::int64_t>(floats.size()) / query.n_dims;
+  const auto any = [&](std::int64_t n) { return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n)); };
+  std::array<const std::uint8_t*, kCandidates> high{};
+  std::array<const std::int8_t*, kCandidates> low{};
+  std::array<const float*, kCandidates> row{};
+  std::array<std::int64_t, kCandidates> planes{};
+  std::array<float, kCandidates> products{};
+  double i16_s = std::numeric_limits<double>::infinity();
+  double f32_s = i16_s;
+  for (int repeat = 0; repeat < 200; ++repeat) {
+    for (std::size_t i = 0; i < kCandidates; ++i) {
+      high[i] = rows.row(any(rows.n_rows));
+      low[i] = reinterpret_cast<const std::int8_t*>(rows.row(any(rows.n_rows)));
+      row[i] = floats.data() + any(n_floats) * query.n_dims;
+    }
+    i16_s = std::min(i16_s, seconds([&] {
+      kernels.rescore_i16({query.both, high.data(), low.data(), kCandidates, rows.row_bytes, planes.data()});
+    }));
+    f32_s = std::min(f32_s, seconds([&] {
+      kernels.rescore_f32({floats.data(), row.data(), kCandidates, query.n_dims, products.data()});
+    }));
+  }
+  const std::string name = "/" + std::to_string(kCandidates) + "x" + std::to_string(query.n_dims) + "/" + kernels.isa;
+  print("rescore_i16" + name, i16_s * 1e6, "us", kCandidates);
+  print("rescore_f32" + name, f32_s * 1e6, "us", kCandidates);
+}
+
+// One word per page with every row wanted at the given chance.
+std::vector<std::uint64_t> chance(std::size_t n_pages, double share) {
+  std::mt19937 random(9);
+  std::bernoulli_distribution is_wanted(share);
+  std::vector<std::uint64_t> words(n_pages);
+  for (std::uint64_t& word : words) {
+    for (int r = 0; r < kPageRows; ++r) word |= std::uint64_t{is_wanted(random)} << r;
+  }
+  return words;
+}
+
+void scans(const Rows& rows, const Query& query, double budget_s) {
+  const std::string size = std::to_string(rows.n_rows) + "x" + std::to_string(query.n_dims);
+  const auto gigabytes = static_cast<double>(rows.n_bytes()) / 1e9;
+  print("read_bandwidth/" + size, read_bandwidth(rows, budget_s), "GB/s", rows.n_rows);
+  const std::vector<std::uint64_t> every(rows.pages.size(), kAll);
+  std::vector<std::vector<std::uint64_t>> some;
+  constexpr std::array<int, 4> kShares{1, 10, 50, 90};
+  for (const int percent : kShares) some.push_back(chance(rows.pages.size(), percent / 100.0));
+  for (const sm::Kernels& kernels : sm::available_kernels()) {
+    const std::string name = size + "/" + kernels.isa;
+    const double bandwidth = read_bandwidth(rows, budget_s);
+    const double whole = scan(kernels, rows, query, every, budget_s);
+    print("scan/" + name, whole * 1e3, "ms", rows.n_rows);
+    print("scan_row/" + name, whole / static_cast<double>(rows.n_rows) * 1e9, "ns", rows.n_rows);
+    print("scan_rate/" + name, gigabytes / whole, "GB/s", rows.n_rows);
+    print("bandwidth_share/" + name, gigabytes / whole / bandwidth, "ratio", rows.n_rows);
+    for (std::size_t i = 0; i < kShares.size(); ++i) {
+      const double part = scan(kernels, rows, query, some[i], budget_s);
+      print("filtered/" + std::to_string(kShares[i]) + "%/" + name, part / whole, "ratio", rows.n_rows);
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::int64_t n_rows = argc > 1 ? std::atoll(argv[1]) : 1'000'000;
+  const std::int64_t n_dims = argc > 2 ? std::atoll(argv[2]) : 384;
+  if (n_rows < 1 || n_dims < 1 || n_dims > sm::kMaxStride) {
+    std::fprintf(stderr, "usage: native_bench [rows [dims]], at least one row, 1 to 4096 dims\n");
+    return EXIT_FAILURE;
+  }
+  const std::int64_t stride = (n_dims + sm::kRowAlign - 1) / sm::kRowAlign * sm::kRowAlign;
+  const Query query(n_dims);
+  for (const std::int64_t hot : {384, 768}) {
+    for (const sm::Kernels& kernels : sm::available_kernels()) dots(kernels, hot);
+  }
+  {
+    const Rows list(1024, stride);
+    scans(list, query, 0.02);
+    const Rows rows(n_rows, stride);
+    scans(rows, query, 0.3);
+    std::vector<float> floats(static_cast<std::size_t>(std::min<std::int64_t>(n_rows, 200'000) * n_dims), 0.5F);
+    for (const sm::Kernels& kernels : sm::available_kernels()) rescores(kernels, rows, query, floats);
+  }
+  const std::int64_t sign_bytes = (n_dims + 63) / 64 * 8;
+  const Rows signs(n_rows, sign_bytes);
+  for (const sm::Kernels& kernels : sm::available_kernels()) {
+    const double elapsed = count(kernels, signs, 0.1);
+    const std::string name = std::to_string(n_rows) + "x" + std::to_string(n_dims) + "/" + kernels.isa;
+    print("hamming/" + name, elapsed * 1e3, "ms", n_rows);
+    print("hamming_row/" + name, elapsed / static_cast<double>(n_rows) * 1e9, "ns", n_rows);
+  }
+  return EXIT_SUCCESS;
+}

@@ -1,5 +1,6 @@
-// AVX512-VNNI: dpbusd wants one unsigned side, so rows are read as x ^ 0x80 = x + 128, and every sum starts at
-// -128 * sum of the query. Sums wrap on the way for long rows and are exact in the end, because dpbusd does not saturate.
+// AVX512-VNNI: dpbusd wants one unsigned side, so rows are read as x ^ 0x80 = x + 128, and
+// 128 * sum of the query is taken off. Sums wrap on the way for long rows and are exact in the end, because dpbusd does not
+// saturate.
 #include <immintrin.h>
 
 #include "dot/rows.h"
@@ -12,18 +13,18 @@ class Avx512Vnni {
  public:
   explicit Avx512Vnni(const DotI8Args& args) noexcept
       : query_(args.query), n_dims_(args.n_dims), row_stride_(args.row_stride),
-        tail_((__mmask64{1} << (args.n_dims % 64)) - 1), start_(_mm512_setzero_si512()) {
+        tail_((__mmask64{1} << (args.n_dims % 64)) - 1), bias_(_mm512_setzero_si512()) {
     for (std::int64_t d = 0; d < n_dims_; d += 64) {
-      start_ = _mm512_dpbusd_epi32(start_, _mm512_set1_epi8(-128), load(query_ + d, mask(d)));
+      bias_ = _mm512_dpbusd_epi32(bias_, _mm512_set1_epi8(-128), load(query_ + d, mask(d)));
     }
-    start_ = _mm512_sub_epi32(_mm512_setzero_si512(), start_);
+    bias_sum_ = _mm_set1_epi32(_mm512_reduce_add_epi32(bias_));
   }
 
   template <int kRows>
   void sums(const std::int8_t* row, std::int32_t* out) const noexcept {
     constexpr int kChains = kRows == 1 ? 4 : 1;  // a single row needs them to hide the latency of dpbusd
     __m512i sum[kRows * kChains];
-    for (int i = 0; i < kRows * kChains; ++i) sum[i] = i < kRows ? start_ : _mm512_setzero_si512();
+    for (__m512i& s : sum) s = _mm512_setzero_si512();
     std::int64_t d = 0;
     for (; d + 64 * kChains <= n_dims_; d += 64 * kChains) {
       for (int c = 0; c < kChains; ++c) add<kRows>(sum + c * kRows, row, d + 64 * c, ~__mmask64{0});
@@ -32,9 +33,10 @@ class Avx512Vnni {
     if (d < n_dims_) add<kRows>(sum, row, d, tail_);
     for (int i = kRows; i < kRows * kChains; ++i) sum[i % kRows] = _mm512_add_epi32(sum[i % kRows], sum[i]);
     if constexpr (kRows == 1) {
-      *out = _mm512_reduce_add_epi32(sum[0]);
+      *out = _mm512_reduce_add_epi32(_mm512_sub_epi32(sum[0], bias_));
     } else {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(out), reduce(sum[0], sum[1], sum[2], sum[3]));
+      const __m128i sums = _mm_sub_epi32(reduce(sum[0], sum[1], sum[2], sum[3]), bias_sum_);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out), sums);
     }
   }
 
@@ -65,7 +67,8 @@ class Avx512Vnni {
   std::int64_t n_dims_;
   std::int64_t row_stride_;
   __mmask64 tail_;
-  __m512i start_;
+  __m512i bias_;  // 128 * sum of the query, over 16 elements
+  __m128i bias_sum_;
 };
 
 }  // namespace

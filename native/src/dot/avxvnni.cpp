@@ -1,5 +1,6 @@
-// AVX-VNNI: dpbusd wants one unsigned side, so rows are read as x ^ 0x80 = x + 128, and every sum starts at
-// -128 * sum of the query. Sums wrap on the way for long rows and are exact in the end, because dpbusd does not saturate.
+// AVX-VNNI: dpbusd wants one unsigned side, so rows are read as x ^ 0x80 = x + 128, and
+// 128 * sum of the query is taken off. Sums wrap on the way for long rows and are exact in the end, because dpbusd does not
+// saturate.
 #include <immintrin.h>
 
 #include "dot/rows.h"
@@ -12,12 +13,12 @@ namespace {
 class AvxVnni {
  public:
   explicit AvxVnni(const DotI8Args& args) noexcept
-      : query_(args.query), n_dims_(args.n_dims), row_stride_(args.row_stride), start_(_mm256_setzero_si256()) {
+      : query_(args.query), n_dims_(args.n_dims), row_stride_(args.row_stride), bias_(_mm256_setzero_si256()) {
     if (n_dims_ < 32) return;
     std::int64_t d = 0;
-    for (; d + 32 <= n_dims_; d += 32) start_ = add(start_, _mm256_setzero_si256(), load(query_ + d));
-    start_ = add(start_, _mm256_setzero_si256(), tail());
-    start_ = _mm256_sub_epi32(_mm256_setzero_si256(), start_);
+    for (; d + 32 <= n_dims_; d += 32) bias_ = add(bias_, _mm256_setzero_si256(), load(query_ + d));
+    bias_ = add(bias_, _mm256_setzero_si256(), tail());
+    bias_sum_ = _mm_set1_epi32(reduce(bias_));
   }
 
   template <int kRows>
@@ -28,7 +29,7 @@ class AvxVnni {
     }
     constexpr int kChains = kRows == 1 ? 4 : 1;  // a single row needs them to hide the latency of dpbusd
     __m256i sum[kRows * kChains];
-    for (int i = 0; i < kRows * kChains; ++i) sum[i] = i < kRows ? start_ : _mm256_setzero_si256();
+    for (__m256i& s : sum) s = _mm256_setzero_si256();
     std::int64_t d = 0;
     for (; d + 32 * kChains <= n_dims_; d += 32 * kChains) {
       for (int c = 0; c < kChains; ++c) add_rows<kRows>(sum + c * kRows, row, d + 32 * c, load(query_ + d + 32 * c));
@@ -37,9 +38,9 @@ class AvxVnni {
     if (d < n_dims_) add_rows<kRows>(sum, row, n_dims_ - 32, tail());
     for (int i = kRows; i < kRows * kChains; ++i) sum[i % kRows] = _mm256_add_epi32(sum[i % kRows], sum[i]);
     if constexpr (kRows == 1) {
-      *out = reduce(sum[0]);
+      *out = reduce(_mm256_sub_epi32(sum[0], bias_));
     } else {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(out), reduce({sum[0], sum[1], sum[2], sum[3]}));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm_sub_epi32(reduce(sum), bias_sum_));
     }
   }
 
@@ -59,7 +60,8 @@ class AvxVnni {
   const std::int8_t* query_;
   std::int64_t n_dims_;
   std::int64_t row_stride_;
-  __m256i start_;
+  __m256i bias_;  // 128 * sum of the query, over 8 elements
+  __m128i bias_sum_;
 };
 
 }  // namespace

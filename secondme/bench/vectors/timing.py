@@ -69,19 +69,9 @@ def recalls(case: str, sample: Sample, ours: Runs, name: str, peer: Runs) -> Row
     return Row(BENCH, case, value, "share", len(ours.found), name, peer_value, value / max(peer_value, 1e-9))
 
 
-def per_call(work: Callable[[], object], budget_s: float = 0.2) -> float:
-    """Seconds of one call, the best of many short series: for calls too short to be timed alone."""
-    n = 1
-    while (took := _series(work, n)) < 0.002:
-        n *= 2
-    end, best = time.perf_counter() + budget_s, took / n
-    while time.perf_counter() < end:
-        best = min(best, _series(work, n) / n)
-    return best
-
-
-def _series(work: Callable[[], object], n: int) -> float:
+def per_call(work: Callable[[], object], n: int) -> float:
+    """Seconds of one call, from `n` in a row: for calls too short to be timed alone."""
     started = time.perf_counter()
     for _ in range(n):
         work()
-    return time.perf_counter() - started
+    return (time.perf_counter() - started) / n

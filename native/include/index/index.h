@@ -83,8 +83,8 @@ class Index {
   // Write the best k rows, best first, as ids and cosines; returns how many, or ~n if a row or the query could not be
   // rescored, so that the n scores are those of the high plane.
   //
-  // With a lookaside, the answer is the same (rows that score alike at the last candidate's place aside), or with `slack`
-  // above 0 misses only rows whose cosine by the high plane is at most so much better than that of the last result.
+  // With a lookaside, the answer is the same, or it is better: a scan may miss a row that only the low plane puts among
+  // the best. With `slack` above 0 it may miss rows whose cosine is at most so much above that of the last result.
   std::int64_t search(const Request& request, std::int64_t* ids, float* scores) const;
   // The best k of the high plane alone.
   std::size_t candidates(const Request& request, std::int64_t* ids, float* scores) const;
@@ -115,8 +115,10 @@ class Index {
                  std::size_t step) const;
   void scan_signs(const List& list, const Query& query, const Filter* filter, TopK& best) const;
   std::int64_t recall(const Query& query, const Request& request, std::int64_t* ids, float* scores) const;
+  void measure(const Row& row) noexcept;
   bool answer_near(const Query& query, const Request& request, const Recalled& known, std::int32_t square,
                    std::int64_t* ids, float* scores, std::int64_t& n) const;
+  double most_cosine_outside(const Query& query, const Recalled& known) const;
   std::vector<Candidate> score_again(const Query& query, const std::vector<Candidate>& rows) const;
   bool rescore(const Query& query, std::vector<Candidate>& found, std::int64_t* ids, float* scores, std::size_t k,
                std::size_t& n) const;
@@ -131,7 +133,8 @@ class Index {
   mutable Epochs epochs_;
   std::atomic<const Snapshot*> snapshot_{nullptr};
   std::atomic<std::uint64_t> version_{0};
-  std::atomic<std::int32_t> longest_{0};  // greatest square of a high plane since the last clear
+  std::atomic<std::int32_t> longest_{0};      // greatest square of a row since the last clear, in the high plane and
+  std::atomic<std::int32_t> longest_low_{0};  // in the low one
   std::unique_ptr<Lookaside> lookaside_;  // null: nothing is remembered
   mutable std::atomic<std::uint64_t> n_repeats_{0};
   mutable std::atomic<std::uint64_t> n_near_{0};

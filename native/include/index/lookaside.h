@@ -10,8 +10,11 @@
 // square x.x - t^2 / N, and by Cauchy and Schwarz
 //     q.x = (A / N) t + r.x <= f(t) = (A t + sqrt((M N - A^2) (X^2 N - t^2))) / N.
 // f is concave and greatest at t = A X / sqrt(M), where it is X sqrt(M); so over all t <= s it is greatest at the lesser of
-// the two. All of A, M, N, s and X^2 are integers of the int8 planes, their products exact in 64 bits. If no row outside
-// can reach the candidates that an exact scan would keep, they are among the neighbours, and the answer is the same.
+// the two. This is used twice, with x and q0 of the high planes:
+// - q of the high plane: if f stays below the score of the last candidate that a scan would keep, all candidates are among
+//   the neighbours, and the answer is that of a scan;
+// - q of both planes: a row is 254 x + y with y its low plane, so with Y the greatest length of one its score is at most
+//   254 f + sqrt(M) Y. If that stays below the last result among the neighbours, these results are the best of all rows.
 #pragma once
 
 #include <cstddef>
@@ -27,21 +30,22 @@
 
 namespace sm {
 
-// The greatest score with q that a row outside a neighbourhood can have; `least` is s above.
+// The greatest score with q that a row outside a neighbourhood can have, rounded upwards. All are whole numbers.
 struct Surroundings {
-  std::int32_t product = 0;       // A
-  std::int32_t square = 0;        // M
-  std::int32_t known_square = 0;  // N
-  std::int32_t longest = 0;       // X^2
+  double product = 0;       // A
+  double square = 0;        // M
+  double known_square = 0;  // N
+  double longest = 0;       // X^2
 };
-std::int64_t most_outside(const Surroundings& around, std::int32_t least) noexcept;
+double most_outside(const Surroundings& around, double least) noexcept;
 
 // What a scan found, and the answer made of it. Never changed once it is remembered.
 struct Neighbourhood {
   std::vector<Candidate> rows;  // by page
   std::int32_t most = 0;        // greatest and least score of `rows`
   std::int32_t least = 0;
-  std::int32_t longest = 0;     // greatest square of a row of the index
+  std::int32_t longest = 0;     // greatest square of a row of the index, in the high plane and
+  std::int32_t longest_low = 0; // in the low one
   bool exhaustive = false;      // no row outside scores above `least`
   bool everything = false;      // there is no row outside
 
@@ -67,7 +71,8 @@ struct Recalled {
   std::shared_ptr<const Neighbourhood> near;  // null: nothing of this filter is near
   bool same = false;                          // it is the same query
   std::int32_t product = 0;                   // of the high planes of both
-  std::int32_t square = 0;                    // of the remembered one
+  std::int64_t wide_product = 0;              // of both planes of the new one and the high plane of the remembered one
+  std::int32_t square = 0;                    // of the high plane of the remembered one
 };
 
 // Any number of threads may call; they wait for each other for the few microseconds of a lookup.
@@ -115,6 +120,7 @@ class Lookaside {
   std::uint32_t number_of(const Filter* filter) const noexcept;
   std::uint32_t number_for(const Filter* filter);
   Place nearest(const Asked& asked, std::uint32_t filter, bool same_only) noexcept;
+  std::int64_t wide_product(const Place& place, const Asked& asked) const noexcept;
   bool same(const QueryPage& page, int row, const Asked& asked) const noexcept;
   Place free_place();
   void drop(QueryPage& page, int row) noexcept;

@@ -20,10 +20,8 @@ std::size_t page_bytes(std::int64_t row_bytes) noexcept { return static_cast<std
 
 std::uint64_t bit(int row) noexcept { return std::uint64_t{1} << row; }
 
-std::int32_t square_of(const std::uint8_t* biased, std::int64_t n) noexcept {
-  std::int32_t sum = 0;
-  for (std::int64_t d = 0; d < n; ++d) sum += (biased[d] - 128) * (biased[d] - 128);
-  return sum;
+void raise(std::atomic<std::int32_t>& greatest, std::int32_t value) noexcept {
+  if (value > greatest.load(std::memory_order_relaxed)) greatest.store(value, std::memory_order_relaxed);
 }
 
 int lowest_clear(std::uint64_t word) noexcept {
@@ -127,9 +125,22 @@ bool Index::complete(Place place, const Row& row, const Attributes& attributes) 
   if ((page.fine.load(std::memory_order_relaxed) & bit(r)) != 0) {
     return std::memcmp(low, row.low, static_cast<std::size_t>(stride_)) == 0;
   }
+  measure(row);
   std::memcpy(low, row.low, static_cast<std::size_t>(stride_));
   page.fine.fetch_or(bit(r), std::memory_order_seq_cst);
   return true;
+}
+
+// For what the lookaside proves of rows that it has not seen.
+void Index::measure(const Row& row) noexcept {
+  if (lookaside_ == nullptr) return;
+  std::int32_t high = 0;
+  std::int32_t low = 0;
+  for (std::int64_t d = 0; d < stride_; ++d) high += (row.high[d] - 128) * (row.high[d] - 128);
+  raise(longest_, high);
+  if (!row.is_fine) return;
+  for (std::int64_t d = 0; d < stride_; ++d) low += row.low[d] * row.low[d];
+  raise(longest_low_, low);
 }
 
 void Index::place_row(List& list, std::int64_t id, const Row& row, const Attributes& attributes) {
@@ -147,8 +158,7 @@ void Index::place_row(List& list, std::int64_t id, const Row& row, const Attribu
     std::memcpy(page.low + r * stride_, row.low, static_cast<std::size_t>(stride_));
     page.fine.fetch_or(bit(r), std::memory_order_seq_cst);
   }
-  const std::int32_t square = square_of(row.high, stride_);
-  if (square > longest_.load(std::memory_order_relaxed)) longest_.store(square, std::memory_order_relaxed);
+  measure(row);
   page.used |= bit(r);
   ++list.n_rows;
   page.live.fetch_or(bit(r), std::memory_order_seq_cst);
@@ -239,6 +249,7 @@ void Index::clear() {
   free_everything();
   lists_.push_back(std::move(tail));
   longest_.store(0, std::memory_order_relaxed);
+  longest_low_.store(0, std::memory_order_relaxed);
   if (lookaside_ != nullptr) lookaside_->clear(version_.load(std::memory_order_relaxed));
 }
 

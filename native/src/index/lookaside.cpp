@@ -36,28 +36,20 @@ std::size_t count_set(const std::uint8_t* at, std::size_t n_bytes) noexcept {
 
 }  // namespace
 
-std::int64_t most_outside(const Surroundings& around, std::int32_t least) noexcept {
-  const std::int64_t a = around.product;
-  const std::int64_t m = around.square;
-  const std::int64_t n = around.known_square;
-  const std::int64_t x2 = around.longest;
-  const std::int64_t s = least;
-  const std::int64_t across = m * n - a * a;    // not negative: Cauchy and Schwarz
-  const std::int64_t beyond = x2 * n - s * s;   // negative: |s| is more than any row reaches
-  if (s < 0 && beyond < 0) return std::numeric_limits<std::int32_t>::min();
-  // Each square root is right to half a unit in its last place, and the values are below 2^27, so all that is lost
-  // together is far below the margin; and an integer that is at most a number is at most the greatest integer in it.
-  constexpr double kMargin = 1e-3;
-  const double most = std::sqrt(static_cast<double>(x2) * static_cast<double>(m));
+double most_outside(const Surroundings& around, double least) noexcept {
+  const auto [a, m, n, x2] = around;
+  constexpr double kExact = 9007199254740992.0;  // 2^53: products up to here are whole numbers
+  constexpr double kLost = 4e-15;                // of a result: more than all roundings here together
+  const double beyond = x2 * n - least * least;  // negative: no row reaches |least|
+  if (least < 0 && beyond < 0) return -std::numeric_limits<double>::infinity();
+  const double most = std::sqrt(x2) * std::sqrt(m);
   double reached = most;
   // Beyond the top of f, that is if s sqrt(M) >= A X, f(s) says nothing.
-  const bool below_top = static_cast<double>(s) * std::sqrt(static_cast<double>(m)) <
-                         static_cast<double>(a) * std::sqrt(static_cast<double>(x2));
-  if (n > 0 && beyond >= 0 && below_top) {
-    const double sideways = std::sqrt(static_cast<double>(across)) * std::sqrt(static_cast<double>(beyond));
-    reached = (static_cast<double>(a * s) + sideways) / static_cast<double>(n);
+  if (n > 0 && beyond >= 0 && least * std::sqrt(m) < a * std::sqrt(x2)) {
+    const double across = std::fmax(0.0, m * n - a * a) + (m * n > kExact ? kLost * m * n : 0.0);
+    reached = std::fmin(most, (a * least + std::sqrt(across) * std::sqrt(beyond)) / n);
   }
-  return static_cast<std::int64_t>(std::floor(std::fmin(reached, most) + kMargin));
+  return reached + kLost * most;
 }
 
 Lookaside::Lookaside(std::int64_t stride, std::size_t capacity, const Kernels& kernels, bool lock)
@@ -82,7 +74,7 @@ Recalled Lookaside::lookup(const Asked& asked) {
   if (place.page == nullptr) return {};
   Entry& entry = place.page->entries[place.row];
   entry.used = ++tick_;
-  return {entry.found, same(*place.page, place.row, asked), place.product, entry.square};
+  return {entry.found, same(*place.page, place.row, asked), place.product, wide_product(place, asked), entry.square};
 }
 
 void Lookaside::remember(const Asked& asked, std::shared_ptr<const Neighbourhood> found) {
@@ -167,6 +159,15 @@ Lookaside::Place Lookaside::nearest(const Asked& asked, std::uint32_t filter, bo
     }
   }
   return best;
+}
+
+std::int64_t Lookaside::wide_product(const Place& place, const Asked& asked) const noexcept {
+  alignas(64) static constexpr std::int8_t kNoLow[kMaxStride] = {};
+  const std::uint8_t* high = place.page->high + place.row * stride_;
+  const std::int8_t* low = kNoLow;
+  std::int64_t sum = 0;
+  kernels_.rescore_i16({asked.wide, &high, &low, 1, stride_, &sum});
+  return sum / kLowSteps;
 }
 
 bool Lookaside::same(const QueryPage& page, int row, const Asked& asked) const noexcept {

@@ -66,6 +66,7 @@ std::int64_t Index::recall(const Query& query, const Request& request, std::int6
     kept->most = rows.front().score;
     kept->least = rows.back().score;
     kept->longest = longest_.load(std::memory_order_relaxed);
+    kept->longest_low = longest_low_.load(std::memory_order_relaxed);
     kept->exhaustive = request.mode == Mode::kExact;
     kept->everything = kept->exhaustive && rows.size() < n_kept;
     kept->k = request.k;
@@ -83,30 +84,48 @@ std::int64_t Index::recall(const Query& query, const Request& request, std::int6
   return fine ? static_cast<std::int64_t>(n) : ~static_cast<std::int64_t>(n);
 }
 
-// True, with the answer written, if what a scan would find is among the neighbours of a remembered query.
+// True, with the answer written, if nothing outside of what a remembered query found can belong to it.
 bool Index::answer_near(const Query& query, const Request& request, const Recalled& known, std::int32_t square,
                         std::int64_t* ids, float* scores, std::int64_t& n) const {
   const Neighbourhood& near = *known.near;
   const std::size_t n_wanted = request.k * static_cast<std::size_t>(request.oversample);
   if (request.mode != Mode::kExact || !near.exhaustive) return false;
   if (!near.everything && near.rows.size() < n_wanted) return false;
-  const std::int64_t outside =
-      near.everything ? std::numeric_limits<std::int64_t>::min()
-                      : most_outside({known.product, square, known.square, near.longest}, near.least);
-  const auto slack = static_cast<std::int64_t>(std::floor(std::fmax(0.0, request.slack) / double{query.to_cosine_high}));
+  const Surroundings around{static_cast<double>(known.product), static_cast<double>(square),
+                            static_cast<double>(known.square), static_cast<double>(near.longest)};
+  const double outside = near.everything ? -std::numeric_limits<double>::infinity()
+                                         : std::floor(most_outside(around, near.least));
+  const double slack = std::fmax(0.0, request.slack);
   // The best score changes little from one query to the next: if not even that one is out of reach, do not read the rows.
-  if (outside > near.most + slack) return false;
+  if (outside > near.most + slack / double{query.to_cosine_high}) return false;
   std::vector<Candidate> rows = score_again(query, near.rows);
   const std::int32_t least =
       rows.size() > n_wanted ? nth_score(rows, n_wanted) : std::numeric_limits<std::int32_t>::min();
-  if (!near.everything && outside >= least) {
-    if (slack == 0 || outside > nth_score(rows, std::min(request.k, rows.size())) + slack) return false;
+  const bool all_candidates = near.everything || outside < static_cast<double>(least);
+  if (all_candidates) {
+    rows.erase(std::remove_if(rows.begin(), rows.end(), [least](const Candidate& c) { return c.score < least; }),
+               rows.end());
   }
-  rows.erase(std::remove_if(rows.begin(), rows.end(), [least](const Candidate& c) { return c.score < least; }), rows.end());
   std::size_t n_found = 0;
   const bool fine = rescore(query, rows, ids, scores, request.k, n_found);
   n = fine ? static_cast<std::int64_t>(n_found) : ~static_cast<std::int64_t>(n_found);
-  return true;
+  if (all_candidates) return true;
+  return fine && n_found == request.k && most_cosine_outside(query, known) <= double{scores[n_found - 1]} + slack;
+}
+
+// By both planes.
+double Index::most_cosine_outside(const Query& query, const Recalled& known) const {
+  constexpr double kRounding = 1e-6;  // of a float32 cosine, several times
+  double square = 0;
+  for (std::int64_t d = 0; d < stride_; ++d) {
+    const auto value = static_cast<double>(query.wide[d]);
+    square += value * value;
+  }
+  const Surroundings around{static_cast<double>(known.wide_product), square, static_cast<double>(known.square),
+                            static_cast<double>(known.near->longest)};
+  const double by_high = double{kLowSteps} * most_outside(around, known.near->least);
+  const double by_low = std::sqrt(square) * std::sqrt(static_cast<double>(known.near->longest_low));
+  return (by_high + by_low) * query.to_cosine + kRounding;
 }
 
 std::vector<Candidate> Index::score_again(const Query& query, const std::vector<Candidate>& rows) const {

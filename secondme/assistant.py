@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from secondme.config import Config
-from secondme.errors import ModelError, StoreError, StoreFull
+from secondme.errors import ModelError, SecondMeError, StoreError, StoreFull
 from secondme.paths import absolute, data_dir, private_dir, state_dir
 from secondme.types import (
     Answer,
@@ -119,7 +119,9 @@ class Assistant:
             try:
                 path = folder / "store.db"
                 self._keys = unlock(folder, ask=credentials.ask, passphrase=credentials.passphrase, opens=opener(path))
-                self._store = Store.open(path, self._keys.store, state_dir() / "witness")
+                limit_mb = self.config.vector_index_mb
+                limit = None if limit_mb < 0 else limit_mb << 20
+                self._store = Store.open(path, self._keys.store, state_dir() / "witness", vector_bytes=limit)
             except BaseException:
                 self._close_store()
                 raise
@@ -192,7 +194,11 @@ class Assistant:
             return self._generator
 
     def load_models(self) -> None:
-        """Load both models now, so that the first question does not wait for them."""
+        """Load both models now, and begin to copy the vectors into memory, so that no question waits for either."""
+        store = self._store
+        if store is not None:
+            with suppress(SecondMeError):  # it is being locked, or damaged, which the search will tell
+                store.warm_vectors()
         _ = self.embedder
         _ = self.generator
 

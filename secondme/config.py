@@ -13,6 +13,8 @@ from secondme.paths import config_file
 DEFAULT_MODEL = "smollm2-135m-instruct"
 DEFAULT_EMBEDDER = "all-minilm-l6-v2"
 
+_MINUS_ONE = frozenset({"gpu_layers", "vector_index_mb"})  # where it means as much as fits
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -26,6 +28,8 @@ class Config:
     max_file_mb: larger files are skipped, with their reason.
     theme: Textual theme of the terminal app.
     idle_lock_minutes: the terminal app locks memory after that long without a key; 0 means never.
+    vector_index_mb: memory for the copy of all vectors that makes searches fast; 0 means none is made, -1 as much as an
+        eighth of the machine's memory.
     """
 
     model: str = DEFAULT_MODEL
@@ -36,6 +40,7 @@ class Config:
     max_file_mb: int = 64
     theme: str = "textual-dark"
     idle_lock_minutes: int = 15
+    vector_index_mb: int = -1
 
 
 def load_config(path: Path | None = None) -> Config:
@@ -60,6 +65,6 @@ def _checked(table: dict[str, Any], path: Path) -> dict[str, Any]:
             raise ConfigError(f"{path}: unknown setting {name}", hint=f"settings are: {', '.join(sorted(kinds))}")
         if type(value) is not kinds[name]:
             raise ConfigError(f"{path}: {name} must be of type {kinds[name].__name__}", hint="correct the value")
-        if isinstance(value, int) and value < (-1 if name == "gpu_layers" else 0):
+        if isinstance(value, int) and value < (-1 if name in _MINUS_ONE else 0):
             raise ConfigError(f"{path}: {name} must not be negative", hint="correct the value")
     return table

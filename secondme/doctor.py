@@ -6,6 +6,7 @@ never hides the others.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -29,6 +30,7 @@ def examine(config: Config) -> Iterator[Check]:
         ("kernels", _kernels),
         ("cipher", _cipher),
         ("vector extension", _vectors),
+        ("vector index", lambda: _vector_index(config)),
         ("runtime", _runtime),
         ("models", lambda: _models(config)),
         ("keyring", _keyring),
@@ -119,7 +121,49 @@ def _vectors() -> Iterator[Check]:
         finally:
             store.close()
     right = [i for i, _ in nearest] == [stored[5].id]
-    yield Check("vector extension", "ok" if right else "failed", "sqlite-vec finds the nearest of eight")
+    yield Check("vector extension", "ok" if right else "failed", "sqlite-vec keeps eight, and the nearest is found")
+
+
+def _vector_index(config: Config) -> Iterator[Check]:
+    """The index in memory finds what a full scan finds, and is kept out of swap as far as the system allows."""
+    import numpy as np
+
+    from secondme.kernels.index import VectorIndex, available
+    from secondme.memory.resident import limit_bytes
+
+    limit = limit_bytes(None if config.vector_index_mb < 0 else config.vector_index_mb << 20)
+    if not limit or not available():
+        reason = "the settings allow it no memory" if available() else "its kernels are not built"
+        yield Check("vector index", "ok", f"none: {reason}; searches read the store")
+        return
+    rows = np.random.default_rng(5).standard_normal((300, 48)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    index = VectorIndex(rows.shape[1])
+    index.add(np.arange(300), rows)
+    found, _, exact = index.search(rows[7], 10)
+    stats = index.stats()
+    index.clear()
+    if not exact or found.tolist() != np.argsort(-(rows @ rows[7]), kind="stable")[:10].tolist():
+        yield Check("vector index", "failed", "differs from a full scan", "set SECONDME_ISA=numpy and report this")
+        return
+    room = f"equal to a full scan; up to {limit / 1e6:.0f} MB of memory"
+    lockable = _lockable_bytes()
+    if stats.locked_bytes < stats.held_bytes or lockable < limit:
+        part = "nothing" if stats.locked_bytes < stats.held_bytes else f"{lockable / 1e6:.0f} MB"
+        remedy = "raise the limit of locked memory (ulimit -l), or encrypt the swap space"
+        yield Check("vector index", "ok", f"{room}, of which {part} can be kept out of swap", remedy)
+    else:
+        yield Check("vector index", "ok", f"{room}, all kept out of swap")
+
+
+def _lockable_bytes() -> float:
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    # Linux holds root to no limit.
+    return math.inf if soft == resource.RLIM_INFINITY or os.geteuid() == 0 else soft
 
 
 def _runtime() -> Iterator[Check]:

@@ -11,6 +11,7 @@ over at the end of the transaction that made them: what was deleted is out of me
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -138,12 +139,7 @@ class Resident:
 
     def _has_room(self, n_rows: int) -> bool:
         stride = -(-self._n_dims // _ROW_ALIGN) * _ROW_ALIGN
-        return n_rows * ((2 if self._fine else 1) * stride + _ROW_OVERHEAD) <= self._limit()
-
-    def _limit(self) -> int:
-        if self._limit_bytes is None:
-            self._limit_bytes = physical_bytes() // PHYSICAL_SHARE
-        return self._limit_bytes
+        return n_rows * ((2 if self._fine else 1) * stride + _ROW_OVERHEAD) <= limit_bytes(self._limit_bytes)
 
     def _give_up(self, connection: apsw.Connection, *, refuse: bool = False) -> None:
         """Zero the index; the next search but one begins anew, unless `refuse`."""
@@ -211,11 +207,11 @@ class Resident:
             self._thread.join(_JOIN_S)
 
 
-def physical_bytes() -> int:
-    """Memory of this machine; where the system does not tell, as much as any has."""
-    import os
-
+def limit_bytes(wanted: int | None) -> int:
+    """`wanted`, or the share of this machine's memory; where the system does not tell, of a small one's."""
+    if wanted is not None:
+        return wanted
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // PHYSICAL_SHARE
     except (AttributeError, OSError, ValueError):
-        return 4 << 30
+        return (4 << 30) // PHYSICAL_SHARE

@@ -16,7 +16,7 @@ def test_no_file_means_defaults(tmp_path: Path) -> None:
 
 def test_settings_are_read(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
-    path.write_text('model = "qwen3-4b"\nthreads = 4\ngpu_layers = -1\n', "utf-8")
+    path.write_text('model = "qwen3-4b"\nthreads = 4\ngpu_layers = -1\nvector_index_mb = -1\n', "utf-8")
     assert load_config(path) == Config(model="qwen3-4b", threads=4)
 
 
@@ -31,6 +31,7 @@ def test_settings_are_read(tmp_path: Path) -> None:
         "threads = ",
         "\xff",
         "idle_lock_minutes = -1",
+        "vector_index_mb = -2",
     ],
 )
 def test_what_is_no_setting_is_refused(tmp_path: Path, text: str) -> None:

@@ -72,7 +72,7 @@ native-asan: python
 native-tsan: python
 	@$(SETUP) --dev --no-models
 	$(NATIVE_TESTS) -B build/native/tsan -DSECONDME_SANITIZE=thread
-	$(BIN)/cmake --build build/native/tsan
+	$(BIN)/cmake --build build/native/tsan --target index_test stress_test
 	SECONDME_STRESS_S=$(or $(SECONDME_STRESS_S),10) $(BIN)/ctest --test-dir build/native/tsan --output-on-failure -R 'index|stress'
 
 test-native-arm: python

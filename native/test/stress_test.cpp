@@ -9,11 +9,6 @@
 #include "index/epochs.h"
 #include "oracle.h"
 
-#if defined(__SANITIZE_THREAD__)
-// Which rows pass a filter is worked out for a whole page without branches, and rows that are not live are masked out
-// after that; so values that the writer is filling in are read and thrown away.
-extern "C" __attribute__((visibility("default"))) const char* __tsan_default_suppressions() { return "race:sm::Filter::match\n"; }
-#endif
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 constexpr bool kSanitized = true;
 #else

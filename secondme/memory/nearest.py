@@ -110,7 +110,7 @@ class Nearest:
         with self._database.reading() as connection:
             known = settings.embedder(connection)
             if known is not None:
-                self._resident.ready(connection, known[1], build=True)
+                self._resident.ready(connection, known[1], build=self._use_kernels(connection))
 
     def status(self) -> Status | None:
         """What the index in memory holds; None while there is none."""
@@ -123,7 +123,7 @@ class Nearest:
     def _held(self, connection: apsw.Connection, n_dims: int) -> Held | None:
         # A command that asks once is answered before an index could be built.
         self._n_searches += 1
-        return self._resident.ready(connection, n_dims, build=self._n_searches > 1)
+        return self._resident.ready(connection, n_dims, build=self._n_searches > 1 and self._use_kernels(connection))
 
     def _in_memory(self, held: Held, row: FloatMatrix, k: int, where: Filter | None) -> Found | None:
         """None if the index was given up meanwhile."""

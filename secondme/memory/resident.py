@@ -118,20 +118,19 @@ class Resident:
         changes.forget_noted(connection)
 
     def _begin(self, connection: apsw.Connection, n_dims: int) -> None:
-        from secondme.kernels import index as native
+        from secondme.kernels.index import VectorIndex
 
         n_rows = vectors.count(connection)
         if n_rows < BUILD_FROM:
             return
         self._n_dims = n_dims
         self._fine = True
+        self._fine = self._has_room(n_rows)
         if not self._has_room(n_rows):
-            self._fine = False
-        if not native.available() or not self._has_room(n_rows):
             self._refused = True
             return
         changes.begin(connection)
-        self._index = native.VectorIndex(n_dims, fine=self._fine)
+        self._index = VectorIndex(n_dims, fine=self._fine)
         self._stage = "building"
         # A daemon: a process that ends without closing the store does not wait for it.
         self._thread = threading.Thread(target=self._work, args=(self._index,), name="vector index", daemon=True)

@@ -42,47 +42,55 @@ const Kernels& kernels_of(const char* isa) {
   return *kernels;
 }
 
-// One pass as fast as one core reads: without asking 4 KB ahead, the hardware's own prefetching stops at page borders and
-// reaches only half of it.
+// One pass as fast as one core reads. The next block is asked for while one is read, and a block is read in four places
+// at once: that keeps more requests under way than the hardware's own prefetching, which reaches only half of it.
+constexpr std::size_t kBlock = 24576;
+constexpr std::size_t kPlaces = 4;
+
 std::uint64_t read_all(const std::uint8_t* at, std::size_t n) noexcept {
-  constexpr std::size_t kAhead = 4096;
   std::uint64_t words[2] = {};
 #if defined(__SSE2__)
-  const auto load = [at](std::size_t i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + i)); };
   __m128i a = _mm_setzero_si128(), b = a, c = a, d = a;
-  for (std::size_t i = 0; i + 64 <= n; i += 64) {
-    _mm_prefetch(reinterpret_cast<const char*>(at + i + kAhead), _MM_HINT_T0);  // past the end is harmless
-    a = _mm_xor_si128(a, load(i));
-    b = _mm_xor_si128(b, load(i + 16));
-    c = _mm_xor_si128(c, load(i + 32));
-    d = _mm_xor_si128(d, load(i + 48));
+#elif defined(__ARM_NEON)
+  uint8x16_t a = vdupq_n_u8(0), b = a, c = a, d = a;
+#endif
+  for (std::size_t block = 0; block < n; block += kBlock) {
+    for (std::size_t i = 0; i < kBlock / kPlaces; i += 64) {
+      for (std::size_t place = 0; place < kPlaces; ++place) {
+        const std::uint8_t* line = at + block + place * (kBlock / kPlaces) + i;
+#if defined(__SSE2__)
+        const auto* quarter = reinterpret_cast<const __m128i*>(line);
+        _mm_prefetch(reinterpret_cast<const char*>(line + kBlock), _MM_HINT_T0);  // past the end is harmless
+        a = _mm_xor_si128(a, _mm_loadu_si128(quarter));
+        b = _mm_xor_si128(b, _mm_loadu_si128(quarter + 1));
+        c = _mm_xor_si128(c, _mm_loadu_si128(quarter + 2));
+        d = _mm_xor_si128(d, _mm_loadu_si128(quarter + 3));
+#elif defined(__ARM_NEON)
+        __builtin_prefetch(line + kBlock);
+        a = veorq_u8(a, vld1q_u8(line));
+        b = veorq_u8(b, vld1q_u8(line + 16));
+        c = veorq_u8(c, vld1q_u8(line + 32));
+        d = veorq_u8(d, vld1q_u8(line + 48));
+#else
+        std::uint64_t eighths[8];
+        std::memcpy(eighths, line, sizeof(eighths));
+        for (const std::uint64_t eighth : eighths) words[0] ^= eighth;
+#endif
+      }
+    }
   }
+#if defined(__SSE2__)
   const __m128i sum = _mm_xor_si128(_mm_xor_si128(a, b), _mm_xor_si128(c, d));
   std::memcpy(words, &sum, sizeof(sum));
 #elif defined(__ARM_NEON)
-  uint8x16_t a = vdupq_n_u8(0), b = a, c = a, d = a;
-  for (std::size_t i = 0; i + 64 <= n; i += 64) {
-    __builtin_prefetch(at + i + kAhead);
-    a = veorq_u8(a, vld1q_u8(at + i));
-    b = veorq_u8(b, vld1q_u8(at + i + 16));
-    c = veorq_u8(c, vld1q_u8(at + i + 32));
-    d = veorq_u8(d, vld1q_u8(at + i + 48));
-  }
   const uint8x16_t sum = veorq_u8(veorq_u8(a, b), veorq_u8(c, d));
   std::memcpy(words, &sum, sizeof(sum));
-#else
-  (void)kAhead;
-  for (std::size_t i = 0; i + 16 <= n; i += 16) {
-    std::uint64_t next[2];
-    std::memcpy(next, at + i, sizeof(next));
-    words[0] ^= next[0];
-    words[1] ^= next[1];
-  }
 #endif
   return words[0] ^ words[1];
 }
 
 double read_seconds(Bytes buffer) {
+  if (buffer.size() % kBlock != 0) throw nb::value_error("the size of the buffer must be a multiple of 24,576");
   nb::gil_scoped_release released;
   const auto start = Clock::now();
   sink = read_all(buffer.data(), buffer.size());

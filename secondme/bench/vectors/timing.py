@@ -41,6 +41,8 @@ def in_turn(searches: list[Search], n_queries: int, budget_s: float) -> list[Run
     A few queries at a time: the first of them finds the caches full of what the other search read, the rest do not, as
     in a program that searches by one of them alone.
     """
+    for search in searches:
+        search(0)
     runs = [Runs() for _ in searches]
     end = time.perf_counter() + budget_s
     n = 0

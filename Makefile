@@ -9,7 +9,7 @@ NATIVE_TESTS = $(BIN)/cmake -S native -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(
   -DSECONDME_TESTS=ON
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test soak coverage check bench lock dist native-asan native-tsan test-native-arm clean python
+.PHONY: help chat test soak coverage check bench lock dist native-asan native-tsan test-native-arm native-bench clean python
 
 help:
 	@echo "make chat         set up if needed, then open secondme"
@@ -21,6 +21,7 @@ help:
 	@echo "make dist         build wheel and sdist, install both into clean environments and try them"
 	@echo "make native-asan  run the native tests under the address and undefined-behaviour sanitizers"
 	@echo "make native-tsan  search from 16 threads while one writes, under the thread sanitizer (SECONDME_STRESS_S=... for longer)"
+	@echo "make native-bench  print the speed of every kernel that runs here (ARGS='rows dims')"
 	@echo "make test-native-arm  build them for 64-bit Arm and run them under emulation"
 	@echo "make lock         resolve and hash the dependencies anew (UPGRADE=1 for newer versions)"
 	@echo "make clean        delete the environment and what was built; models, memory and the built runtime stay"
@@ -74,6 +75,13 @@ native-tsan: python
 	$(NATIVE_TESTS) -B build/native/tsan -DSECONDME_SANITIZE=thread
 	$(BIN)/cmake --build build/native/tsan --target index_test stress_test
 	SECONDME_STRESS_S=$(or $(SECONDME_STRESS_S),10) $(BIN)/ctest --test-dir build/native/tsan --output-on-failure -R 'index|stress'
+
+native-bench: python
+	@$(SETUP) --dev --no-models
+	@$(BIN)/cmake -S native -B build/native/bench -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
+	  -DSECONDME_MODULE=OFF -DSECONDME_BENCH=ON >&2
+	@$(BIN)/cmake --build build/native/bench --target native_bench >&2
+	@build/native/bench/native_bench $(ARGS)
 
 test-native-arm: python
 	@for tool in aarch64-linux-gnu-g++ qemu-aarch64; do command -v $$tool >/dev/null || \

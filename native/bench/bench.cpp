@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 
 #include "dispatch.h"
@@ -102,20 +102,28 @@ struct alignas(64) Query {
   alignas(64) std::int16_t both[sm::kMaxStride] = {};
 };
 
-#if defined(__x86_64__) && defined(__GNUC__)
-__attribute__((target("avx2"))) std::uint64_t read_page(const std::uint8_t* page, std::int64_t n_bytes) {
-  __m256i sum = _mm256_setzero_si256();
+// Asked for some kilobytes ahead, because the hardware's own prefetching stops at the borders of pages.
+#if defined(__SSE2__)
+std::uint64_t read_page(const std::uint8_t* page, std::int64_t n_bytes) {
+  const auto load = [&](std::int64_t i) { return _mm_load_si128(reinterpret_cast<const __m128i*>(page + i)); };
+  __m128i even = _mm_setzero_si128();
+  __m128i odd = even;
   for (std::int64_t i = 0; i < n_bytes; i += 64) {
-    const __m256i first = _mm256_load_si256(reinterpret_cast<const __m256i*>(page + i));
-    const __m256i second = _mm256_load_si256(reinterpret_cast<const __m256i*>(page + i + 32));
-    sum = _mm256_xor_si256(sum, _mm256_xor_si256(first, second));
+    _mm_prefetch(reinterpret_cast<const char*>(page + i + 8192), _MM_HINT_T0);
+    even = _mm_xor_si128(even, _mm_xor_si128(load(i), load(i + 16)));
+    odd = _mm_xor_si128(odd, _mm_xor_si128(load(i + 32), load(i + 48)));
   }
-  return static_cast<std::uint64_t>(_mm256_extract_epi64(sum, 0));
+  return static_cast<std::uint64_t>(_mm_cvtsi128_si64(_mm_xor_si128(even, odd)));
 }
 #else
 std::uint64_t read_page(const std::uint8_t* page, std::int64_t n_bytes) {
   std::uint64_t sum = 0;
-  for (std::int64_t i = 0; i < n_bytes / 8; ++i) sum ^= reinterpret_cast<const std::uint64_t*>(page)[i];
+  for (std::int64_t i = 0; i < n_bytes / 8; ++i) {
+#if defined(__GNUC__)
+    if (i % 8 == 0) __builtin_prefetch(page + 8 * i + 8192);
+#endif
+    sum ^= reinterpret_cast<const std::uint64_t*>(page)[i];
+  }
   return sum;
 }
 #endif

@@ -84,6 +84,14 @@ def freed_is_cleared() -> Iterator[None]:
                 libc.free(block)
 
 
+def give_back_freed() -> None:
+    """Return what was freed so far to the system, whole pages of it, which hands them out as zeros. Without glibc
+    nothing happens."""
+    libc = _glibc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
 @cache
 def _glibc() -> Any:
     if sys.platform != "linux":

@@ -52,7 +52,7 @@ class Owners:
     """Which source every passage came from, as runs of ids: a file's passages are stored together."""
 
     def __init__(self, last_id: int, runs: Sequence[tuple[int, ...]]) -> None:
-        """`runs` are (first id, last id, source, trust level, time) that do not overlap."""
+        """`runs` are (first id, last id, source, trust level, time) that do not overlap; `last_id` is of a vector."""
         self.last_id = last_id
         table = np.array(sorted(runs), np.int64).reshape(-1, 5)
         self._first, self._last, self._source, self._trust, self._time = (table[:, i].copy() for i in range(5))
@@ -72,8 +72,8 @@ class Owners:
 
 
 def read_owners(connection: apsw.Connection) -> Iterator[Owners | None]:
-    """None for each slice, and at last the owners of all passages there were at the beginning."""
-    last_id = int(connection.execute("select coalesce(max(id), 0) from chunk").get)
+    """None for each slice, and at last the owners of all vectors there were at the beginning."""
+    last_id = int(connection.execute("select coalesce(max(rowid), 0) from vector_rowids").get)
     runs: list[tuple[int, ...]] = []
     for first, last in _source_slices(connection):
         spans: list[Row] = connection.execute(_SPANS, (first, last)).fetchall()
@@ -180,8 +180,6 @@ def read_exact(connection: apsw.Connection, owners: Owners, n_dims: int) -> Iter
         after = found[-1][0]
         ids, vectors = exact_rows(connection, [row[0] for row in found], n_dims)
         projects = np.array([row[1] for row in found], np.int32)
-        if len(ids) != len(found):
-            raise damaged("vectors")
         try:
             yield Rows(ids, unit(vectors), owners.attributes(ids, projects))
         finally:
@@ -236,8 +234,6 @@ def read_some(connection: apsw.Connection, ids: Sequence[int], n_dims: int) -> R
     """Those of `ids` that have a vector, as float32 rows of length 1."""
     table: list[Row] = connection.execute(_CHANGED, (json.dumps(list(ids)),)).fetchall()
     found, vectors = exact_rows(connection, [row[0] for row in table], n_dims)
-    if len(found) != len(table):
-        raise damaged("vectors")
     kinds = Attributes(
         project=np.array([row[1] for row in table], np.int32),
         source=np.array([row[2] for row in table], np.int32),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import apsw
 
-from secondme.crypto.erase import erase
+from secondme.crypto.erase import erase, freed_is_cleared, give_back_freed
 from secondme.crypto.keys import StoreKeys
 from secondme.durable import move_file, sync_file
 from secondme.errors import CorruptRecord, StoreError, WrongPassphrase
@@ -124,8 +124,10 @@ class Database:
                     self._guard.checkpoint(self._connection)
                     # Nothing is left to move, and so SQLite only removes the empty log.
                     self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
-                with store_errors(self._connection):
+                # SQLite frees the pages that it holds, in the clear, and what it copied from them, as they are.
+                with store_errors(self._connection), freed_is_cleared():
                     self._connection.close()
+                give_back_freed()
 
 
 def open_database(path: Path, keys: StoreKeys, witness: Path | None = None) -> Database:

@@ -20,7 +20,8 @@ double squared_length(const float* x, std::int64_t n) noexcept {
 
 }  // namespace
 
-Index::Query::Query(const float* query, const Index& index) noexcept {
+Index::Query::Query(const float* query, const Index& index) noexcept
+    : n_used(static_cast<std::size_t>(index.stride_)) {
   const std::int64_t n_dims = index.options_.n_dims;
   std::int8_t low[kMaxStride];
   fits = quantize(query, n_dims, index.steps_, high, low);
@@ -41,10 +42,18 @@ Index::Query::Query(const float* query, const Index& index) noexcept {
     std::uint8_t biased[kMaxStride];
     for (std::int64_t d = 0; d < n_dims; ++d) biased[d] = static_cast<std::uint8_t>(high[d] + 128);
     pack_signs(biased, n_dims, index.sign_bytes_, signs);
+    wipe(biased, static_cast<std::size_t>(n_dims));
   }
+  wipe(low, static_cast<std::size_t>(n_dims));
 }
 
-Index::Row::Row(const float* row, const Index& index) noexcept {
+Index::Query::~Query() {
+  wipe(high, n_used);
+  wipe(wide, n_used * sizeof(wide[0]));
+  wipe(signs, n_used / 8);
+}
+
+Index::Row::Row(const float* row, const Index& index) noexcept : n_used(static_cast<std::size_t>(index.stride_)) {
   const std::int64_t n_dims = index.options_.n_dims;
   auto* signed_high = reinterpret_cast<std::int8_t*>(high);
   is_fine = quantize(row, n_dims, index.steps_, signed_high, low);
@@ -54,10 +63,16 @@ Index::Row::Row(const float* row, const Index& index) noexcept {
   std::memset(low + n_dims, 0, static_cast<std::size_t>(index.stride_ - n_dims));
 }
 
-Index::Row::Row(const std::int8_t* row, const Index& index) noexcept : is_fine(false) {
+Index::Row::Row(const std::int8_t* row, const Index& index) noexcept
+    : is_fine(false), n_used(static_cast<std::size_t>(index.stride_)) {
   const std::int64_t n_dims = index.options_.n_dims;
   for (std::int64_t d = 0; d < n_dims; ++d) high[d] = static_cast<std::uint8_t>(row[d] + 128);
   std::memset(high + n_dims, 0x80, static_cast<std::size_t>(index.stride_ - n_dims));
+}
+
+Index::Row::~Row() {
+  wipe(high, n_used);
+  wipe(low, n_used);
 }
 
 void pack_signs(const std::uint8_t* high, std::int64_t n_dims, std::int64_t n_bytes, std::uint8_t* signs) noexcept {

@@ -229,6 +229,34 @@ def test_a_vector_without_a_passage_is_found_and_has_no_owner(filled: Store) -> 
     assert filled.search_vectors(-query, 1, None)[0][0] == 10_000
 
 
+def test_vectors_without_any_passage_are_found(store: Store) -> None:
+    store.set_embedder("test", 8)
+    with store._database.writing() as connection:
+        vectors.insert(connection, [(5, 1, unit_vectors(1)[0])])
+    for way in WAYS:
+        with searched(store, way):
+            assert [i for i, _ in store.search_vectors(unit_vectors(1)[0], 3, None)] == [5], way
+
+
+def test_a_candidate_that_goes_while_it_is_rescored_is_passed_over(
+    filled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index without its second plane asks the store for the exact rows, and others may write in between."""
+    assert until_whole(filled)
+    query = unit_vectors(1, seed=5)[0]
+    first, *others = filled.search_vectors(query, 4, None)
+    original = VectorIndex.candidates
+
+    def candidates(self: VectorIndex, *args: Any, **kwargs: Any) -> tuple[Ids, Scores]:
+        found = original(self, *args, **kwargs)
+        filled.forget(Target(passages=(first[0],)))
+        return found
+
+    monkeypatch.setattr(filled._nearest._resident, "_stage", "usable")
+    monkeypatch.setattr(VectorIndex, "candidates", candidates)
+    assert_same(filled.search_vectors(query, 3, None), others)
+
+
 def test_no_results_are_asked_for(filled: Store) -> None:
     for k in (0, -3):
         assert filled.search_vectors(unit_vectors(1)[0], k, None) == []

@@ -26,8 +26,10 @@ constexpr std::int64_t kDims = 100;
 constexpr std::size_t kReaders = 16;
 constexpr std::size_t kIds = 1000;
 constexpr std::size_t kStable = 500;  // ids below this are added once and stay
+constexpr std::size_t kClose = 64;    // so many of the others are among the nearest of some query
 constexpr std::size_t kVersions = 3;  // vectors that the others take in turn
-constexpr std::size_t kQueries = 8;
+constexpr std::size_t kPlanted = 8;   // query q is near stable row q,
+constexpr std::size_t kQueries = 12;  // and those above are nearly query q - kPlanted
 constexpr std::size_t kAll = 4 * kIds;
 constexpr double kRounding = 1e-6;  // of a float32 cosine
 
@@ -39,7 +41,7 @@ void wrong(const char* what) {
 // What there may be in the index, and every score that it may give.
 struct World {
   std::vector<Vector> rows[kVersions];  // [version][id]
-  std::vector<Vector> queries;          // query q is near stable row q
+  std::vector<Vector> queries;
   std::vector<double> fine[kQueries];   // [query][id * kVersions + version]
   std::vector<double> coarse[kQueries];
 
@@ -48,7 +50,11 @@ struct World {
     for (auto& version : rows) {
       for (std::size_t id = 0; id < kIds; ++id) version.push_back(random_unit(random, kDims));
     }
-    for (std::size_t q = 0; q < kQueries; ++q) queries.push_back(near(rows[0][q], 0.3F, random));
+    for (std::size_t q = 0; q < kPlanted; ++q) queries.push_back(near(rows[0][q], 0.3F, random));
+    for (std::size_t q = kPlanted; q < kQueries; ++q) queries.push_back(near(queries[q - kPlanted], 0.001F, random));
+    for (std::size_t id = kStable; id < kStable + kClose; ++id) {
+      for (auto& version : rows) version[id] = near(queries[id % kPlanted], 0.6F, random);
+    }
     for (std::size_t id = 0; id < kIds; ++id) {
       for (const auto& version : rows) {
         const Fixed row(version[id]);
@@ -87,12 +93,23 @@ struct Diary {
   }
 };
 
+struct Phase {
+  const char* name;
+  bool clearing;             // even the stable rows come and go
+  std::size_t n_remembered;  // queries in the lookaside; the writer then leaves time for repeats
+  double share;              // of all the time
+};
+constexpr Phase kPhases[] = {
+    {"adding and removing", false, 0, 0.5}, {"clearing", true, 0, 0.25}, {"remembering", false, 6, 0.25}};
+
 struct Shared {
+  explicit Shared(const Phase& running) : phase(running) {}
+
+  const Phase& phase;
   World world;
   Diary diary{};
   std::unique_ptr<sm::Index> index;
   std::atomic<bool> done{false};
-  std::atomic<bool> clearing{false};  // even the stable rows may be gone
   std::atomic<std::uint64_t> n_searches{0};
   std::atomic<std::uint64_t> n_writes{0};
   std::atomic<std::uint64_t> n_wrong{0};
@@ -109,18 +126,19 @@ class Reader {
       : shared_(shared), random_(static_cast<std::uint32_t>(100 + number)), reads_diary_(number % 2 == 0) {}
 
   void run() {
-    std::uint64_t n = 0;
-    for (; !shared_.done.load(std::memory_order_relaxed); ++n) {
+    while (!shared_.done.load(std::memory_order_relaxed)) {
       query_ = static_cast<std::size_t>(random_.between(0, kQueries - 1));
-      switch (random_.between(0, 4)) {
+      // Only answers of few results are remembered.
+      const bool few = shared_.phase.n_remembered > 0 && random_.between(0, 7) > 0;
+      switch (few ? 1 : random_.between(0, 4)) {
         case 0: everything(); break;
         case 1: nearest(sm::Mode::kExact); break;
         case 2: nearest(sm::Mode::kSigns); break;
         case 3: filtered(); break;
         default: coarse(); break;
       }
+      shared_.n_searches.fetch_add(1, std::memory_order_relaxed);
     }
-    shared_.n_searches.fetch_add(n);
   }
 
  private:
@@ -159,41 +177,54 @@ class Reader {
   }
 
   void stable_rows_were_found() {
-    if (cleared_) return;
+    if (shared_.phase.clearing) return;
     for (std::size_t id = 0; id < kStable; ++id) {
       if (version_[id] == kNone) return shared_.fail("a row that was there all the time is missing");
     }
   }
 
-  bool begin() { return cleared_ = shared_.clearing.load(std::memory_order_relaxed); }
-
   void everything() {
-    begin();
-    const auto before = reads_diary_ ? shared_.diary.read() : std::vector<std::uint64_t>();
+    const auto before = what_is_there();
     search(request(kAll));
     stable_rows_were_found();
+    compare_with_diary(before);
+  }
+
+  void nearest(sm::Mode mode) {
+    sm::Request wanted = request(mode == sm::Mode::kSigns ? 1 : 10);
+    wanted.mode = mode;
+    const auto before = what_is_there();
+    search(wanted);
+    const bool found = n_ == wanted.k && ids_[0] == static_cast<std::int64_t>(query_ % kPlanted);
+    if (!found && !shared_.phase.clearing) shared_.fail("the nearest row is missing");
+    if (mode == sm::Mode::kExact) compare_with_diary(before);
+  }
+
+  std::vector<std::uint64_t> what_is_there() const {
+    return reads_diary_ ? shared_.diary.read() : std::vector<std::uint64_t>();
+  }
+
+  // Ids that nobody touched during the search: what scores above the last result must be in it, what is gone must not.
+  void compare_with_diary(const std::vector<std::uint64_t>& before) {
     if (!reads_diary_) return;
     const auto after = shared_.diary.read();
+    const double least = n_ < scores_.size() ? -2.0 : double{scores_[n_ - 1]} + kRounding;
     for (std::size_t id = 0; id < kIds; ++id) {
       const std::uint64_t what = before[id] % 8;
       if (before[id] != after[id] || what == Diary::kChanging) continue;
       const std::size_t known = what == Diary::kAbsent ? kNone : static_cast<std::size_t>(what - 1);
       if (version_[id] == known) continue;
-      shared_.fail(known == kNone ? "a row was found after it was removed"
-                   : version_[id] == kNone ? "a row that nobody touched is missing" : "a row was found as it used to be");
+      if (known == kNone) {
+        shared_.fail("a row was found after it was removed");
+      } else if (version_[id] != kNone) {
+        shared_.fail("a row was found as it used to be");
+      } else if (shared_.world.fine[query_][id * kVersions + known] > least) {
+        shared_.fail("a row that nobody touched is missing");
+      }
     }
   }
 
-  void nearest(sm::Mode mode) {
-    begin();
-    sm::Request wanted = request(mode == sm::Mode::kSigns ? 1 : 10);
-    wanted.mode = mode;
-    search(wanted);
-    if (!cleared_ && (n_ < wanted.k || ids_[0] != static_cast<std::int64_t>(query_))) shared_.fail("the nearest row is missing");
-  }
-
   void filtered() {
-    begin();
     const auto project = static_cast<std::size_t>(random_.between(0, kVersions));
     sm::Filter filter;
     filter.projects.bits = {std::uint64_t{1} << project};
@@ -210,7 +241,6 @@ class Reader {
   }
 
   void coarse() {
-    begin();
     ids_.assign(kAll, 0);
     scores_.assign(kAll, 0);
     n_ = shared_.index->candidates(request(kAll), ids_.data(), scores_.data());
@@ -222,7 +252,6 @@ class Reader {
   Shared& shared_;
   Random random_;
   const bool reads_diary_;
-  bool cleared_ = false;
   std::size_t query_ = 0;
   std::size_t n_ = 0;
   std::vector<std::int64_t> ids_;
@@ -239,19 +268,26 @@ class Writer {
   }
 
   void run(Clock::time_point until) {
+    const int last = static_cast<int>(shared_.phase.n_remembered > 0 ? kStable + kClose : kIds) - 1;
     for (std::uint64_t n = 0; Clock::now() < until; ++n) {
       std::vector<std::size_t> ids;
-      for (int i = random_.between(1, 8); i > 0; --i) ids.push_back(static_cast<std::size_t>(random_.between(kStable, kIds - 1)));
+      for (int i = random_.between(1, 8); i > 0; --i) ids.push_back(static_cast<std::size_t>(random_.between(kStable, last)));
       std::sort(ids.begin(), ids.end());
       ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
       random_.between(0, 2) == 0 ? remove(ids) : add(ids);
       if (n % 16 == 0) shared_.index->reclaim();
-      if (shared_.clearing.load(std::memory_order_relaxed) && n % 64 == 0) clear();
+      if (shared_.phase.clearing && n % 64 == 0) clear();
+      if (shared_.phase.n_remembered > 0) wait_for_searches(until);
       shared_.n_writes.fetch_add(1, std::memory_order_relaxed);
     }
   }
 
  private:
+  void wait_for_searches(Clock::time_point until) const {
+    const std::uint64_t enough = shared_.n_searches.load(std::memory_order_relaxed) + 60;
+    while (shared_.n_searches.load(std::memory_order_relaxed) < enough && Clock::now() < until) std::this_thread::yield();
+  }
+
   void note(const std::vector<std::size_t>& ids, std::uint64_t what) {
     for (const std::size_t id : ids) shared_.diary.note(id, what);
   }
@@ -294,13 +330,13 @@ class Writer {
   Random random_{17};
 };
 
-void stress(double seconds, bool clearing) {
-  Shared shared;
-  shared.clearing = clearing;
+void stress(const Phase& phase, double seconds) {
+  Shared shared(phase);
   sm::IndexOptions options;
   options.n_dims = kDims;
   options.signs = true;
   options.kernels = sm::chosen_kernels();
+  options.n_remembered = phase.n_remembered;
   shared.index = std::make_unique<sm::Index>(options);
   Writer writer(shared);
   writer.add_all();
@@ -309,10 +345,14 @@ void stress(double seconds, bool clearing) {
   writer.run(Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds)));
   shared.done = true;
   for (std::thread& thread : threads) thread.join();
-  std::printf("%s: %llu searches beside %llu writes%s\n", options.kernels->isa,
-              static_cast<unsigned long long>(shared.n_searches.load()),
-              static_cast<unsigned long long>(shared.n_writes.load()), clearing ? ", some of which cleared everything" : "");
+  const sm::IndexStats stats = shared.index->stats();
+  std::printf("%s, %s: %llu searches beside %llu writes, %llu of them answered from memory\n", options.kernels->isa,
+              phase.name, static_cast<unsigned long long>(shared.n_searches.load()),
+              static_cast<unsigned long long>(shared.n_writes.load()),
+              static_cast<unsigned long long>(stats.n_repeats + stats.n_near));
   sm::test::check(shared.n_searches > 0 && shared.n_writes > 0, "nothing was done");
+  sm::test::check((stats.n_repeats > 0) == (phase.n_remembered > 0), "%llu repeats were answered from memory",
+                  static_cast<unsigned long long>(stats.n_repeats));
   sm::test::check(shared.n_wrong == 0, "%llu wrong answers", static_cast<unsigned long long>(shared.n_wrong.load()));
   sm::test::check(shared.index->reclaim(), "something still waits for readers that have left");
 }
@@ -397,8 +437,7 @@ void measure_epochs() {
 int main(int argc, char** argv) {
   const char* wanted = argc > 1 ? argv[1] : std::getenv("SECONDME_STRESS_S");
   const double seconds = wanted != nullptr ? std::atof(wanted) : 5.0;
-  stress(seconds * 0.7, false);
-  stress(seconds * 0.3, true);
+  for (const Phase& phase : kPhases) stress(phase, seconds * phase.share);
   if (!kSanitized) {
     measure_searches(1, 0.5, "search_1_reader");
     measure_searches(kReaders, 1.0, "search_16_readers");

@@ -41,7 +41,7 @@ double most_outside(const Surroundings& around, double least) noexcept;
 
 // What a scan found, and the answer made of it. Never changed once it is remembered.
 struct Neighbourhood {
-  std::vector<Candidate> rows;  // by page
+  std::vector<Candidate> rows;
   std::int32_t most = 0;        // greatest and least score of `rows`
   std::int32_t least = 0;
   std::int32_t longest = 0;     // greatest square of a row of the index, in the high plane and
@@ -82,8 +82,7 @@ class Lookaside {
   Lookaside(const Lookaside&) = delete;
   Lookaside& operator=(const Lookaside&) = delete;
 
-  // The remembered query with the greatest product, and the same one before all others. It becomes the last to be
-  // replaced. Drops everything if `asked.version` is newer.
+  // The same query, or the one with the greatest product. It becomes the last to be replaced. Drops everything if `asked.version` is newer.
   Recalled lookup(const Asked& asked);
   // Replaces the entry that was not looked up for longest once all are taken, and that of the same query. An older
   // version than that of the other entries is not remembered.
@@ -105,6 +104,7 @@ class Lookaside {
   };
   struct QueryPage {
     std::uint64_t live = 0;
+    std::uint32_t hashes[kPageRows] = {};  // of `wide`
     std::uint8_t* high = nullptr;   // [kPageRows][stride], biased as rows are
     std::int16_t* wide = nullptr;   // [kPageRows][stride]
     Entry entries[kPageRows];
@@ -119,7 +119,9 @@ class Lookaside {
   static constexpr std::uint32_t kUnknown = ~std::uint32_t{0};
   std::uint32_t number_of(const Filter* filter) const noexcept;
   std::uint32_t number_for(const Filter* filter);
-  Place nearest(const Asked& asked, std::uint32_t filter, bool same_only) noexcept;
+  Place find(const Asked& asked, std::uint32_t filter) noexcept;
+  Place nearest(const Asked& asked, std::uint32_t filter) noexcept;
+  std::uint32_t hash(const std::int16_t* wide) const noexcept;
   std::int64_t wide_product(const Place& place, const Asked& asked) const noexcept;
   bool same(const QueryPage& page, int row, const Asked& asked) const noexcept;
   Place free_place();

@@ -70,11 +70,13 @@ Recalled Lookaside::lookup(const Asked& asked) {
   }
   const std::uint32_t filter = number_of(asked.filter);
   if (n_ == 0 || filter == kUnknown) return {};
-  const Place place = nearest(asked, filter, false);
+  Place place = find(asked, filter);
+  const bool is_same = place.page != nullptr;
+  if (!is_same) place = nearest(asked, filter);
   if (place.page == nullptr) return {};
   Entry& entry = place.page->entries[place.row];
   entry.used = ++tick_;
-  return {entry.found, same(*place.page, place.row, asked), place.product, wide_product(place, asked), entry.square};
+  return {entry.found, is_same, place.product, wide_product(place, asked), entry.square};
 }
 
 void Lookaside::remember(const Asked& asked, std::shared_ptr<const Neighbourhood> found) {
@@ -85,12 +87,13 @@ void Lookaside::remember(const Asked& asked, std::shared_ptr<const Neighbourhood
     version_ = asked.version;
   }
   const std::uint32_t filter = number_for(asked.filter);
-  const Place known = nearest(asked, filter, true);
+  const Place known = find(asked, filter);
   const Place place = known.page != nullptr ? known : free_place();
   QueryPage& page = *place.page;
   std::uint8_t* high = page.high + place.row * stride_;
   for (std::int64_t d = 0; d < stride_; ++d) high[d] = static_cast<std::uint8_t>(asked.high[d] + 128);
   std::memcpy(page.wide + place.row * stride_, asked.wide, static_cast<std::size_t>(stride_) * sizeof(*asked.wide));
+  page.hashes[place.row] = hash(asked.wide);
   page.entries[place.row] = {++tick_, asked.square, filter, std::move(found)};
   if ((page.live & bit(place.row)) == 0) ++n_;
   page.live |= bit(place.row);
@@ -134,31 +137,61 @@ std::uint32_t Lookaside::number_for(const Filter* filter) {
   return static_cast<std::uint32_t>(filters_.size());
 }
 
-// With `same_only`, the same query or none. Otherwise only a query within 60 degrees counts: from one farther away, the
-// bound above never proves anything.
-Lookaside::Place Lookaside::nearest(const Asked& asked, std::uint32_t filter, bool same_only) noexcept {
+Lookaside::Place Lookaside::find(const Asked& asked, std::uint32_t filter) noexcept {
+  const std::uint32_t wanted = hash(asked.wide);
+  for (const auto& page : pages_) {
+    std::uint32_t n_equal = 0;
+    for (const std::uint32_t known : page->hashes) n_equal += known == wanted ? 1U : 0U;
+    if (n_equal == 0) continue;
+    for (std::uint64_t live = page->live; live != 0; live &= live - 1) {
+      const int row = lowest_set(live);
+      if (page->hashes[row] == wanted && page->entries[row].filter == filter && same(*page, row, asked)) {
+        return {page.get(), row, asked.square};
+      }
+    }
+  }
+  return {};
+}
+
+// Only a query within 60 degrees counts: from one farther away, the bound never proves anything.
+Lookaside::Place Lookaside::nearest(const Asked& asked, std::uint32_t filter) noexcept {
   alignas(64) std::int32_t scores[kPageRows];
   Place best;
-  ScanU8Args args{nullptr, asked.high, stride_, asked.bias, 0, 0, nullptr, scores};
-  args.threshold = same_only ? asked.square - 1 : asked.square / 2;
-  for (std::size_t i = 0; i < pages_.size(); ++i) {
-    QueryPage& page = *pages_[i];
-    if (page.live == 0) continue;
-    args.rows = page.high;
-    args.wanted = page.live;
-    args.next = i + 1 < pages_.size() ? pages_[i + 1]->high : nullptr;
+  ScanU8Args args{nullptr, asked.high, stride_, asked.bias, 0, asked.square / 2, nullptr, scores};
+  for (const auto& page : pages_) {
+    args.rows = page->high;
+    args.wanted = page->live;
+    if (args.wanted == 0) continue;
     for (std::uint64_t above = kernels_.scan_u8(args); above != 0; above &= above - 1) {
       const int row = lowest_set(above);
-      if (page.entries[row].filter != filter) continue;
-      if (scores[row] == asked.square && same(page, row, asked)) return {&page, row, scores[row]};
-      if (same_only || scores[row] <= args.threshold) continue;
-      best = {&page, row, scores[row]};
-      // A longer vector scores above a nearer one, but never above the same one by more than a step of rounding; the
-      // threshold stays low enough for that one to be seen.
-      args.threshold = std::min(scores[row], asked.square - 1);
+      if (page->entries[row].filter != filter || scores[row] <= args.threshold) continue;
+      best = {page.get(), row, scores[row]};
+      args.threshold = scores[row];
     }
   }
   return best;
+}
+
+// Multiplied and folded, eight bytes at a time in four chains, so that one multiplication need not wait for the last.
+std::uint32_t Lookaside::hash(const std::int16_t* wide) const noexcept {
+  constexpr std::uint64_t kOdd = 0x9e3779b97f4a7c15U;  // 2^64 divided by the golden ratio
+  std::uint64_t chains[4] = {1, 2, 3, 4};
+  const auto n_bytes = static_cast<std::size_t>(stride_) * sizeof(*wide);
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(wide);
+  for (std::size_t i = 0; i < n_bytes; i += sizeof(chains)) {
+    std::uint64_t words[4];
+    std::memcpy(words, bytes + i, sizeof(words));
+    for (int c = 0; c < 4; ++c) {
+      chains[c] = (chains[c] ^ words[c]) * kOdd;
+      chains[c] ^= chains[c] >> 29;
+    }
+  }
+  std::uint64_t sum = 0;
+  for (const std::uint64_t chain : chains) {
+    sum = (sum ^ chain) * kOdd;
+    sum ^= sum >> 32;
+  }
+  return static_cast<std::uint32_t>(sum);
 }
 
 std::int64_t Lookaside::wide_product(const Place& place, const Asked& asked) const noexcept {
@@ -203,6 +236,7 @@ void Lookaside::drop(QueryPage& page, int row) noexcept {
   wipe(page.high + row * stride_, static_cast<std::size_t>(stride_));
   wipe(page.wide + row * stride_, static_cast<std::size_t>(stride_) * sizeof(std::int16_t));
   page.entries[row] = {};
+  page.hashes[row] = 0;
   page.live &= ~bit(row);
   --n_;
 }

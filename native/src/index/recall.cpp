@@ -1,7 +1,6 @@
 // Searches that the lookaside answers, and those that it remembers.
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <utility>
 
@@ -13,18 +12,13 @@ namespace sm {
 namespace {
 
 // Neighbours that are kept: more of them prove more near repeats and cost a little more to find.
-constexpr std::size_t kNeighbours = 256;
+constexpr std::size_t kNeighbours = 512;
 // Above so many candidates, a search takes long enough by itself.
 constexpr std::size_t kMostWanted = 1024;
 
-bool by_page(const Candidate& a, const Candidate& b) noexcept {
-  return a.page != b.page ? std::less<const Page*>()(a.page, b.page) : a.row < b.row;
-}
-
-bool better(const Candidate& a, const Candidate& b) noexcept { return a.score > b.score; }
-
-// The score of the n-th best; `rows` has at least n.
+// The score of the n-th best, with the better ones moved before it; `rows` has at least n.
 std::int32_t nth_score(std::vector<Candidate>& rows, std::size_t n) {
+  const auto better = [](const Candidate& a, const Candidate& b) noexcept { return a.score > b.score; };
   std::nth_element(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(n - 1), rows.end(), better);
   return rows[n - 1].score;
 }
@@ -56,15 +50,18 @@ std::int64_t Index::recall(const Query& query, const Request& request, std::int6
       return n;
     }
   }
-  const std::size_t n_kept = settled ? std::max(kNeighbours, 2 * n_wanted) : n_wanted;
+  const std::size_t n_kept = settled && request.mode == Mode::kExact ? std::max(kNeighbours, 2 * n_wanted) : n_wanted;
   std::vector<Candidate> rows = scan(query, request, n_kept);
+  if (rows.size() > n_wanted) nth_score(rows, n_wanted);
   std::vector<Candidate> found(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(std::min(n_wanted, rows.size())));
   std::size_t n = 0;
   const bool fine = rescore(query, found, ids, scores, request.k, n);
   if (settled && !rows.empty()) {
     auto kept = std::make_shared<Neighbourhood>();
-    kept->most = rows.front().score;
-    kept->least = rows.back().score;
+    const auto worse = [](const Candidate& a, const Candidate& b) noexcept { return a.score < b.score; };
+    const auto [least, most] = std::minmax_element(rows.begin(), rows.end(), worse);
+    kept->least = least->score;
+    kept->most = most->score;
     kept->longest = longest_.load(std::memory_order_relaxed);
     kept->longest_low = longest_low_.load(std::memory_order_relaxed);
     kept->exhaustive = request.mode == Mode::kExact;
@@ -76,7 +73,6 @@ std::int64_t Index::recall(const Query& query, const Request& request, std::int6
     kept->fine = fine;
     kept->ids.assign(ids, ids + n);
     kept->scores.assign(scores, scores + n);
-    std::sort(rows.begin(), rows.end(), by_page);
     kept->rows = std::move(rows);
     // What was found while something was written may be of neither state.
     if (version_.load(std::memory_order_seq_cst) == version) lookaside_->remember(asked, std::move(kept));
@@ -132,13 +128,11 @@ std::vector<Candidate> Index::score_again(const Query& query, const std::vector<
   alignas(64) std::int32_t scores[kPageRows];
   std::vector<Candidate> scored(rows);
   ScanU8Args args{nullptr, query.high, stride_, query.bias, 0, std::numeric_limits<std::int32_t>::min(), nullptr, scores};
-  for (std::size_t from = 0; from < rows.size();) {
-    args.rows = rows[from].page->high;
-    args.wanted = 0;
-    std::size_t to = from;
-    for (; to < rows.size() && rows[to].page == rows[from].page; ++to) args.wanted |= std::uint64_t{1} << rows[to].row;
+  for (Candidate& row : scored) {
+    args.rows = row.page->high;
+    args.wanted = std::uint64_t{1} << row.row;
     kernels_.scan_u8(args);
-    for (; from < to; ++from) scored[from].score = scores[scored[from].row];
+    row.score = scores[row.row];
   }
   return scored;
 }

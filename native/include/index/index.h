@@ -31,9 +31,15 @@ struct IndexOptions {
   bool signs = false;       // keep a plane of sign bits for the coarsest scan
   const Kernels* kernels = nullptr;
   std::size_t n_remembered = 0;  // queries that the lookaside keeps; 0: there is none
+  std::size_t flat_limit = 100'000;  // rows from which on `maintain` keeps lists; 0: never
+  double least_recall = 0.98;        // recall@10 that kAuto is to reach on a sample
 };
 
-enum class Mode { kExact, kSigns };
+// kExact: every row. kSigns: every row's signs, then the best of them. kLists: the tail and the `probes` lists whose
+// centroids are nearest (inverted file: Sivic and Zisserman, "Video Google", 2003; Jegou et al., "Product quantization for
+// nearest neighbor search", 2011). kAuto: kExact while there are no lists; then as many lists as the recall measured on a
+// sample asks for, and more while a filter lets few rows pass.
+enum class Mode { kExact, kSigns, kLists, kAuto };
 
 struct Request {
   const float* query = nullptr;  // [n_dims], finite
@@ -42,6 +48,7 @@ struct Request {
   Mode mode = Mode::kExact;
   int oversample = 4;  // candidates of the int8 scan for each result
   int n_threads = 1;
+  int probes = 0;      // lists to scan; 0: as many as `maintain` has found to be enough
   bool recall = true;  // ask the lookaside first, and let it remember
   double slack = 0;    // see Index::search
 };
@@ -52,6 +59,15 @@ struct IndexStats {
   std::size_t held_bytes = 0;
   std::size_t locked_bytes = 0;
   std::size_t n_waiting = 0;  // things taken away that a reader may still see
+  std::size_t n_lists = 0;    // without the tail
+  std::size_t n_tail = 0;     // rows that every search scans
+  std::size_t fewest = 0;     // rows of the smallest, the median and the largest list
+  std::size_t median = 0;
+  std::size_t most = 0;
+  std::size_t n_probes = 0;
+  double recall = 0;          // recall@10 with so many probes, on the latest sample; 0: not measured yet
+  std::size_t n_splits = 0;
+  std::size_t n_merges = 0;
   std::size_t n_remembered = 0;  // queries in the lookaside
   std::uint64_t n_repeats = 0;   // searches that it answered: the same query again,
   std::uint64_t n_near = 0;      // and one near a remembered query
@@ -77,6 +93,9 @@ class Index {
   void clear();
   // Zero and free what no reader can see any more; true if nothing is left waiting.
   bool reclaim();
+  // Work on the lists for about `budget_us`, in steps that keep other writers out for at most about a millisecond; true
+  // if more is left to do, or waits for running searches. Ends early where another writer waits. Searches never wait.
+  bool maintain(std::int64_t budget_us);
 
   // Reading: any number of threads.
 
@@ -88,6 +107,9 @@ class Index {
   std::int64_t search(const Request& request, std::int64_t* ids, float* scores) const;
   // The best k of the high plane alone.
   std::size_t candidates(const Request& request, std::int64_t* ids, float* scores) const;
+  // The part of the exact best k that kLists finds with `probes` (0: the chosen number), averaged over `n_sample` random
+  // rows as queries. A row does not count as its own neighbour. 1 if there is nothing to find.
+  double measure_recall(std::size_t n_sample, std::size_t k, int probes) const;
   // Grows at the beginning and at the end of every write; for what was derived from an older state. Odd during a write.
   std::uint64_t version() const noexcept { return version_.load(std::memory_order_acquire); }
   IndexStats stats() const;
@@ -97,22 +119,33 @@ class Index {
  private:
   struct Query;
   struct Row;
+  struct Clusters;
   class Writing;
 
   void add_row(std::int64_t id, const Row& row, const Attributes& attributes);
   bool complete(Place place, const Row& row, const Attributes& attributes) noexcept;
   void place_row(List& list, std::int64_t id, const Row& row, const Attributes& attributes);
+  Place copy_row(Place from, List& to);
+  Place free_place(List& list);
+  void publish(Place place) noexcept;
   Page& page_with_room(List& list);
   void append_page(List& list);
+  void drop_page(Page& page) noexcept;
+  void forget(std::int64_t id, Place place);
   void take_away(Place place);
   void retire(std::function<void()> release);
   bool release_unseen();
   void release_row(Page& page, int row) noexcept;
   void free_everything() noexcept;
+  void free_snapshot(const Snapshot* snapshot) noexcept;
 
   std::vector<Candidate> scan(const Query& query, const Request& request, std::size_t n_wanted) const;
-  void scan_list(const List& list, const Query& query, const Filter* filter, TopK& best, std::size_t first,
-                 std::size_t step) const;
+  std::vector<Candidate> scan_once(const Query& query, const Request& request, std::size_t n_wanted) const;
+  bool random_row(std::uint64_t number, float* row, std::int64_t& id) const;
+  std::size_t scan_pages(Page* const* pages, std::size_t n, const Query& query, const Filter* filter, TopK& best) const;
+  void scan_list(const List& list, const Query& query, const Request& request, TopK& best) const;
+  void scan_nearest(const Snapshot& snapshot, const Query& query, const Request& request, TopK& best) const;
+  std::vector<Candidate> nearest_lists(const Snapshot& snapshot, const Query& query, std::size_t n) const;
   void scan_signs(const List& list, const Query& query, const Filter* filter, TopK& best) const;
   std::int64_t recall(const Query& query, const Request& request, std::int64_t* ids, float* scores) const;
   void measure(const Row& row) noexcept;
@@ -130,6 +163,7 @@ class Index {
   const float steps_;
 
   mutable std::mutex writing_;
+  std::atomic<int> n_writers_{0};  // that hold the lock or wait for it
   mutable Epochs epochs_;
   std::atomic<const Snapshot*> snapshot_{nullptr};
   std::atomic<std::uint64_t> version_{0};
@@ -149,6 +183,12 @@ class Index {
     std::function<void()> release;
   };
   std::deque<Retired> retired_;
+
+  std::unique_ptr<Clusters> clusters_;
+  std::atomic<std::size_t> n_probes_;
+  // While rows are moved, a search may see them twice. The first is set before and cleared after, the second counts.
+  std::atomic<bool> moving_{false};
+  std::atomic<std::uint64_t> n_moves_{0};
 };
 
 }  // namespace sm

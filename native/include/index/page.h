@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "scan/scan.h"
@@ -26,6 +27,7 @@ struct alignas(64) Page {
   std::atomic<std::uint64_t> fine{0};  // rows that the low plane completes to 16 bits
   std::uint64_t used = 0;              // writer only: rows that are live or not yet zeroed
   List* list = nullptr;                // writer only: where the page belongs
+  std::size_t number = 0;              // writer only: its place among all pages
   bool is_open = false;                // writer only: it is among its list's open pages
   std::uint8_t* high = nullptr;        // [64][stride], x ^ 0x80
   std::int8_t* low = nullptr;          // [64][stride]; null without the fine plane

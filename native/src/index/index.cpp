@@ -1,49 +1,55 @@
 // The writer's side of the index.
 #include "index/index.h"
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <stdexcept>
 #include <thread>
 #include <utility>
 
+#include "bits.h"
+#include "clusters.h"
 #include "query.h"
 
 namespace sm {
 
 namespace {
 
-constexpr std::size_t kFirstPages = 16;
+constexpr std::size_t kFirstProbes = 32;           // until a number is measured
+constexpr std::chrono::microseconds kHold{1000};  // for which `maintain` keeps other writers out
 
 std::int64_t rounded_up(std::int64_t n, std::int64_t step) noexcept { return (n + step - 1) / step * step; }
 
 std::size_t page_bytes(std::int64_t row_bytes) noexcept { return static_cast<std::size_t>(kPageRows * row_bytes); }
 
-std::uint64_t bit(int row) noexcept { return std::uint64_t{1} << row; }
-
 void raise(std::atomic<std::int32_t>& greatest, std::int32_t value) noexcept {
   if (value > greatest.load(std::memory_order_relaxed)) greatest.store(value, std::memory_order_relaxed);
-}
-
-int lowest_clear(std::uint64_t word) noexcept {
-  int row = 0;
-  while (((word >> row) & 1U) != 0) ++row;
-  return row;
 }
 
 }  // namespace
 
 // The writer's lock, and its mark in the version: what a reader kept from an even version that is still the same after
-// it announced itself was neither taken away before, nor will it be zeroed while that reader is there.
+// it announced itself was neither taken away before, nor will it be zeroed while that reader is there. `maintain` makes way
+// for writers that wait.
 class Index::Writing {
  public:
-  explicit Writing(Index& index) : index_(index), lock_(index.writing_) {
+  explicit Writing(Index& index) : index_(announced(index)), lock_(index.writing_) {
     index_.version_.fetch_add(1, std::memory_order_seq_cst);
   }
   Writing(const Writing&) = delete;
   Writing& operator=(const Writing&) = delete;
-  ~Writing() { index_.version_.fetch_add(1, std::memory_order_seq_cst); }
+  ~Writing() {
+    index_.n_writers_.fetch_sub(1, std::memory_order_relaxed);
+    index_.version_.fetch_add(1, std::memory_order_seq_cst);
+  }
 
  private:
+  static Index& announced(Index& index) noexcept {
+    index.n_writers_.fetch_add(1, std::memory_order_relaxed);
+    return index;
+  }
+
   Index& index_;
   const std::lock_guard<std::mutex> lock_;
 };
@@ -56,7 +62,9 @@ Index::Index(const IndexOptions& options)
       steps_(high_steps(options.n_dims)),
       high_(page_bytes(stride_), options.lock),
       low_(page_bytes(stride_), options.lock),
-      signs_(page_bytes(sign_bytes_), options.lock) {
+      signs_(page_bytes(sign_bytes_), options.lock),
+      clusters_(std::make_unique<Clusters>(*this)),
+      n_probes_(kFirstProbes) {
   if (options.n_dims < 1 || options.n_dims > kMaxStride) throw std::invalid_argument("n_dims must be 1 to 4096");
   lists_.push_back(std::make_unique<List>());
   auto snapshot = std::make_unique<Snapshot>();
@@ -69,7 +77,7 @@ Index::Index(const IndexOptions& options)
 
 Index::~Index() {
   free_everything();
-  delete snapshot_.load(std::memory_order_seq_cst);
+  free_snapshot(snapshot_.load(std::memory_order_seq_cst));
 }
 
 void Index::add(const std::int64_t* ids, const float* rows, const Attributes* attributes, std::size_t n) {
@@ -94,8 +102,7 @@ std::size_t Index::remove(const std::int64_t* ids, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) {
     const Place place = places_.find(ids[i]);
     if (place.page == nullptr) continue;
-    take_away(place);
-    places_.erase(ids[i]);
+    forget(ids[i], place);
     ++n_removed;
   }
   release_unseen();
@@ -105,11 +112,14 @@ std::size_t Index::remove(const std::int64_t* ids, std::size_t n) {
 void Index::add_row(std::int64_t id, const Row& row, const Attributes& attributes) {
   const Place known = places_.find(id);
   if (known.page != nullptr) {
-    if (complete(known, row, attributes)) return;
-    take_away(known);
-    places_.erase(id);
+    if (complete(known, row, attributes)) {
+      const Place older = clusters_->moving.find(id);
+      if (older.page != nullptr) complete(older, row, attributes);
+      return;
+    }
+    forget(id, known);
   }
-  place_row(*lists_.front(), id, row, attributes);
+  place_row(clusters_->list_for(row.high), id, row, attributes);
 }
 
 // Readers look at the low plane of a row only after its bit in `fine` was set, so it may be filled in place.
@@ -144,9 +154,10 @@ void Index::measure(const Row& row) noexcept {
 }
 
 void Index::place_row(List& list, std::int64_t id, const Row& row, const Attributes& attributes) {
-  Page& page = page_with_room(list);
-  const int r = lowest_clear(page.used);
-  places_.put(id, {&page, r});
+  const Place place = free_place(list);
+  places_.put(id, place);
+  Page& page = *place.page;
+  const int r = place.row;
   std::memcpy(page.high + r * stride_, row.high, static_cast<std::size_t>(stride_));
   if (page.signs != nullptr) pack_signs(row.high, options_.n_dims, sign_bytes_, page.signs + r * sign_bytes_);
   page.id[r] = id;
@@ -159,9 +170,44 @@ void Index::place_row(List& list, std::int64_t id, const Row& row, const Attribu
     page.fine.fetch_or(bit(r), std::memory_order_seq_cst);
   }
   measure(row);
-  page.used |= bit(r);
-  ++list.n_rows;
-  page.live.fetch_or(bit(r), std::memory_order_seq_cst);
+  publish(place);
+}
+
+// A second copy of a row, with everything that belongs to it.
+Place Index::copy_row(Place from, List& to) {
+  const Place place = free_place(to);
+  const Page& old = *from.page;
+  Page& page = *place.page;
+  const int o = from.row;
+  const int r = place.row;
+  std::memcpy(page.high + r * stride_, old.high + o * stride_, static_cast<std::size_t>(stride_));
+  if (page.signs != nullptr) {
+    std::memcpy(page.signs + r * sign_bytes_, old.signs + o * sign_bytes_, static_cast<std::size_t>(sign_bytes_));
+  }
+  page.id[r] = old.id[o];
+  page.project[r] = old.project[o];
+  page.source[r] = old.source[o];
+  page.trust[r] = old.trust[o];
+  page.time[r] = old.time[o];
+  if ((old.fine.load(std::memory_order_relaxed) & bit(o)) != 0) {
+    std::memcpy(page.low + r * stride_, old.low + o * stride_, static_cast<std::size_t>(stride_));
+    page.fine.fetch_or(bit(r), std::memory_order_seq_cst);
+  }
+  publish(place);
+  return place;
+}
+
+Place Index::free_place(List& list) {
+  Page& page = page_with_room(list);
+  return {&page, lowest_clear(page.used)};
+}
+
+void Index::publish(Place place) noexcept {
+  Page& page = *place.page;
+  if (page.used == 0) --page.list->n_empty;
+  page.used |= bit(place.row);
+  ++page.list->n_rows;
+  page.live.fetch_or(bit(place.row), std::memory_order_seq_cst);
 }
 
 Page& Index::page_with_room(List& list) {
@@ -178,27 +224,50 @@ Page& Index::page_with_room(List& list) {
 void Index::append_page(List& list) {
   auto page = std::make_unique<Page>();
   page->list = &list;
+  page->number = pages_.size();
   page->is_open = true;
   list.open.reserve(list.open.size() + 1);
-  pages_.reserve(pages_.size() + 1);
-  const std::size_t n = list.n_pages.load(std::memory_order_relaxed);
-  Page** pages = list.pages.load(std::memory_order_relaxed);
-  if (n == list.capacity) {
-    const std::size_t capacity = n == 0 ? kFirstPages : 2 * n;
-    auto larger = std::make_unique<Page*[]>(capacity);
-    if (n > 0) std::memcpy(larger.get(), pages, n * sizeof(Page*));
+  if (pages_.size() == pages_.capacity()) pages_.reserve(2 * pages_.size() + List::kFirstPages);
+  PageArray* pages = list.pages.load(std::memory_order_relaxed);
+  const std::size_t n = pages->n.load(std::memory_order_relaxed);
+  if (n == pages->capacity) {
+    auto larger = std::make_unique<PageArray>(2 * n);
+    std::memcpy(larger->at.get(), pages->at.get(), n * sizeof(Page*));
+    larger->n.store(n, std::memory_order_relaxed);
     list.pages.store(larger.get(), std::memory_order_seq_cst);
-    list.capacity = capacity;
-    if (pages != nullptr) retire([pages] { delete[] pages; });
+    retire([pages] { delete pages; });
     pages = larger.release();
   }
   page->high = high_.take();
   if (options_.fine) page->low = reinterpret_cast<std::int8_t*>(low_.take());
   if (options_.signs) page->signs = signs_.take();
-  pages[n] = page.get();
+  pages->at[n] = page.get();
   list.open.push_back(page.get());
+  ++list.n_empty;
   pages_.push_back(std::move(page));
-  list.n_pages.store(n + 1, std::memory_order_seq_cst);
+  pages->n.store(n + 1, std::memory_order_seq_cst);
+}
+
+// No reader may know it any more.
+void Index::drop_page(Page& page) noexcept {
+  high_.give(page.high);
+  if (page.low != nullptr) low_.give(reinterpret_cast<std::uint8_t*>(page.low));
+  if (page.signs != nullptr) signs_.give(page.signs);
+  const std::size_t number = page.number;
+  std::swap(pages_[number], pages_.back());
+  pages_[number]->number = number;
+  pages_.pop_back();
+}
+
+// Take away all copies of a row.
+void Index::forget(std::int64_t id, Place place) {
+  take_away(place);
+  const Place older = clusters_->moving.find(id);
+  if (older.page != nullptr) {
+    take_away(older);
+    clusters_->moving.erase(id);
+  }
+  places_.erase(id);
 }
 
 void Index::take_away(Place place) {
@@ -215,6 +284,7 @@ void Index::release_row(Page& page, int row) noexcept {
   if (page.signs != nullptr) wipe(page.signs + row * sign_bytes_, static_cast<std::size_t>(sign_bytes_));
   page.fine.fetch_and(~bit(row), std::memory_order_seq_cst);
   page.used &= ~bit(row);
+  if (page.used == 0) ++page.list->n_empty;
   if (!page.is_open) {
     page.is_open = true;
     page.list->open.push_back(&page);
@@ -244,13 +314,31 @@ void Index::clear() {
   auto empty = std::make_unique<Snapshot>();
   empty->lists.push_back(tail.get());
   const Snapshot* old = snapshot_.exchange(empty.release(), std::memory_order_seq_cst);
-  retire([old] { delete old; });
+  retire([this, old] { free_snapshot(old); });
   while (!release_unseen()) std::this_thread::yield();
   free_everything();
   lists_.push_back(std::move(tail));
+  clusters_ = std::make_unique<Clusters>(*this);
+  n_probes_.store(kFirstProbes, std::memory_order_relaxed);
   longest_.store(0, std::memory_order_relaxed);
   longest_low_.store(0, std::memory_order_relaxed);
   if (lookaside_ != nullptr) lookaside_->clear(version_.load(std::memory_order_relaxed));
+}
+
+void Index::free_snapshot(const Snapshot* snapshot) noexcept {
+  for (std::uint8_t* block : snapshot->centroids) high_.give(block);
+  delete snapshot;
+}
+
+bool Index::maintain(std::int64_t budget_us) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(budget_us);
+  for (;;) {
+    const Writing writing(*this);
+    const auto now = std::chrono::steady_clock::now();
+    const Clusters::Progress progress = clusters_->work(std::min(end, now + kHold));
+    if (progress != Clusters::Progress::kMore) return progress == Clusters::Progress::kBlocked;
+    if (std::chrono::steady_clock::now() >= end || n_writers_.load(std::memory_order_relaxed) > 1) return true;
+  }
 }
 
 // Nobody may be reading any more.
@@ -259,13 +347,8 @@ void Index::free_everything() noexcept {
     retired_.front().release();
     retired_.pop_front();
   }
-  for (const auto& page : pages_) {
-    high_.give(page->high);
-    if (page->low != nullptr) low_.give(reinterpret_cast<std::uint8_t*>(page->low));
-    if (page->signs != nullptr) signs_.give(page->signs);
-  }
-  pages_.clear();
-  for (const auto& list : lists_) delete[] list->pages.load(std::memory_order_relaxed);
+  clusters_->stop();
+  while (!pages_.empty()) drop_page(*pages_.back());
   lists_.clear();
   places_.clear();
 }
@@ -281,6 +364,7 @@ IndexStats Index::stats() const {
   stats.held_bytes = high_.held_bytes() + low_.held_bytes() + signs_.held_bytes();
   stats.locked_bytes = high_.locked_bytes() + low_.locked_bytes() + signs_.locked_bytes();
   stats.n_waiting = retired_.size();
+  clusters_->describe(stats);
   stats.n_remembered = lookaside_ != nullptr ? lookaside_->size() : 0;
   stats.n_repeats = n_repeats_.load(std::memory_order_relaxed);
   stats.n_near = n_near_.load(std::memory_order_relaxed);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "index/index.h"
+#include "bits.h"
 #include "query.h"
 
 namespace sm {
@@ -15,14 +16,31 @@ constexpr std::size_t kSignOversample = 16;  // rows of the scan of signs for ea
 constexpr std::size_t kFewestSigns = 256;
 constexpr std::size_t kPagesWorthAThread = 256;
 
-int lowest_set(std::uint64_t word) noexcept {
-#if defined(__GNUC__)
-  return __builtin_ctzll(word);
-#else
-  int row = 0;
-  while (((word >> row) & 1U) == 0) ++row;
-  return row;
-#endif
+// A row that is being moved can be seen in both of its places.
+void drop_copies(std::vector<Candidate>& found, std::size_t n_most) {
+  std::vector<std::int64_t> known;
+  known.reserve(found.size());
+  for (const Candidate& c : found) known.push_back(c.page->id[c.row]);
+  std::sort(known.begin(), known.end());
+  if (std::adjacent_find(known.begin(), known.end()) != known.end()) {
+    known.erase(std::unique(known.begin(), known.end()), known.end());
+    std::vector<bool> taken(known.size());
+    const auto again = [&](const Candidate& c) {
+      const auto at = std::lower_bound(known.begin(), known.end(), c.page->id[c.row]) - known.begin();
+      const bool was = taken[static_cast<std::size_t>(at)];
+      taken[static_cast<std::size_t>(at)] = true;
+      return was;
+    };
+    std::vector<Candidate> once;
+    for (const Candidate& c : found) {
+      if (!again(c)) once.push_back(c);
+    }
+    found = std::move(once);
+  }
+  if (found.size() <= n_most) return;
+  const auto better = [](const Candidate& x, const Candidate& y) noexcept { return x.score > y.score; };
+  std::nth_element(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(n_most - 1), found.end(), better);
+  found.resize(n_most);
 }
 
 struct Hit {
@@ -58,35 +76,63 @@ std::size_t order(std::vector<Hit>& hits, std::size_t k) {
 
 }  // namespace
 
-void Index::scan_list(const List& list, const Query& query, const Filter* filter, TopK& best, std::size_t first,
-                      std::size_t step) const {
-  const std::size_t n = list.n_pages.load(std::memory_order_seq_cst);
-  Page* const* pages = list.pages.load(std::memory_order_seq_cst);
+// Returns how many rows passed the filter.
+std::size_t Index::scan_pages(Page* const* pages, std::size_t n, const Query& query, const Filter* filter,
+                              TopK& best) const {
   alignas(64) std::int32_t scores[kPageRows];
   ScanU8Args args{nullptr, query.high, stride_, query.bias, 0, 0, nullptr, scores};
-  const std::size_t end = std::min(n, first + step);
-  for (std::size_t i = first; i < end; ++i) {
+  std::size_t n_passed = 0;
+  for (std::size_t i = 0; i < n; ++i) {
     const Page& page = *pages[i];
     args.wanted = page.live.load(std::memory_order_seq_cst);
     if (filter != nullptr) args.wanted = filter->match(page, args.wanted);
     if (args.wanted == 0) continue;
+    n_passed += static_cast<std::size_t>(count_set(args.wanted));
     args.rows = page.high;
-    args.next = i + 1 < end ? pages[i + 1]->high : nullptr;
+    args.next = i + 1 < n ? pages[i + 1]->high : nullptr;
     args.threshold = best.threshold();
     for (std::uint64_t above = kernels_.scan_u8(args); above != 0; above &= above - 1) {
       const int row = lowest_set(above);
       best.push({scores[row], row, &page});
     }
   }
+  return n_passed;
+}
+
+void Index::scan_list(const List& list, const Query& query, const Request& request, TopK& best) const {
+  const PageArray& pages = *list.pages.load(std::memory_order_seq_cst);
+  const std::size_t n_pages = pages.n.load(std::memory_order_seq_cst);
+  const auto n_threads =
+      std::min(static_cast<std::size_t>(std::max(1, request.n_threads)), n_pages / kPagesWorthAThread + 1);
+  if (n_threads == 1) {
+    scan_pages(pages.at.get(), n_pages, query, request.filter, best);
+    return;
+  }
+  const std::size_t share = (n_pages + n_threads - 1) / n_threads;
+  std::vector<TopK> parts(n_threads - 1, TopK(best.k()));
+  std::vector<std::thread> threads;
+  for (std::size_t t = 1; t < n_threads; ++t) {
+    threads.emplace_back([&, t] {
+      const std::size_t first = std::min(n_pages, t * share);
+      scan_pages(pages.at.get() + first, std::min(share, n_pages - first), query, request.filter, parts[t - 1]);
+    });
+  }
+  scan_pages(pages.at.get(), share, query, request.filter, best);
+  for (std::thread& thread : threads) thread.join();
+  for (TopK& part : parts) {
+    for (const Candidate& found : part.finish()) {
+      if (found.score > best.threshold()) best.push(found);
+    }
+  }
 }
 
 void Index::scan_signs(const List& list, const Query& query, const Filter* filter, TopK& best) const {
-  const std::size_t n = list.n_pages.load(std::memory_order_seq_cst);
-  Page* const* pages = list.pages.load(std::memory_order_seq_cst);
+  const PageArray& pages = *list.pages.load(std::memory_order_seq_cst);
+  const std::size_t n = pages.n.load(std::memory_order_seq_cst);
   alignas(64) std::int32_t distances[kPageRows];
   HammingB1Args args{nullptr, query.signs, sign_bytes_, 0, 0, distances};
   for (std::size_t i = 0; i < n; ++i) {
-    const Page& page = *pages[i];
+    const Page& page = *pages.at[i];
     args.wanted = page.live.load(std::memory_order_seq_cst);
     if (filter != nullptr) args.wanted = filter->match(page, args.wanted);
     if (args.wanted == 0) continue;
@@ -103,6 +149,20 @@ void Index::scan_signs(const List& list, const Query& query, const Filter* filte
 }
 
 std::vector<Candidate> Index::scan(const Query& query, const Request& request, std::size_t n_wanted) const {
+  const std::uint64_t n_moves = n_moves_.load(std::memory_order_seq_cst);
+  const bool moving = moving_.load(std::memory_order_seq_cst);
+  std::vector<Candidate> found = scan_once(query, request, moving ? 2 * n_wanted : n_wanted);
+  if (!moving && n_moves_.load(std::memory_order_seq_cst) == n_moves) return found;
+  const std::size_t n_found = found.size();
+  drop_copies(found, n_wanted);
+  if (moving || found.size() == n_found) return found;
+  // Copies came up while this search was running, and may have pushed other rows out.
+  found = scan_once(query, request, 2 * n_wanted);
+  drop_copies(found, n_wanted);
+  return found;
+}
+
+std::vector<Candidate> Index::scan_once(const Query& query, const Request& request, std::size_t n_wanted) const {
   const Snapshot& snapshot = *snapshot_.load(std::memory_order_seq_cst);
   TopK best(n_wanted);
   if (request.mode == Mode::kSigns && sign_bytes_ > 0) {
@@ -116,23 +176,10 @@ std::vector<Candidate> Index::scan(const Query& query, const Request& request, s
     }
     return std::move(best.finish());
   }
-  for (const List* list : snapshot.lists) {
-    const std::size_t n_pages = list->n_pages.load(std::memory_order_seq_cst);
-    const auto n_threads =
-        std::min(static_cast<std::size_t>(std::max(1, request.n_threads)), n_pages / kPagesWorthAThread + 1);
-    const std::size_t share = n_pages / n_threads + 1;
-    std::vector<TopK> parts(n_threads - 1, TopK(n_wanted));
-    std::vector<std::thread> threads;
-    for (std::size_t t = 1; t < n_threads; ++t) {
-      threads.emplace_back([&, t] { scan_list(*list, query, request.filter, parts[t - 1], t * share, share); });
-    }
-    scan_list(*list, query, request.filter, best, 0, n_threads > 1 ? share : std::numeric_limits<std::size_t>::max());
-    for (std::thread& thread : threads) thread.join();
-    for (TopK& part : parts) {
-      for (const Candidate& found : part.finish()) {
-        if (found.score > best.threshold()) best.push(found);
-      }
-    }
+  if ((request.mode == Mode::kLists || request.mode == Mode::kAuto) && snapshot.n_centroids() > 0) {
+    scan_nearest(snapshot, query, request, best);
+  } else {
+    for (const List* list : snapshot.lists) scan_list(*list, query, request, best);
   }
   return std::move(best.finish());
 }
@@ -141,8 +188,10 @@ std::int64_t Index::search(const Request& request, std::int64_t* ids, float* sco
   if (request.k == 0) return 0;
   const Query query(request.query, *this);
   const Epochs::Reader reader(epochs_);
-  if (lookaside_ != nullptr && request.recall && query.fits) return recall(query, request, ids, scores);
-  std::vector<Candidate> found = scan(query, request, request.k * static_cast<std::size_t>(request.oversample));
+  Request asked = request;
+  if (asked.mode == Mode::kAuto && snapshot_.load(std::memory_order_seq_cst)->n_centroids() == 0) asked.mode = Mode::kExact;
+  if (lookaside_ != nullptr && asked.recall && asked.probes == 0 && query.fits) return recall(query, asked, ids, scores);
+  std::vector<Candidate> found = scan(query, asked, asked.k * static_cast<std::size_t>(asked.oversample));
   std::size_t n = 0;
   const bool rescored = rescore(query, found, ids, scores, request.k, n);
   return rescored ? static_cast<std::int64_t>(n) : ~static_cast<std::int64_t>(n);

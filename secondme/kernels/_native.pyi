@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,7 +33,7 @@ def rescore_i16(
     out: NDArray[np.int64],
     isa: str | None = None,
 ) -> None: ...
-def read_seconds(buffer: NDArray[np.uint8], in_order: bool) -> float: ...
+def read_seconds(buffer: NDArray[np.uint8], way: int) -> float: ...
 def dot_seconds(n_dims: int, n_rounds: int, isa: str | None = None) -> float: ...
 def scan_seconds(n_dims: int, n_rounds: int, isa: str | None = None) -> float: ...
 def search_seconds(index: VectorIndex, query: NDArray[np.float32], k: int, n_rounds: int) -> float: ...
@@ -50,7 +52,16 @@ class Filter:
 
 class VectorIndex:
     def __init__(
-        self, n_dims: int, *, fine: bool, signs: bool, lock: bool, isa: str | None, n_remembered: int = 0
+        self,
+        n_dims: int,
+        *,
+        fine: bool,
+        signs: bool,
+        lock: bool,
+        isa: str | None,
+        n_remembered: int = 0,
+        flat_limit: int = 100_000,
+        least_recall: float = 0.98,
     ) -> None: ...
     def add_f32(
         self,
@@ -82,6 +93,7 @@ class VectorIndex:
         oversample: int = 4,
         threads: int = 1,
         slack: float = 0.0,
+        probes: int = 0,
     ) -> int: ...
     def candidates(
         self,
@@ -91,6 +103,9 @@ class VectorIndex:
         filter: Filter | None = None,
         mode: int = 0,
         threads: int = 1,
+        probes: int = 0,
     ) -> int: ...
+    def maintain(self, budget_us: int) -> bool: ...
+    def measure_recall(self, n_sample: int, k: int, probes: int = 0) -> float: ...
     def version(self) -> int: ...
-    def stats(self) -> dict[str, int]: ...
+    def stats(self) -> dict[str, Any]: ...

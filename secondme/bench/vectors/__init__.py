@@ -1,10 +1,13 @@
 """`secondme bench vectors`: the index beside the libraries that people use, on the same vectors, in the same run.
 
-    sample.py   random vectors of any number, and the exact answer        texts.py   real embeddings, for recall
-    peers.py    the libraries                                             timing.py  how times are taken
-    flat.py     comparing with every row: forms, filters, bandwidth       native.py  kernels and calls by themselves
-    recall.py   what the forms find of the exact answer         readers.py  many readers and one writer
-    stored.py   through the encrypted store                       setting.py  what the cases share
+    sample.py    random vectors of any number, and the exact answer
+    texts.py     real embeddings, for recall
+    setting.py   what the cases share             timing.py    how times are taken
+    flat.py      every row: forms, filters        peers.py     beside exact searches of others
+    clusters.py  lists of near rows               graphs.py    beside approximate searches of others
+    stored.py    through the encrypted store      lookaside.py repeated and near queries
+    native.py    kernels and calls alone          readers.py   many readers, one writer
+    recall.py    what each form finds of the exact answer
 
 Nothing here is imported before it is known that it is wanted, and that NumPy and the peers run on one thread.
 """
@@ -74,7 +77,7 @@ def use_one_thread() -> None:
 
 def run(options: Options, load: Callable[[], Embedder]) -> Iterator[Row]:
     """Rows for `options` as `checked` returns them; `load` brings the embedding model, which is needed last."""
-    from secondme.bench.vectors import flat, lookaside, native, readers, recall, stored
+    from secondme.bench.vectors import clusters, flat, lookaside, native, readers, recall, stored
     from secondme.bench.vectors.sample import random_sample
     from secondme.bench.vectors.setting import Setting, filled
     from secondme.bench.vectors.texts import real_sample
@@ -82,6 +85,7 @@ def run(options: Options, load: Callable[[], Embedder]) -> Iterator[Row]:
     sample = random_sample(options.n_rows, options.n_dims, options.k)
     setting = Setting(sample, filled(sample, options.isa), options.budget_s, options.libraries)
     yield from flat.run(setting)
+    yield from clusters.run(setting)
     del setting
     yield from lookaside.run(sample, options.isa)
     yield from stored.run(sample, options.isa, options.budget_s)

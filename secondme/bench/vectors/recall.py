@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from secondme.bench.rows import Row
+from secondme.bench.vectors.clusters import settle
 from secondme.bench.vectors.sample import Ids, Sample
 from secondme.bench.vectors.timing import BENCH, Search
 from secondme.kernels.index import Mode, VectorIndex
@@ -20,7 +21,7 @@ def run(sample: Sample, isa: str | None) -> Iterator[Row]:
 
 
 def _forms(sample: Sample, isa: str | None) -> Iterator[tuple[str, Search]]:
-    index = VectorIndex(sample.n_dims, signs=True, isa=isa)
+    index = VectorIndex(sample.n_dims, signs=True, isa=isa, flat_limit=1)
     index.add(sample.ids, sample.rows)
 
     def searching(mode: Mode) -> Search:
@@ -32,3 +33,5 @@ def _forms(sample: Sample, isa: str | None) -> Iterator[tuple[str, Search]]:
     yield "exact", searching(Mode.EXACT)
     yield "int8", int8
     yield "signs", searching(Mode.SIGNS)
+    settle(index)
+    yield "lists", searching(Mode.LISTS)

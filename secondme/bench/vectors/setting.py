@@ -32,9 +32,12 @@ class Setting:
 
 
 def filled(sample: Sample, isa: str | None, *, n_remembered: int = 0) -> VectorIndex:
-    """An index of all rows. The rows of a project are scattered, which is the worst for filters; those of a source are
-    adjacent, as they are when files are added one after the other."""
-    index = VectorIndex(sample.n_dims, signs=True, isa=isa, n_remembered=n_remembered)
+    """An index of all rows, which keeps lists at any size once `maintain` is called.
+
+    The rows of a project are scattered, which is the worst for filters; those of a source are adjacent, as they are
+    when files are added one after the other.
+    """
+    index = VectorIndex(sample.n_dims, signs=True, isa=isa, n_remembered=n_remembered, flat_limit=1)
     projects = np.random.default_rng(9).permutation(sample.n_rows) % N_PARTS
     sources = sample.ids * N_PARTS // sample.n_rows
     for start in range(0, sample.n_rows, BLOCK_ROWS):

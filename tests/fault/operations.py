@@ -28,6 +28,7 @@ from secondme.types import FileStored, IngestDone
 from secondme.wipe.everything import Places, wipe
 from secondme.wipe.project import wipe_project
 from tests.damaging import Place, pages, spoil
+from tests.fault import vectors_in_memory
 from tests.fault.killing import Operation, Say
 from tests.fault.workload import STORE, WITNESS, State, Step, after, do, held, open_store, plan, states, work
 from tests.storing import put
@@ -465,5 +466,6 @@ OPERATIONS = {
     "repair in place": Operation(_unvouched, _repair, _verify_repair),
     "wipe": Operation(_with_keys, _wipe, _verify_wipe),
     "wipe a project": Operation(_with_project, _wipe_project, _verify_project),
+    "vectors in memory": Operation(vectors_in_memory.lay_out, vectors_in_memory.act, vectors_in_memory.verify),
     "new recovery code": Operation(_with_keys, _new_code, _verify_keys),
 }

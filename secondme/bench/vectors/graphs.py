@@ -72,7 +72,11 @@ def _faiss_lists(sample: Sample) -> Callable[[int], Search]:
     faiss = faiss_one_thread()
     faiss.omp_set_num_threads(_cores())
     n_lists = 1 << max(0, round(np.log2(np.sqrt(sample.n_rows))))
-    index = faiss.index_factory(sample.n_dims, f"IVF{n_lists},SQ8", faiss.METRIC_INNER_PRODUCT)
+    # Not by `index_factory`, whose regular expressions crash once usearch is loaded: the two share a symbol of the C++
+    # library that they should not.
+    kind, metric = faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
+    centroids = faiss.IndexFlatIP(sample.n_dims)
+    index = faiss.IndexIVFScalarQuantizer(centroids, sample.n_dims, n_lists, kind, metric)
     index.cp.niter = TRAINING_ROUNDS
     index.train(sample.rows[: TRAINING_ROWS_PER_LIST * n_lists])
     index.add(sample.rows)

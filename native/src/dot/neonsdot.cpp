@@ -18,9 +18,9 @@ std::int32_t dot(const std::int8_t* query, const std::int8_t* row, std::int64_t 
   for (int32x4_t& sum : sums) sum = vdupq_n_s32(0);
   std::int64_t d = 0;
   for (; d + 64 <= n_dims; d += 64) {
-    for (int i = 0; i < 4; ++i) {
-      sums[i] = vdotq_s32(sums[i], vld1q_s8(query + d + 16 * i), vld1q_s8(row + d + 16 * i));
-    }
+    const int8x16x4_t q = vld1q_s8_x4(query + d);
+    const int8x16x4_t x = vld1q_s8_x4(row + d);
+    for (int i = 0; i < 4; ++i) sums[i] = vdotq_s32(sums[i], q.val[i], x.val[i]);
   }
   for (; d + 16 <= n_dims; d += 16) sums[0] = vdotq_s32(sums[0], vld1q_s8(query + d), vld1q_s8(row + d));
   const int32x4_t sum = vaddq_s32(vaddq_s32(sums[0], sums[1]), vaddq_s32(sums[2], sums[3]));
@@ -34,12 +34,11 @@ void dot_four(const DotI8Args& args, const std::int8_t* first, std::int32_t* out
   int32x4_t sums[4][2];
   for (auto& row : sums) row[0] = row[1] = vdupq_n_s32(0);
   std::int64_t d = 0;
-  for (; d + 32 <= args.n_dims; d += 32) {
-    const int8x16_t q0 = vld1q_s8(args.query + d);
-    const int8x16_t q1 = vld1q_s8(args.query + d + 16);
+  for (; d + 64 <= args.n_dims; d += 64) {
+    const int8x16x4_t q = vld1q_s8_x4(args.query + d);
     for (int r = 0; r < 4; ++r) {
-      sums[r][0] = vdotq_s32(sums[r][0], vld1q_s8(rows[r] + d), q0);
-      sums[r][1] = vdotq_s32(sums[r][1], vld1q_s8(rows[r] + d + 16), q1);
+      const int8x16x4_t x = vld1q_s8_x4(rows[r] + d);
+      for (int i = 0; i < 4; ++i) sums[r][i % 2] = vdotq_s32(sums[r][i % 2], x.val[i], q.val[i]);
     }
   }
   for (; d + 16 <= args.n_dims; d += 16) {

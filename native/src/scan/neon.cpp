@@ -20,11 +20,13 @@ inline int32x4_t dots(const ScanU8Args& args, const FourRows& rows) noexcept {
   const uint8x16_t flip = vdupq_n_u8(0x80);
   int32x4_t sums[4];
   for (int32x4_t& sum : sums) sum = vdupq_n_s32(0);
-  for (std::int64_t d = 0; d < args.stride; d += 16) {
-    const int8x16_t q = vld1q_s8(args.query + d);
+  for (std::int64_t d = 0; d < args.stride; d += kRowAlign) {
+    const int8x16x4_t q = vld1q_s8_x4(args.query + d);
     for (int r = 0; r < 4; ++r) {
-      const int8x16_t x = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(rows.at[r] + d), flip));
-      sums[r] = add_products<kPairs>(sums[r], x, q);
+      const uint8x16x4_t x = vld1q_u8_x4(rows.at[r] + d);
+      for (int i = 0; i < 4; ++i) {
+        sums[r] = add_products<kPairs>(sums[r], vreinterpretq_s8_u8(veorq_u8(x.val[i], flip)), q.val[i]);
+      }
     }
   }
   return sum_four(sums[0], sums[1], sums[2], sums[3]);

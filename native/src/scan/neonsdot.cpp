@@ -11,13 +11,11 @@ inline int32x4_t dots(const ScanU8Args& args, const FourRows& rows) noexcept {
   int32x4_t sums[4][2];  // two per row hide the latency of SDOT
   for (auto& row : sums) row[0] = row[1] = vdupq_n_s32(0);
   for (std::int64_t d = 0; d < args.stride; d += kRowAlign) {
-    int8x16_t q[4];
-    for (int i = 0; i < 4; ++i) q[i] = vld1q_s8(args.query + d + 16 * i);
+    const int8x16x4_t q = vld1q_s8_x4(args.query + d);
     for (int r = 0; r < 4; ++r) {
-      const std::uint8_t* at = rows.at[r] + d;
+      const uint8x16x4_t x = vld1q_u8_x4(rows.at[r] + d);
       for (int i = 0; i < 4; ++i) {
-        const uint8x16_t x = veorq_u8(vld1q_u8(at + 16 * i), flip);
-        sums[r][i % 2] = vdotq_s32(sums[r][i % 2], vreinterpretq_s8_u8(x), q[i]);
+        sums[r][i % 2] = vdotq_s32(sums[r][i % 2], vreinterpretq_s8_u8(veorq_u8(x.val[i], flip)), q.val[i]);
       }
     }
   }

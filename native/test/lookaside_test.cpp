@@ -97,7 +97,7 @@ struct Answer {
 };
 
 Answer search(const sm::Index& index, const Vector& query, std::size_t k, const Filter* filter, bool recall,
-              double slack = 0) {
+              double slack = 0, int oversample = 4) {
   Answer answer{true, std::vector<std::int64_t>(k), std::vector<float>(k)};
   sm::Request request;
   request.query = query.data();
@@ -105,6 +105,7 @@ Answer search(const sm::Index& index, const Vector& query, std::size_t k, const 
   request.filter = filter;
   request.recall = recall;
   request.slack = slack;
+  request.oversample = oversample;
   const std::int64_t n = index.search(request, answer.ids.data(), answer.scores.data());
   answer.fine = n >= 0;
   answer.ids.resize(static_cast<std::size_t>(n >= 0 ? n : ~n));
@@ -122,21 +123,24 @@ std::vector<double> best_possible(const std::vector<Vector>& rows, const Vector&
   return scores;
 }
 
-// Both ways of searching. They may differ where a scan misses a row of which only the low plane makes one of the best.
+// Both ways of searching. They may differ where a scan misses a row of which only the low plane makes one of the best: an
+// answer from memory is then the best of all. With few dimensions many rows score alike, and which of them a scan takes
+// for candidates is chance.
 void compare(const sm::Index& index, const std::vector<Vector>& rows, const Vector& query, std::size_t k) {
+  const std::uint64_t n_before = index.stats().n_near;
   const Answer found = search(index, query, k, nullptr, true);
+  const bool is_near = index.stats().n_near > n_before;
   const Answer plain = search(index, query, k, nullptr, false);
   if (!check(found.ids.size() == plain.ids.size() && found.fine == plain.fine, "%zu results instead of %zu",
              found.ids.size(), plain.ids.size())) {
     return;
   }
-  if (found.ids == plain.ids && found.scores == plain.scores) {
-    return;
-  }
+  if (found.ids == plain.ids && found.scores == plain.scores) return;
   const std::vector<double> best = best_possible(rows, query, k);
+  const bool by_chance = !is_near || query.size() < 8;
   for (std::size_t i = 0; i < best.size(); ++i) {
     const double score = double{found.scores[i]};
-    check(score >= double{plain.scores[i]} - 1e-6 && score <= best[i] + 1e-6,
+    check(score >= (by_chance ? double{plain.scores[i]} - 0.02 : best[i] - 1e-6) && score <= best[i] + 1e-6,
           "place %zu scores %.8f, a scan %.8f, and %.8f is possible", i, score, double{plain.scores[i]}, best[i]);
   }
 }
@@ -163,13 +167,13 @@ void answers_are_those_of_a_scan(const sm::Kernels& kernels, std::int64_t n_dims
     return clustered ? near(centres[static_cast<std::size_t>(random.between(0, 19))], 0.5F, random)
                      : random_unit(random, n_dims);
   };
-  for (int i = 0; i < 900; ++i) add(any());
+  for (int i = 0; i < 2500; ++i) add(any());
   const auto before = index.stats();
   for (int round = 0; round < 40; ++round) {
     const Vector asked = any();
     const auto k = static_cast<std::size_t>(random.between(1, 12));
     compare(index, rows, asked, k);
-    for (const float noise : {0.0F, 1e-4F, 1e-3F, 1e-2F, 0.05F, 0.2F}) {
+    for (const float noise : {0.0F, 1e-3F, 1e-2F, 0.05F, 0.2F, 0.5F, 1.0F}) {
       const Vector again = noise == 0.0F ? asked : near(asked, noise, random);
       const auto k_again = noise == 0.0F ? k : static_cast<std::size_t>(random.between(1, 12));
       compare(index, rows, again, k_again);
@@ -190,6 +194,58 @@ void answers_are_those_of_a_scan(const sm::Kernels& kernels, std::int64_t n_dims
   const auto after = index.stats();
   check(after.n_repeats > before.n_repeats, "no repeat was answered from memory");
   check(after.n_near > before.n_near, "nothing near was answered from memory");
+}
+
+// Rows that differ in the low plane alone all score alike in the scan; the best of them may be outside.
+void the_low_plane_counts(Random& random) {
+  constexpr std::int64_t kDims = 64;
+  sm::IndexOptions options;
+  options.n_dims = kDims;
+  options.lock = false;
+  options.n_remembered = 10;
+  sm::Index index(options);
+  const float step = 1.0F / sm::high_steps(kDims);
+  Vector centre = random_unit(random, kDims);
+  for (float& value : centre) value = step * std::nearbyint(value / step);
+  std::vector<Vector> rows;
+  for (std::int64_t i = 0; i < 700; ++i) {
+    Vector row = centre;
+    for (float& value : row) value += 0.45F * step * static_cast<float>(random.between(-1, 1));
+    const Attributes none;
+    index.add(&i, row.data(), &none, 1);
+    rows.push_back(row);
+  }
+  for (int i = 0; i < 20; ++i) {
+    const Vector asked = near(centre, 0.2F, random);
+    search(index, asked, 5, nullptr, true);
+    const Vector again = near(asked, 1e-3F, random);
+    const std::uint64_t n_before = index.stats().n_near;
+    const Answer found = search(index, again, 5, nullptr, true);
+    if (index.stats().n_near == n_before) continue;
+    const std::vector<double> best = best_possible(rows, again, 5);
+    for (std::size_t n = 0; n < best.size(); ++n) check(double{found.scores[n]} >= best[n] - 1e-6, "a better row is outside");
+  }
+}
+
+// The same query, for other numbers of results of as many candidates.
+void another_k_is_another_question(Random& random) {
+  constexpr std::int64_t kDims = 32;
+  sm::IndexOptions options;
+  options.n_dims = kDims;
+  options.lock = false;
+  options.n_remembered = 10;
+  sm::Index index(options);
+  for (std::int64_t i = 0; i < 1000; ++i) {
+    const Attributes none;
+    index.add(&i, random_unit(random, kDims).data(), &none, 1);
+  }
+  const Vector asked = random_unit(random, kDims);
+  for (const auto& [k, oversample] : {std::pair<std::size_t, int>{8, 4}, {4, 8}, {16, 2}, {32, 1}, {8, 4}}) {
+    const Answer found = search(index, asked, k, nullptr, true, 0, oversample);
+    const Answer plain = search(index, asked, k, nullptr, false, 0, oversample);
+    check(found.ids == plain.ids && found.scores == plain.scores, "%zu of %zu results", found.ids.size(), k);
+  }
+  check(search(index, asked, 0, nullptr, true).ids.empty(), "results that nobody wants");
 }
 
 void slack_answers_more_and_misses_little(Random& random) {
@@ -419,6 +475,8 @@ int main() {
     the_least_recently_used_goes_first(kernels);
     nothing_outlives_its_version(kernels);
   }
+  the_low_plane_counts(random);
+  another_k_is_another_question(random);
   slack_answers_more_and_misses_little(random);
   filters_are_never_mixed(random);
   readers_and_a_writer(random);

@@ -74,7 +74,7 @@ std::int64_t Index::recall(const Query& query, const Request& request, std::int6
     kept->ids.assign(ids, ids + n);
     kept->scores.assign(scores, scores + n);
     kept->rows = std::move(rows);
-    // What was found while something was written may be of neither state.
+    // After a write it would be dropped at the next lookup.
     if (version_.load(std::memory_order_seq_cst) == version) lookaside_->remember(asked, std::move(kept));
   }
   return fine ? static_cast<std::int64_t>(n) : ~static_cast<std::int64_t>(n);

@@ -27,16 +27,23 @@ Scores = NDArray[np.float32]
 MAX_DIMS = 4096
 MAX_K = 65_536
 MAX_REMEMBERED = 65_536
+FLAT_LIMIT = 100_000
+"""Vectors below which an exact scan takes no longer than people notice, and lists are not worth their upkeep."""
+LEAST_RECALL = 0.98
 
 
 class Mode(IntEnum):
     """How the candidates are found.
 
     EXACT: every vector's int8 plane. SIGNS: every vector's sign bits first, then the int8 plane of the nearest of them.
+    LISTS: of the lists that `VectorIndex.maintain` keeps, those whose centroids are nearest. AUTO: EXACT while there
+    are no lists; then as many lists as the measured recall asks for, and more where a filter lets few vectors pass.
     """
 
     EXACT = 0
     SIGNS = 1
+    LISTS = 2
+    AUTO = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,11 @@ class Attributes:
 class Stats:
     """n_rows: vectors. n_fine: those that both planes hold fully. n_waiting: changes that a running search may not have
     noticed yet. held_bytes: memory for vectors, locked_bytes of which cannot be swapped out. n_remembered: queries kept
-    since the last change; n_repeats and n_near: searches answered from them, as the same query or as one near."""
+    since the last change; n_repeats and n_near: searches answered from them, as the same query or as one near.
+
+    n_lists, with `fewest`, `median` and `most` vectors; n_tail: vectors in none of them, which every search scans.
+    n_probes: lists that AUTO scans, which on the latest sample of vectors found the part `recall` of each one's ten
+    nearest (0.0: not measured yet). n_splits and n_merges: lists divided and given up so far."""
 
     n_rows: int
     n_fine: int
@@ -64,6 +75,15 @@ class Stats:
     n_remembered: int
     n_repeats: int
     n_near: int
+    n_lists: int
+    n_tail: int
+    fewest: int
+    median: int
+    most: int
+    n_probes: int
+    recall: float
+    n_splits: int
+    n_merges: int
 
 
 def available() -> bool:
@@ -86,21 +106,34 @@ class VectorIndex:
         lock: bool = True,
         isa: str | None = None,
         n_remembered: int = 0,
+        flat_limit: int = FLAT_LIMIT,
+        least_recall: float = LEAST_RECALL,
     ) -> None:
         """`fine` keeps the second plane, `signs` that of sign bits, `lock` asks that the memory is never swapped out.
 
         `n_remembered` recent queries are kept with what they found, until the next change: the same query again, and
-        one so near that nothing else can have come closer, are answered without a scan. Raises ValueError for n_dims
-        outside 1 to MAX_DIMS, n_remembered outside 0 to MAX_REMEMBERED or an unknown `isa`.
+        one so near that nothing else can have come closer, are answered without a scan. From `flat_limit` vectors on
+        (0: never) `maintain` keeps lists, and chooses how many of them Mode.AUTO scans so that at least the part
+        `least_recall` of the ten nearest is found. Raises ValueError for n_dims outside 1 to MAX_DIMS, n_remembered
+        outside 0 to MAX_REMEMBERED, a negative flat_limit, least_recall outside 0 to 1 or an unknown `isa`.
         """
         if not 1 <= n_dims <= MAX_DIMS:
             raise ValueError(f"n_dims must be 1 to {MAX_DIMS}, not {n_dims}")
         if not 0 <= n_remembered <= MAX_REMEMBERED:
             raise ValueError(f"n_remembered must be 0 to {MAX_REMEMBERED}, not {n_remembered}")
+        if flat_limit < 0:
+            raise ValueError(f"flat_limit must not be negative: {flat_limit}")
         native = importlib.import_module("secondme.kernels._native")
         self.n_dims = n_dims
         self._native: _native.VectorIndex = native.VectorIndex(
-            n_dims, fine=fine, signs=signs, lock=lock, isa=isa, n_remembered=n_remembered
+            n_dims,
+            fine=fine,
+            signs=signs,
+            lock=lock,
+            isa=isa,
+            n_remembered=n_remembered,
+            flat_limit=flat_limit,
+            least_recall=least_recall,
         )
         self._filter: type[_native.Filter] = native.Filter
 
@@ -158,6 +191,7 @@ class VectorIndex:
         oversample: int = 4,
         threads: int = 1,
         slack: float | None = 0.0,
+        probes: int = 0,
     ) -> tuple[Ids, Scores, bool]:
         """The `k` vectors nearest to `query` [n_dims], best first, equal ones by id: ids, cosines, and whether they
         were rescored.
@@ -167,12 +201,15 @@ class VectorIndex:
 
         What the index remembers gives the same answer. With `slack` above 0 more near repeats are answered from it, and
         may miss vectors whose cosine by the first plane is at most so much better than that of the last result; None
-        neither asks nor adds to it. Raises ValueError for another shape, values that are not finite, or k outside 0 to
-        MAX_K.
+        neither asks nor adds to it.
+
+        `probes` is how many lists Mode.LISTS and Mode.AUTO scan; 0 leaves that to the index. LISTS keeps to it, so with
+        few probes it may find fewer than k vectors; AUTO goes on until there are enough. Raises ValueError for another
+        shape, values that are not finite, negative probes, or k outside 0 to MAX_K.
         """
         ids, scores = np.empty(k, np.int64), np.empty(k, np.float32)
         margin = -1.0 if slack is None else slack
-        n = self._native.search(query, ids, scores, where, mode, oversample, threads, margin)
+        n = self._native.search(query, ids, scores, where, mode, oversample, threads, margin, probes)
         if n == k:
             return ids, scores, True
         return (ids[:n], scores[:n], True) if n >= 0 else (ids[:~n], scores[:~n], False)
@@ -185,11 +222,34 @@ class VectorIndex:
         *,
         mode: Mode = Mode.EXACT,
         threads: int = 1,
+        probes: int = 0,
     ) -> tuple[Ids, Scores]:
         """The `k` best by the first plane alone: ids and their approximate cosines. Raises as `search` does."""
         ids, scores = np.empty(k, np.int64), np.empty(k, np.float32)
-        n = self._native.candidates(query, ids, scores, where, mode, threads)
+        n = self._native.candidates(query, ids, scores, where, mode, threads, probes)
         return ids[:n], scores[:n]
+
+    def maintain(self, budget_us: int = 1000) -> bool:
+        """Work on the lists for about `budget_us` microseconds: train them on a sample, move vectors into them, split
+        and merge them, measure recall. True if more is left to do, or waits for running searches to end.
+
+        Made for a thread that calls it while there is nothing else to do. Searches never wait for it, other writers for
+        about a millisecond. Below `flat_limit` vectors there is nothing to do.
+        """
+        return self._native.maintain(budget_us)
+
+    def measure_recall(self, n_sample: int = 100, k: int = 10, probes: int = 0) -> float:
+        """The part of the exact `k` nearest that Mode.LISTS finds with `probes` (0: the chosen number).
+
+        Averaged over `n_sample` random vectors of the index as queries, none of which counts as its own neighbour; 1.0
+        if there is nothing to find. Queries that are unlike all vectors can fare worse. Raises ValueError for k outside
+        1 to MAX_K - 1, or a negative number.
+        """
+        if not 1 <= k < MAX_K or n_sample < 0 or probes < 0:
+            raise ValueError(
+                f"k must be 1 to {MAX_K - 1}, n_sample and probes 0 or more, not {k}, {n_sample}, {probes}"
+            )
+        return self._native.measure_recall(n_sample, k, probes)
 
     @property
     def version(self) -> int:

@@ -68,9 +68,13 @@ void add(Index& index, Vector<std::int64_t> ids, Matrix<T> rows, Vector<std::int
 }
 
 Request request_of(const Index& index, const Vector<float>& query, const Out<std::int64_t>& ids,
-                   const Out<float>& scores, const Filter* filter, int mode, int oversample, int threads) {
+                   const Out<float>& scores, const Filter* filter, int mode, int oversample, int threads,
+                   int probes) {
   if (static_cast<std::int64_t>(query.shape(0)) != index.options().n_dims || ids.shape(0) != scores.shape(0)) {
     throw nb::value_error("shapes do not fit: query [d], ids and scores [k]");
+  }
+  if (mode < 0 || mode > static_cast<int>(Mode::kAuto) || probes < 0) {
+    throw nb::value_error("there is no such mode, or probes is below 0");
   }
   if (static_cast<std::int64_t>(ids.shape(0)) > kMostResults || oversample < 1 || oversample > 1024) {
     throw nb::value_error("k is at most 65536, and oversample 1 to 1024");
@@ -83,12 +87,13 @@ Request request_of(const Index& index, const Vector<float>& query, const Out<std
   request.mode = static_cast<Mode>(mode);
   request.oversample = oversample;
   request.n_threads = threads;
+  request.probes = probes;
   return request;
 }
 
 std::int64_t search(const Index& index, Vector<float> query, Out<std::int64_t> ids, Out<float> scores,
-                    const Filter* filter, int mode, int oversample, int threads, double slack) {
-  Request request = request_of(index, query, ids, scores, filter, mode, oversample, threads);
+                    const Filter* filter, int mode, int oversample, int threads, double slack, int probes) {
+  Request request = request_of(index, query, ids, scores, filter, mode, oversample, threads, probes);
   request.recall = slack >= 0;
   request.slack = slack;
   nb::gil_scoped_release released;
@@ -96,8 +101,8 @@ std::int64_t search(const Index& index, Vector<float> query, Out<std::int64_t> i
 }
 
 std::size_t candidates(const Index& index, Vector<float> query, Out<std::int64_t> ids, Out<float> scores,
-                       const Filter* filter, int mode, int threads) {
-  const Request request = request_of(index, query, ids, scores, filter, mode, 1, threads);
+                       const Filter* filter, int mode, int threads, int probes) {
+  const Request request = request_of(index, query, ids, scores, filter, mode, 1, threads, probes);
   nb::gil_scoped_release released;
   return index.candidates(request, ids.data(), scores.data());
 }
@@ -127,11 +132,13 @@ void make_filter(Filter* filter, const std::optional<std::vector<std::int64_t>>&
 }
 
 void make_index(Index* index, std::int64_t n_dims, bool fine, bool signs, bool lock,
-                const std::optional<std::string>& isa, std::size_t n_remembered) {
+                const std::optional<std::string>& isa, std::size_t n_remembered, std::size_t flat_limit,
+                double least_recall) {
   const Kernels* kernels = isa ? find_kernels(*isa) : chosen_kernels();
   if (kernels == nullptr) throw nb::value_error("no kernels of that name on this machine");
   if (n_remembered > kMostRemembered) throw nb::value_error("at most 65536 queries can be remembered");
-  new (index) Index({n_dims, lock, fine, signs, kernels, n_remembered});
+  if (!(least_recall > 0 && least_recall <= 1)) throw nb::value_error("least_recall must be above 0 and at most 1");
+  new (index) Index({n_dims, lock, fine, signs, kernels, n_remembered, flat_limit, least_recall});
 }
 
 nb::dict stats(const Index& index) {
@@ -145,6 +152,15 @@ nb::dict stats(const Index& index) {
   result["n_remembered"] = found.n_remembered;
   result["n_repeats"] = found.n_repeats;
   result["n_near"] = found.n_near;
+  result["n_lists"] = found.n_lists;
+  result["n_tail"] = found.n_tail;
+  result["fewest"] = found.fewest;
+  result["median"] = found.median;
+  result["most"] = found.most;
+  result["n_probes"] = found.n_probes;
+  result["recall"] = found.recall;
+  result["n_splits"] = found.n_splits;
+  result["n_merges"] = found.n_merges;
   return result;
 }
 
@@ -157,7 +173,8 @@ void bind_index(nb::module_& m) {
            nb::arg("until") = std::numeric_limits<std::int64_t>::max());
   nb::class_<Index>(m, "VectorIndex")
       .def("__init__", &make_index, nb::arg("n_dims"), nb::kw_only(), nb::arg("fine"), nb::arg("signs"),
-           nb::arg("lock"), nb::arg("isa") = nb::none(), nb::arg("n_remembered") = 0)
+           nb::arg("lock"), nb::arg("isa") = nb::none(), nb::arg("n_remembered") = 0,
+           nb::arg("flat_limit") = 100'000, nb::arg("least_recall") = 0.98)
       .def("add_f32", &add<float>, nb::arg("ids").noconvert(), nb::arg("rows").noconvert(),
            nb::arg("project").noconvert(), nb::arg("source").noconvert(), nb::arg("trust").noconvert(),
            nb::arg("time").noconvert())
@@ -172,10 +189,13 @@ void bind_index(nb::module_& m) {
       .def("clear", &Index::clear, nb::call_guard<nb::gil_scoped_release>())
       .def("search", &search, nb::arg("query").noconvert(), nb::arg("ids").noconvert(), nb::arg("scores").noconvert(),
            nb::arg("filter").none() = nb::none(), nb::arg("mode") = 0, nb::arg("oversample") = 4,
-           nb::arg("threads") = 1, nb::arg("slack") = 0.0)
+           nb::arg("threads") = 1, nb::arg("slack") = 0.0, nb::arg("probes") = 0)
       .def("candidates", &candidates, nb::arg("query").noconvert(), nb::arg("ids").noconvert(),
            nb::arg("scores").noconvert(), nb::arg("filter").none() = nb::none(), nb::arg("mode") = 0,
-           nb::arg("threads") = 1)
+           nb::arg("threads") = 1, nb::arg("probes") = 0)
+      .def("maintain", &Index::maintain, nb::arg("budget_us"), nb::call_guard<nb::gil_scoped_release>())
+      .def("measure_recall", &Index::measure_recall, nb::arg("n_sample"), nb::arg("k"), nb::arg("probes") = 0,
+           nb::call_guard<nb::gil_scoped_release>())
       .def("version", &Index::version)
       .def("stats", &stats);
 }

@@ -157,7 +157,7 @@ double count(const sm::Kernels& kernels, const Rows& rows, double budget_s) {
 }
 
 void dots(const sm::Kernels& kernels, std::int64_t n_dims) {
-  constexpr std::int64_t kHot = 16;  // rows that stay in the first cache at every length
+  constexpr std::int64_t kHot = 32;  // rows that stay in the first cache at every length
   constexpr int kTimes = 200;
   const Rows rows(kPageRows, n_dims);
   const Query query(n_dims);

@@ -10,6 +10,8 @@ namespace {
 
 class Avx2 {
  public:
+  static constexpr int kBlock = 4;
+
   explicit Avx2(const DotI8Args& args) noexcept
       : query_(args.query), n_dims_(args.n_dims), row_stride_(args.row_stride) {}
 

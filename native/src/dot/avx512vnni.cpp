@@ -1,6 +1,6 @@
 // AVX512-VNNI: dpbusd wants one unsigned side, so rows are read as x ^ 0x80 = x + 128, and
-// 128 * sum of the query is taken off. Sums wrap on the way for long rows and are exact in the end, because dpbusd does not
-// saturate.
+// 128 * sum of the query is taken off. Sums of long rows wrap on the way and are exact in the end, because dpbusd does
+// not saturate.
 #include <immintrin.h>
 
 #include "dot/rows.h"
@@ -11,6 +11,8 @@ namespace {
 
 class Avx512Vnni {
  public:
+  static constexpr int kBlock = 8;
+
   explicit Avx512Vnni(const DotI8Args& args) noexcept
       : query_(args.query), n_dims_(args.n_dims), row_stride_(args.row_stride),
         tail_((__mmask64{1} << (args.n_dims % 64)) - 1), bias_(_mm512_setzero_si512()) {
@@ -34,9 +36,17 @@ class Avx512Vnni {
     for (int i = kRows; i < kRows * kChains; ++i) sum[i % kRows] = _mm512_add_epi32(sum[i % kRows], sum[i]);
     if constexpr (kRows == 1) {
       *out = _mm512_reduce_add_epi32(_mm512_sub_epi32(sum[0], bias_));
+    } else if constexpr (kRows == 4) {
+      const __m512i quarters = four(sum);
+      store(out, _mm256_add_epi32(_mm512_castsi512_si256(quarters), _mm512_extracti64x4_epi64(quarters, 1)));
     } else {
-      const __m128i sums = _mm_sub_epi32(reduce(sum[0], sum[1], sum[2], sum[3]), bias_sum_);
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(out), sums);
+      const __m512i low = four(sum);
+      const __m512i high = four(sum + 4);
+      const __m512i halves =
+          _mm512_add_epi32(_mm512_shuffle_i64x2(low, high, 0x88), _mm512_shuffle_i64x2(low, high, 0xDD));
+      // two lanes for the first four rows, two for the last
+      store(out, _mm512_castsi512_si256(halves));
+      store(out + 4, _mm512_extracti64x4_epi64(halves, 1));
     }
   }
 
@@ -54,13 +64,17 @@ class Avx512Vnni {
     }
   }
 
-  // The sum of each register's 16 elements, side by side.
-  static __m128i reduce(__m512i a, __m512i b, __m512i c, __m512i d) noexcept {
-    const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-    const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-    const __m512i quarters = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-    const __m256i halves = _mm256_add_epi32(_mm512_castsi512_si256(quarters), _mm512_extracti64x4_epi64(quarters, 1));
-    return _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+  // Four registers' sums, side by side, in each of the four lanes; what is left is to add the lanes.
+  static __m512i four(const __m512i* v) noexcept {
+    const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
+    const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
+    return _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+  }
+
+  // Four sums, of which the lanes hold a half each.
+  void store(std::int32_t* out, __m256i halves) const noexcept {
+    const __m128i sums = _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm_sub_epi32(sums, bias_sum_));
   }
 
   const std::int8_t* query_;

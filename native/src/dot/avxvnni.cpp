@@ -1,6 +1,6 @@
 // AVX-VNNI: dpbusd wants one unsigned side, so rows are read as x ^ 0x80 = x + 128, and
-// 128 * sum of the query is taken off. Sums wrap on the way for long rows and are exact in the end, because dpbusd does not
-// saturate.
+// 128 * sum of the query is taken off. Sums of long rows wrap on the way and are exact in the end, because dpbusd does
+// not saturate.
 #include <immintrin.h>
 
 #include "dot/rows.h"
@@ -12,6 +12,8 @@ namespace {
 
 class AvxVnni {
  public:
+  static constexpr int kBlock = 4;
+
   explicit AvxVnni(const DotI8Args& args) noexcept
       : query_(args.query), n_dims_(args.n_dims), row_stride_(args.row_stride), bias_(_mm256_setzero_si256()) {
     if (n_dims_ < 32) return;

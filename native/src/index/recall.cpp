@@ -16,6 +16,17 @@ constexpr std::size_t kNeighbours = 512;
 // Above so many candidates, a search takes long enough by itself.
 constexpr std::size_t kMostWanted = 1024;
 
+constexpr std::size_t kAhead = 8;
+
+void prefetch([[maybe_unused]] const Candidate& c, [[maybe_unused]] std::int64_t stride) noexcept {
+#if defined(__GNUC__)
+  for (std::int64_t d = 0; d < stride; d += kRowAlign) {
+    __builtin_prefetch(c.page->high + c.row * stride + d);
+    if (c.page->low != nullptr) __builtin_prefetch(c.page->low + c.row * stride + d);
+  }
+#endif
+}
+
 // The score of the n-th best, with the better ones moved before it; `rows` has at least n.
 std::int32_t nth_score(std::vector<Candidate>& rows, std::size_t n) {
   const auto better = [](const Candidate& a, const Candidate& b) noexcept { return a.score > b.score; };
@@ -128,7 +139,10 @@ std::vector<Candidate> Index::score_again(const Query& query, const std::vector<
   alignas(64) std::int32_t scores[kPageRows];
   std::vector<Candidate> scored(rows);
   ScanU8Args args{nullptr, query.high, stride_, query.bias, 0, std::numeric_limits<std::int32_t>::min(), nullptr, scores};
-  for (Candidate& row : scored) {
+  for (std::size_t i = 0; i < scored.size(); ++i) {
+    // The rows lie anywhere: while one is scored, those that follow are on their way.
+    if (i + kAhead < scored.size()) prefetch(scored[i + kAhead], stride_);
+    Candidate& row = scored[i];
     args.rows = row.page->high;
     args.wanted = std::uint64_t{1} << row.row;
     kernels_.scan_u8(args);

@@ -126,13 +126,17 @@ class Nearest:
         return self._resident.ready(connection, n_dims, build=self._n_searches > 1 and self._use_kernels(connection))
 
     def _in_memory(self, held: Held, row: FloatMatrix, k: int, where: Filter | None) -> Found | None:
-        """None if the index was given up meanwhile."""
+        """None if the index was given up meanwhile, or some of what it found was deleted."""
+        from secondme.kernels.index import Mode
+
         if held.whole:
-            ids, cosines, exact = held.index.search(row, k, where, oversample=max(1, _n_candidates(k) // k))
+            ids, cosines, exact = held.index.search(
+                row, k, where, mode=Mode.AUTO, oversample=max(1, _n_candidates(k) // k)
+            )
             if exact:
                 found = list(zip(ids.tolist(), cosines.tolist(), strict=True))
                 return found if self._resident.holds(held) else None
-        ids, cosines = held.index.candidates(row, _n_candidates(k), where)
+        ids, cosines = held.index.candidates(row, _n_candidates(k), where, mode=Mode.AUTO)
         with self._database.reading() as connection:
             # The store may hold vectors of another model by now.
             return _rescored(connection, row, k, ids, cosines) if self._resident.holds(held) else None
@@ -151,7 +155,9 @@ class Nearest:
                 ids = connection.execute(f"select sm_ids(id) from ({selection[0]})", selection[1]).get  # noqa: S608
             query = vectors.quantize(row[None, :])[0]
             found = sql.nearest(connection, query, _n_candidates(k), partition=project_id, ids=ids)
-        return _rescored(connection, row, k, found["id"], found["score"] / vectors.steps(len(row)) ** 2)
+        best = _rescored(connection, row, k, found["id"], found["score"] / vectors.steps(len(row)) ** 2)
+        assert best is not None, "nothing can be deleted under the same lock"
+        return best
 
     def _use_kernels(self, connection: apsw.Connection) -> bool:
         """Looks once: the layout belongs to sqlite-vec's version."""
@@ -182,8 +188,11 @@ def _n_candidates(k: int) -> int:
     return min(k * vectors.OVERSAMPLING, vectors.MAX_CANDIDATES)
 
 
-def _rescored(connection: apsw.Connection, row: FloatMatrix, k: int, ids: Ids, scores: Scores) -> Found:
-    """The best `k` of the candidates `ids` [n], best first by `scores`, with their exact cosines."""
+def _rescored(connection: apsw.Connection, row: FloatMatrix, k: int, ids: Ids, scores: Scores) -> Found | None:
+    """The best `k` of the candidates `ids` [n], best first by `scores`, with their exact cosines.
+
+    None if one of them is gone: what would stand in its place is not known here.
+    """
     import numpy as np
 
     from secondme.memory import blocks
@@ -194,6 +203,8 @@ def _rescored(connection: apsw.Connection, row: FloatMatrix, k: int, ids: Ids, s
         ids = ids[scores >= scores[k - 1] - _MARGIN / steps]
     wanted = np.sort(ids)
     found, rows = blocks.exact_rows(connection, wanted.tolist(), len(row))
+    if len(found) < len(wanted):
+        return None
     lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows))
     cosines = (rows @ row) / np.where(lengths > 0, lengths, 1)
     rows.fill(0)

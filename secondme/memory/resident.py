@@ -2,7 +2,8 @@
 
     none --ready(build)--> coarse: the int8 blocks are read; not searched yet
          --> usable: all int8 vectors are there, results are rescored with the store's float32 rows
-         --> whole: both planes are there, a search needs the store no more
+         --> whole: both planes are there, a search needs the store no more; from here on the thread keeps the index's
+             lists in order whenever something has changed
 
 Everything that changes it happens under the database's lock, in slices that hold it for a few milliseconds; searches
 hold nothing. Changes of the store are noted by triggers (`changes.py`) from before the first block is read, and carried
@@ -38,6 +39,8 @@ _ROW_OVERHEAD = 96  # id, attributes and place of a vector
 _MOST_NOTED = 65_536
 _PAUSE_S = 0.0002  # a thread that waits for the lock gets it between two slices
 _JOIN_S = 2.0
+_UPKEEP_US = 1000  # other writers wait for that long
+_UPKEEP_PAUSE_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class Resident:
         self._fine = True
         self._refused = False
         self._closing = threading.Event()
+        self._changed = threading.Event()
         self._thread: threading.Thread | None = None
 
     # Under the database's lock ---------------------------------------------------------------------------------
@@ -116,6 +120,7 @@ class Resident:
             index.add(rows.ids, rows.vectors, rows.attributes)
             rows.vectors.fill(0)
         changes.forget_noted(connection)
+        self._changed.set()
 
     def _begin(self, connection: apsw.Connection, n_dims: int) -> None:
         from secondme.kernels.index import VectorIndex
@@ -132,8 +137,12 @@ class Resident:
         changes.begin(connection)
         self._index = VectorIndex(n_dims, fine=self._fine)
         self._stage = "building"
+        self._changed = threading.Event()
+        self._changed.set()
         # A daemon: a process that ends without closing the store does not wait for it.
-        self._thread = threading.Thread(target=self._work, args=(self._index,), name="vector index", daemon=True)
+        self._thread = threading.Thread(
+            target=self._work, args=(self._index, self._changed), name="vector index", daemon=True
+        )
         self._thread.start()
 
     def _has_room(self, n_rows: int) -> bool:
@@ -144,6 +153,7 @@ class Resident:
         """Zero the index; the next search but one begins anew, unless `refuse`."""
         index, self._index = self._index, None
         self._refused |= refuse
+        self._changed.set()
         if index is not None:
             index.clear()
         with suppress(apsw.Error):
@@ -151,25 +161,33 @@ class Resident:
 
     # The thread ------------------------------------------------------------------------------------------------
 
-    def _work(self, index: VectorIndex) -> None:
-        """Build, a slice at a time."""
-        slices: Iterator[str] | None = None
+    def _work(self, index: VectorIndex, changed: threading.Event) -> None:
         try:
-            while not self._closing.is_set():
-                with self._database.reading() as connection:
-                    if self._index is not index:
-                        return
-                    slices = slices or self._build(connection, index)
-                    stage = next(slices, None)
-                    if stage is None:
-                        return
-                    self._stage = stage
-                self._closing.wait(_PAUSE_S)
+            self._build_all(index)
+            while self._index is index and not self._closing.is_set():
+                changed.wait()
+                changed.clear()
+                while not self._closing.is_set() and index.maintain(_UPKEEP_US):
+                    self._closing.wait(_UPKEEP_PAUSE_S)
         except (SecondMeError, MemoryError):
             # A closed store, or a damaged one: searches then meet the damage themselves.
             with suppress(SecondMeError), self._database.reading() as connection:
                 if self._index is index:
                     self._give_up(connection, refuse=True)
+
+    def _build_all(self, index: VectorIndex) -> None:
+        """Build, a slice at a time."""
+        slices: Iterator[str] | None = None
+        while not self._closing.is_set():
+            with self._database.reading() as connection:
+                if self._index is not index:
+                    return
+                slices = slices or self._build(connection, index)
+                stage = next(slices, None)
+                if stage is None:
+                    return
+                self._stage = stage
+            self._closing.wait(_PAUSE_S)
 
     def _build(self, connection: apsw.Connection, index: VectorIndex) -> Iterator[str]:
         """Yields the stage after each slice."""
@@ -199,6 +217,7 @@ class Resident:
     def close(self) -> None:
         """Zero the index and end the thread; doing so again does nothing."""
         self._closing.set()
+        self._changed.set()
         with suppress(SecondMeError), self._database.reading() as connection:
             self._refused = True
             self._give_up(connection)

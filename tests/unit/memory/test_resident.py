@@ -238,7 +238,7 @@ def test_vectors_without_any_passage_are_found(store: Store) -> None:
             assert [i for i, _ in store.search_vectors(unit_vectors(1)[0], 3, None)] == [5], way
 
 
-def test_a_candidate_that_goes_while_it_is_rescored_is_passed_over(
+def test_a_candidate_that_goes_while_it_is_rescored_makes_room_for_another(
     filled: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The index without its second plane asks the store for the exact rows, and others may write in between."""
@@ -246,15 +246,19 @@ def test_a_candidate_that_goes_while_it_is_rescored_is_passed_over(
     query = unit_vectors(1, seed=5)[0]
     first, *others = filled.search_vectors(query, 4, None)
     original = VectorIndex.candidates
+    asked: list[int] = []
 
     def candidates(self: VectorIndex, *args: Any, **kwargs: Any) -> tuple[Ids, Scores]:
         found = original(self, *args, **kwargs)
-        filled.forget(Target(passages=(first[0],)))
+        asked.append(1)
+        if len(asked) == 1:
+            filled.forget(Target(passages=(first[0],)))
         return found
 
     monkeypatch.setattr(filled._nearest._resident, "_stage", "usable")
     monkeypatch.setattr(VectorIndex, "candidates", candidates)
     assert_same(filled.search_vectors(query, 3, None), others)
+    assert asked == [1, 1]
 
 
 def test_no_results_are_asked_for(filled: Store) -> None:
@@ -269,6 +273,7 @@ def test_writes_while_it_is_built_are_not_missed(filled: Store, monkeypatch: pyt
     """Every slice is followed by a write, before the next one is read."""
     step = Resident._build
     log: list[int] = []
+    ended = threading.Event()
 
     def disturbed(self: Resident, connection: apsw.Connection, index: VectorIndex) -> Iterator[str]:
         for n, stage in enumerate(step(self, connection, index)):
@@ -279,12 +284,10 @@ def test_writes_while_it_is_built_are_not_missed(filled: Store, monkeypatch: pyt
                 filled.remove_source(filled.sources()[0].id)
             else:
                 put(filled, filled.sources()[-1].path, ["again"] * 3, seed=90 + n)
+        ended.set()
 
     monkeypatch.setattr(Resident, "_build", disturbed)
-    assert until_whole(filled)
-    thread = filled._nearest._resident._thread
-    assert thread is not None
-    thread.join(10)
+    assert until_whole(filled) and ended.wait(10)
     assert len(log) > 3
     assert held(filled) == stored(filled)
     for project in (None, "odd", "default"):

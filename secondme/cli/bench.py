@@ -37,7 +37,9 @@ def _register_vectors(group: Any) -> None:
     group.add_argument("--rows", type=int, metavar="N", help="vectors to search (default: 100000)")
     group.add_argument("--dims", type=int, metavar="D", help="their dimensions (default: 384)")
     group.add_argument("--k", type=int, default=10, metavar="K", help="nearest ones wanted (default: 10)")
-    group.add_argument("--isa", metavar="NAME", help="kernels to measure (default: the best that run here)")
+    group.add_argument(
+        "--isa", metavar="NAME", help="kernels to measure, without a store (default: the best that run here)"
+    )
     group.add_argument(
         "--peers",
         nargs="?",

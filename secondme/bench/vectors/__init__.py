@@ -88,11 +88,12 @@ def run(options: Options, load: Callable[[], Embedder]) -> Iterator[Row]:
     yield from clusters.run(setting)
     del setting
     yield from lookaside.run(sample, options.isa)
-    yield from stored.run(sample, options.isa, options.budget_s)
+    if options.isa is None:  # the store uses the best there is, whatever is asked for here
+        yield from stored.run(sample, options.budget_s)
     del sample
     yield from native.run(options.isa, options.budget_s)
     yield from readers.run(options.isa, options.n_dims, options.budget_s)
-    real = real_sample(options.texts, options.n_real, options.k, load())
+    real = real_sample(options.texts, options.n_real, min(options.k, options.n_real), load())
     yield from recall.run(real, options.isa)
 
 

@@ -26,13 +26,13 @@ _PATIENCE_S, _LOOK_S = 300.0, 0.001
 _KEYS = StoreKeys.derived(bytes(32))
 
 
-def run(sample: Sample, isa: str | None, budget_s: float) -> Iterator[Row]:
+def run(sample: Sample, budget_s: float) -> Iterator[Row]:
     sample = Sample(sample.rows[:MAX_ROWS], sample.queries, min(sample.k, sample.n_rows))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vectors.db"
         _fill(path, sample)
         yield from _build(path, sample)
-        yield from _search(path, Setting(sample, filled(sample, isa), budget_s, frozenset()))
+        yield from _search(path, Setting(sample, filled(sample, None), budget_s, frozenset()))
 
 
 def _fill(path: Path, sample: Sample) -> None:

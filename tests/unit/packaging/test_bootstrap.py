@@ -50,6 +50,14 @@ def test_a_run_with_nothing_to_do_says_nothing_and_imports_nothing_heavy(clone: 
     assert not (clone / "build").exists()
 
 
+def test_what_benchmarks_compare_with_is_asked_for_by_name(clone: Path, tmp_path: Path) -> None:
+    complete(clone)
+    assert run(clone, PATH=str(tmp_path)).returncode == 0
+    assert "no C and C++ compiler" in run(clone, "--bench", PATH=str(tmp_path)).stderr
+    State.read(clone / ".venv").mark("all: peers", inputs_key(clone))
+    assert run(clone, "--bench", PATH=str(tmp_path)).returncode == 0
+
+
 def test_a_changed_input_makes_it_look_again(clone: Path, tmp_path: Path) -> None:
     complete(clone)
     (clone / "pyproject.toml").write_text("changed", "utf-8")

@@ -42,7 +42,7 @@ Ints scaled(const Ints& a, double by_a, const Ints& b, double by_b) {
 // Rows of all lengths in the plane of both queries and elsewhere: those are where the bound is tight.
 void no_row_outside_scores_more(Random& random) {
   long long n_tight = 0;
-  for (int round = 0; round < 400; ++round) {
+  for (int round = 0; round < 150; ++round) {
     const auto n_dims = static_cast<std::size_t>(random.between(1, 12));
     const int size = round % 3 == 0 ? 127 : random.between(1, 127);
     const auto any = [&] {
@@ -167,9 +167,9 @@ void answers_are_those_of_a_scan(const sm::Kernels& kernels, std::int64_t n_dims
     return clustered ? near(centres[static_cast<std::size_t>(random.between(0, 19))], 0.5F, random)
                      : random_unit(random, n_dims);
   };
-  for (int i = 0; i < 2500; ++i) add(any());
+  for (int i = 0; i < 1600; ++i) add(any());
   const auto before = index.stats();
-  for (int round = 0; round < 40; ++round) {
+  for (int round = 0; round < 24; ++round) {
     const Vector asked = any();
     const auto k = static_cast<std::size_t>(random.between(1, 12));
     compare(index, rows, asked, k);

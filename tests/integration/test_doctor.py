@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from secondme.cli.main import main
@@ -13,7 +14,7 @@ from secondme.config import Config
 from secondme.crypto import manage
 from secondme.crypto.keyslots import FILE, Slot
 from secondme.crypto.unlock import unlock
-from secondme.doctor import examine
+from secondme.doctor import _vector_index, examine
 from secondme.paths import data_dir, private_dir
 from tests.keyfiles import CHEAP, ENTRY
 
@@ -22,9 +23,32 @@ def test_a_sound_machine_passes(capsys: pytest.CaptureFixture[str], smollm2_path
     assert main(["doctor", "--json"]) == 0
     checks = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     names = " ".join(c["name"] for c in checks)
-    for part in ("secondme", "kernels", "cipher", "vector extension", "runtime", "keyring", "disk"):
+    for part in ("secondme", "kernels", "cipher", "vector extension", "vector index", "runtime", "keyring", "disk"):
         assert part in names
     assert not [c for c in checks if c["status"] == "failed"]
+
+
+def test_the_memory_for_vectors_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(config: Config) -> tuple[str, str]:
+        (check,) = _vector_index(config)
+        assert check.status == "ok" and bool(check.remedy) == ("of which" in check.detail)
+        return check.detail, check.remedy
+
+    assert told(Config(vector_index_mb=0))[0] == "none: the settings allow it no memory; searches read the store"
+    monkeypatch.setattr("secondme.doctor._lockable_bytes", lambda: 8e6)
+    assert "up to 105 MB of memory, of which 8 MB can be kept" in told(Config(vector_index_mb=100))[0]
+    monkeypatch.setattr("secondme.doctor._lockable_bytes", lambda: float("inf"))
+    assert told(Config())[0].startswith("equal to a full scan; up to ")
+    monkeypatch.setattr("secondme.kernels.index.available", lambda: False)
+    assert told(Config())[0] == "none: its kernels are not built; searches read the store"
+
+
+def test_an_index_that_finds_something_else_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: object, **__: object) -> tuple[object, object, bool]:
+        return np.arange(10), np.ones(10), True
+
+    monkeypatch.setattr("secondme.kernels.index.VectorIndex.search", wrong)
+    assert [(c.name, c.status) for c in examine(Config()) if c.name == "vector index"] == [("vector index", "failed")]
 
 
 def test_missing_models_are_named_with_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,6 +169,8 @@ void rescore_i16(Vector<std::int16_t> query, Matrix<std::uint8_t> high, Matrix<s
 
 NB_MODULE(_native, m) {
   using nb::arg;
+  // A process may end while a thread still holds an index; that is nothing to tell its user.
+  nb::set_leak_warnings(false);
   sm::chosen_kernels();
   m.def("features", &features, "Instruction sets of this CPU, by name.");
   m.def("isas", &isas, "Kernels that run here, best first.");

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from secondme.crypto import erase as erase_module
-from secondme.crypto.erase import erase, freed_is_cleared, layout_is_known
+from secondme.crypto.erase import erase, freed_is_cleared, give_back_freed, layout_is_known
 
 
 def test_the_layout_is_known_here() -> None:
@@ -78,4 +78,32 @@ def test_without_glibc_the_block_simply_runs(monkeypatch: pytest.MonkeyPatch, pl
         with freed_is_cleared():
             ran.append(True)
         assert ran
+        give_back_freed()
     erase_module._glibc.cache_clear()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator is glibc's")
+def test_freed_memory_is_given_back() -> None:
+    """Blocks that are freed below one that is not stay with the process, until they are asked for."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = (
+        ctypes.c_void_p,
+        [ctypes.c_size_t],
+        [ctypes.c_void_p],
+    )
+    size = 100_000
+    blocks = [libc.malloc(size) for _ in range(20)]
+    for block in blocks:
+        ctypes.memset(block, ord("S"), size)
+    for block in blocks[:-1]:
+        libc.free(block)
+
+    def left() -> int:
+        with Path("/proc/self/mem").open("rb", 0) as memory:
+            memory.seek(blocks[10])
+            return memory.read(size).count(b"S" * 1000)
+
+    assert left()
+    give_back_freed()
+    assert not left()
+    libc.free(blocks[-1])

@@ -21,7 +21,7 @@ from secondme.memory.resident import Resident, limit_bytes
 from secondme.memory.store import Store
 from secondme.types import Trust
 from tests.searching import WAYS, assert_same, exact, searched, until_whole
-from tests.storing import KEY, put, source_of, unit_vectors
+from tests.storing import KEY, N_DIMS, put, source_of, unit_vectors
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +78,7 @@ def test_a_store_without_a_model_has_none(store: Store) -> None:
     assert store.vector_status() is None
 
 
-@pytest.mark.parametrize(("n_bytes", "planes"), [(0, 0), (150_000, 0), (165_000, 1), (223_000, 1), (330_000, 2)])
+@pytest.mark.parametrize(("n_bytes", "planes"), [(0, 0), (390_000, 0), (410_000, 1), (550_000, 1), (810_000, 2)])
 def test_memory_is_bounded(tmp_path: Path, n_bytes: int, planes: int) -> None:
     """Of 1,000 vectors: none, the first plane alone, or both."""
     store = Store.open(tmp_path / "store.db", KEY, vector_bytes=n_bytes)
@@ -296,6 +296,22 @@ def test_writes_while_it_is_built_are_not_missed(filled: Store, monkeypatch: pyt
 
 
 # It goes -------------------------------------------------------------------------------------------------------
+
+
+def test_a_thread_whose_index_was_given_up_leaves_the_next_one_alone(filled: Store) -> None:
+    assert until_whole(filled)
+    own = filled._nearest._resident
+    other = VectorIndex(N_DIMS)
+    own._build_all(other)
+    assert len(other) == 0
+
+    def fail(index: VectorIndex) -> None:
+        raise StoreError("the disk is gone")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(own, "_build_all", fail)
+        own._work(other, threading.Event())
+    assert held(filled) == stored(filled)
 
 
 def test_closing_zeroes_it_and_ends_its_thread(filled: Store) -> None:

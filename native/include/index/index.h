@@ -37,8 +37,9 @@ struct IndexOptions {
 
 // kExact: every row. kSigns: every row's signs, then the best of them. kLists: the tail and the `probes` lists whose
 // centroids are nearest (inverted file: Sivic and Zisserman, "Video Google", 2003; Jegou et al., "Product quantization for
-// nearest neighbor search", 2011). kAuto: kExact while there are no lists; then as many lists as the recall measured on a
-// sample asks for, and more while a filter lets few rows pass.
+// nearest neighbor search", 2011). Without a number, as many lists as the recall measured on a sample asks for:
+// those whose centroids score at most so much less than the best one, which are few for most queries. kAuto: kExact while
+// there are no lists; then kLists, with more of them while a filter lets few rows pass.
 enum class Mode { kExact, kSigns, kLists, kAuto };
 
 struct Request {
@@ -48,7 +49,7 @@ struct Request {
   Mode mode = Mode::kExact;
   int oversample = 4;  // candidates of the int8 scan for each result
   int n_threads = 1;
-  int probes = 0;      // lists to scan; 0: as many as `maintain` has found to be enough
+  int probes = 0;      // lists to scan; 0: those that `maintain` has found to be enough
   bool recall = true;  // ask the lookaside first, and let it remember
   double slack = 0;    // see Index::search
 };
@@ -64,8 +65,8 @@ struct IndexStats {
   std::size_t fewest = 0;     // rows of the smallest, the median and the largest list
   std::size_t median = 0;
   std::size_t most = 0;
-  std::size_t n_probes = 0;
-  double recall = 0;          // recall@10 with so many probes, on the latest sample; 0: not measured yet
+  std::size_t n_probes = 0;   // lists that a search scans, on average over the latest sample
+  double recall = 0;          // recall@10 on that; 0: not measured yet
   std::size_t n_splits = 0;
   std::size_t n_merges = 0;
   std::size_t n_remembered = 0;  // queries in the lookaside
@@ -146,6 +147,7 @@ class Index {
   void scan_list(const List& list, const Query& query, const Request& request, TopK& best) const;
   void scan_nearest(const Snapshot& snapshot, const Query& query, const Request& request, TopK& best) const;
   std::vector<Candidate> nearest_lists(const Snapshot& snapshot, const Query& query, std::size_t n) const;
+  std::vector<Candidate> lists_within(const Snapshot& snapshot, const Query& query, double reach, std::size_t n_most) const;
   void scan_signs(const List& list, const Query& query, const Filter* filter, TopK& best) const;
   std::int64_t recall(const Query& query, const Request& request, std::int64_t* ids, float* scores) const;
   void measure(const Row& row) noexcept;
@@ -185,7 +187,8 @@ class Index {
   std::deque<Retired> retired_;
 
   std::unique_ptr<Clusters> clusters_;
-  std::atomic<std::size_t> n_probes_;
+  std::atomic<std::size_t> n_probes_;  // at most so many lists are scanned,
+  std::atomic<double> reach_{-1.0};    // if their centroids' cosines are at most so far below the best; below 0: not known
   // While rows are moved, a search may see them twice. The first is set before and cleared after, the second counts.
   std::atomic<bool> moving_{false};
   std::atomic<std::uint64_t> n_moves_{0};

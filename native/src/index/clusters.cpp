@@ -126,7 +126,7 @@ void Index::Clusters::describe(IndexStats& stats) const {
   std::sort(sizes.begin(), sizes.end());
   stats.n_lists = sizes.size();
   stats.n_tail = tail().n_rows;
-  stats.n_probes = index.n_probes_.load(std::memory_order_relaxed);
+  stats.n_probes = mean_probes > 0 ? mean_probes : index.n_probes_.load(std::memory_order_relaxed);
   stats.recall = recall;
   stats.n_splits = n_splits;
   stats.n_merges = n_merges;
@@ -143,7 +143,7 @@ const std::uint8_t* Index::Clusters::centroid(std::size_t number) const noexcept
 
 std::size_t Index::Clusters::aim() const noexcept {
   const auto root = static_cast<std::size_t>(std::sqrt(static_cast<double>(index.places_.size())));
-  return std::clamp(root, kFewestAimed, kMostAimed);
+  return std::clamp(root / 2, kFewestAimed, kMostAimed);
 }
 
 Best Index::Clusters::nearest(const std::vector<std::uint8_t*>& pages, std::size_t n, const SignedRow& row,

@@ -87,7 +87,8 @@ struct Index::Clusters {
   const Snapshot& seen() const noexcept { return *index.snapshot_.load(std::memory_order_relaxed); }
   List& tail() const noexcept { return *seen().lists.front(); }
   const std::uint8_t* centroid(std::size_t number) const noexcept;
-  // Rows of a list at which the time of a search is least: about as many as there are lists, for both are scanned.
+  // Rows of a list. The fewer, the fewer rows are scanned for the same recall; but all centroids are scanned, too, and by
+  // every insertion: so half as many rows as the square root would balance.
   std::size_t aim() const noexcept;
   // The nearest of the first `n` rows of `pages`, without row `except`.
   Best nearest(const std::vector<std::uint8_t*>& pages, std::size_t n, const SignedRow& row,
@@ -122,6 +123,7 @@ struct Index::Clusters {
   std::size_t n_unmeasured = 0;  // splits and merges since the last measurement
   std::size_t n_rows_measured = 0;
   double recall = 0;
+  std::size_t mean_probes = 0;  // lists within reach, on average
 
  private:
   void begin_moves();

@@ -320,6 +320,7 @@ void Index::clear() {
   lists_.push_back(std::move(tail));
   clusters_ = std::make_unique<Clusters>(*this);
   n_probes_.store(kFirstProbes, std::memory_order_relaxed);
+  reach_.store(-1.0, std::memory_order_relaxed);
   longest_.store(0, std::memory_order_relaxed);
   longest_low_.store(0, std::memory_order_relaxed);
   if (lookaside_ != nullptr) lookaside_->clear(version_.load(std::memory_order_relaxed));

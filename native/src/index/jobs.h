@@ -96,7 +96,7 @@ struct Index::Clusters::Adopt final : Job {
   std::size_t at_ = 0;
 };
 
-// Finds how many lists hold the ten nearest rows of a sample of rows, and with that the number of probes.
+// Finds in which lists the ten nearest rows of a sample of rows lie, and with that how far a search has to reach.
 struct Index::Clusters::Measure final : Job {
   explicit Measure(Clusters& of);
   bool step(Deadline deadline) override;
@@ -110,15 +110,23 @@ struct Index::Clusters::Measure final : Job {
     std::int64_t id;
     std::vector<Near> near;  // best first
   };
+  bool scan_pages(Deadline deadline);
   void scan(const Page& page, const std::vector<SignedRow>& queries);
-  void rank(const Sampled& sampled);
+  void look_up(const Sampled& sampled);
   void choose();
+  void count(const Sampled& sampled);
+  void publish() const;
+  std::vector<std::int32_t> gaps_of(const Sampled& sampled) const;
 
   Clusters& clusters_;
   std::vector<Sampled> sample_;
-  std::vector<std::size_t> needed_;  // [n]: neighbours that lie in the n-th nearest list, 0 for the tail
+  std::vector<std::int32_t> needed_;  // for each neighbour, how far below the best the centroid of its list scores
+  std::int32_t gap_ = 0;
+  double recall_ = 1.0;
+  std::size_t most_ = 1;
+  std::size_t n_counted_ = 0;
   std::size_t page_ = 0;
-  std::size_t ranked_ = 0;
+  std::size_t at_ = 0;
 };
 
 }  // namespace sm

@@ -23,7 +23,7 @@ constexpr std::size_t kTries = 64;  // for each sampled row
 
 }  // namespace
 
-Index::Clusters::Measure::Measure(Clusters& of) : clusters_(of), needed_(of.seen().lists.size() + 1) {
+Index::Clusters::Measure::Measure(Clusters& of) : clusters_(of) {
   const auto& pages = of.index.pages_;
   for (std::size_t tries = 0; sample_.size() < kSampled && tries < kTries * kSampled && !pages.empty(); ++tries) {
     const Page& page = *pages[of.random() % pages.size()];
@@ -33,7 +33,23 @@ Index::Clusters::Measure::Measure(Clusters& of) : clusters_(of), needed_(of.seen
 }
 
 bool Index::Clusters::Measure::step(Deadline deadline) {
-  Index& index = clusters_.index;
+  const Index& index = clusters_.index;
+  if (page_ < index.pages_.size() && !scan_pages(deadline)) return false;
+  for (; at_ < 2 * sample_.size(); ++at_) {
+    if (is_over(deadline)) return false;
+    if (at_ == sample_.size()) choose();
+    if (at_ < sample_.size()) {
+      look_up(sample_[at_]);
+    } else {
+      count(sample_[at_ - sample_.size()]);
+    }
+  }
+  publish();
+  return true;
+}
+
+bool Index::Clusters::Measure::scan_pages(Deadline deadline) {
+  const Index& index = clusters_.index;
   std::vector<SignedRow> queries(sample_.size());
   std::size_t n = 0;
   for (Sampled& sampled : sample_) {  // what was removed meanwhile asks no more
@@ -47,13 +63,7 @@ bool Index::Clusters::Measure::step(Deadline deadline) {
   queries.resize(n);
   while (page_ < index.pages_.size() && !is_over(deadline)) scan(*index.pages_[page_++], queries);
   for (SignedRow& query : queries) wipe(query.at, static_cast<std::size_t>(index.stride_));
-  if (page_ < index.pages_.size()) return false;
-  for (; ranked_ < sample_.size(); ++ranked_) {
-    if (is_over(deadline)) return false;
-    rank(sample_[ranked_]);
-  }
-  choose();
-  return true;
+  return page_ >= index.pages_.size();
 }
 
 void Index::Clusters::Measure::scan(const Page& page, const std::vector<SignedRow>& queries) {
@@ -78,46 +88,66 @@ void Index::Clusters::Measure::scan(const Page& page, const std::vector<SignedRo
   }
 }
 
-// In the how many-th of the lists, by nearness to the sampled row, each of its neighbours lies.
-void Index::Clusters::Measure::rank(const Sampled& sampled) {
+// How far below the best each list's centroid scores with a sampled row. Empty if the row is gone.
+std::vector<std::int32_t> Index::Clusters::Measure::gaps_of(const Sampled& sampled) const {
   const Index& index = clusters_.index;
   const Snapshot& snapshot = clusters_.seen();
   const Place self = index.places_.find(sampled.id);
-  if (self.page == nullptr) return;
+  if (self.page == nullptr || snapshot.n_centroids() == 0) return {};
   const SignedRow query(self.page->high + self.row * index.stride_, index.stride_);
-  std::vector<std::int32_t> scores(snapshot.centroids.size() * kPageRows);
-  alignas(64) std::int32_t page_scores[kPageRows];
-  for (std::size_t p = 0; p < snapshot.centroids.size(); ++p) {
-    clusters_.score(snapshot.centroids[p], ~std::uint64_t{0}, query, page_scores);
-    std::copy(page_scores, page_scores + kPageRows, scores.begin() + static_cast<std::ptrdiff_t>(p * kPageRows));
+  std::vector<std::int32_t> gaps;
+  gaps.reserve(snapshot.centroids.size() * kPageRows);
+  alignas(64) std::int32_t scores[kPageRows];
+  for (const std::uint8_t* page : snapshot.centroids) {
+    clusters_.score(page, ~std::uint64_t{0}, query, scores);
+    gaps.insert(gaps.end(), scores, scores + kPageRows);
   }
-  scores.resize(snapshot.n_centroids());
+  gaps.resize(snapshot.n_centroids());
+  const std::int32_t best = *std::max_element(gaps.begin(), gaps.end());
+  for (std::int32_t& gap : gaps) gap = best - gap;
+  return gaps;
+}
+
+void Index::Clusters::Measure::look_up(const Sampled& sampled) {
+  const std::vector<std::int32_t> gaps = gaps_of(sampled);
+  if (gaps.empty()) return;
   for (const Near& near : sampled.near) {
-    const Place place = index.places_.find(near.id);
+    const Place place = clusters_.index.places_.find(near.id);
     if (place.page == nullptr) continue;
-    std::size_t nth = 0;
-    if (place.page->list->number > 0) {
-      const std::int32_t own = scores[place.page->list->number - 1];
-      nth = 1 + static_cast<std::size_t>(std::count_if(scores.begin(), scores.end(), [own](auto s) { return s > own; }));
-    }
-    if (nth < needed_.size()) ++needed_[nth];
+    const std::size_t number = place.page->list->number;
+    needed_.push_back(number > 0 ? gaps[number - 1] : 0);  // the tail is always scanned
   }
 }
 
+// A standard error better than is asked for, since the sample flatters what is chosen by it.
 void Index::Clusters::Measure::choose() {
-  std::size_t n_all = 0;
-  for (const std::size_t n : needed_) n_all += n;
-  // A standard error better than is asked for, since the sample flatters the number that is chosen by it.
-  const double may_miss = (1.0 - clusters_.index.options_.least_recall) * static_cast<double>(n_all);
-  std::size_t n_found = needed_[0];
-  std::size_t n_probes = 0;
-  do {
-    ++n_probes;
-    if (n_probes < needed_.size()) n_found += needed_[n_probes];
-  } while (n_probes < needed_.size() && static_cast<double>(n_all - n_found) > may_miss - std::sqrt(may_miss));
-  clusters_.index.n_probes_.store(n_probes, std::memory_order_relaxed);
-  clusters_.recall = n_all > 0 ? static_cast<double>(n_found) / static_cast<double>(n_all) : 1.0;
-  clusters_.n_rows_measured = clusters_.index.places_.size();
+  if (needed_.empty()) return;
+  std::sort(needed_.begin(), needed_.end());
+  const auto n = static_cast<double>(needed_.size());
+  const double may_miss = (1.0 - clusters_.index.options_.least_recall) * n;
+  const double n_found = std::ceil(n - std::fmax(0.0, may_miss - std::sqrt(may_miss)));
+  gap_ = needed_[static_cast<std::size_t>(std::fmax(n_found, 1.0)) - 1];
+  const auto last = std::upper_bound(needed_.begin(), needed_.end(), gap_);
+  recall_ = static_cast<double>(last - needed_.begin()) / n;
+}
+
+void Index::Clusters::Measure::count(const Sampled& sampled) {
+  const std::vector<std::int32_t> gaps = gaps_of(sampled);
+  const auto n = static_cast<std::size_t>(
+      std::count_if(gaps.begin(), gaps.end(), [this](std::int32_t gap) { return gap <= gap_; }));
+  most_ = std::max(most_, n);
+  n_counted_ += n;
+}
+
+void Index::Clusters::Measure::publish() const {
+  Index& index = clusters_.index;
+  // A query unlike all of the sample does not scan more than the one that needed most.
+  index.n_probes_.store(most_, std::memory_order_relaxed);
+  const double steps = index.steps_;
+  index.reach_.store((gap_ + 0.5) / (steps * steps), std::memory_order_relaxed);
+  clusters_.recall = recall_;
+  clusters_.mean_probes = sample_.empty() ? 1 : (n_counted_ + sample_.size() - 1) / sample_.size();
+  clusters_.n_rows_measured = index.places_.size();
   clusters_.n_unmeasured = 0;
 }
 

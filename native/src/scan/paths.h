@@ -22,6 +22,11 @@ namespace {
 constexpr std::int64_t kLine = 64;
 constexpr std::int64_t kAheadBytes = 8192;  // how far the path through all rows prefetches
 constexpr int kAheadRows = 8;               // how many wanted rows the gathering path prefetches
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer) && !defined(__SANITIZE_THREAD__)
+#define __SANITIZE_THREAD__ 1  // as GCC says it
+#endif
+#endif
 #if defined(__SANITIZE_THREAD__)
 constexpr int kDense = kPageRows;  // the thread sanitizer sees loads whose values are thrown away, too
 #else

@@ -18,9 +18,6 @@ TRAINING_ROUNDS = 6
 GRAPH_DEGREE, GRAPH_EFFORT = 16, 100
 """Neighbours of a node, and candidates looked at while it is added: what either library's manual begins with."""
 
-N_JUDGED = 100
-"""Queries by which a recall is judged while the knob is turned."""
-
 
 @dataclass(frozen=True, slots=True)
 class Approximate:
@@ -60,7 +57,7 @@ def tuned(peer: Approximate, sample: Sample, recall: float) -> Tuned:
 
 
 def judged(search: Search, sample: Sample) -> float:
-    return sample.recall([(query, search(query)) for query in range(min(N_JUDGED, len(sample.queries)))])
+    return sample.recall([(query, search(query)) for query in range(len(sample.queries))])
 
 
 def _cores() -> int:

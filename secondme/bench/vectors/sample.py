@@ -6,7 +6,7 @@ import mmap
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 FloatMatrix = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
-N_CLUSTERS = 2000
 N_LATENT = 64
+TOPICS = ((64, 0.8), (4096, 0.65), (131_072, 0.6))
+"""Topics, parts of topics, and parts of these: how many, and how far they lie from what they are part of."""
+WITHIN, NOISE = 0.6, 0.15
+"""With these numbers 4,000 rows are as near to each other, and take as many lists to search, as 4,000 real passages
+embedded by the default model. One level of clusters would flatter an index that has as many lists as there are
+clusters."""
+
 BLOCK_ROWS = 1 << 16
 """Rows made, quantized or compared at a time: what is beside the rows themselves stays below some 300 MB."""
 
@@ -101,7 +107,7 @@ def in_large_pages(n_rows: int, n_dims: int, kind: type[np.generic]) -> NDArray[
 
 
 def random_sample(n_rows: int, n_dims: int, k: int, n_queries: int = 200) -> Sample:
-    """Clustered unit vectors of low inner dimension, as embeddings are; always the same ones for the same sizes.
+    """Unit vectors of low inner dimension that lie in topics of topics; always the same ones for the same sizes.
 
     Random directions without structure would be too easy to tell apart for the coarse forms and too hard for lists.
     """
@@ -118,15 +124,25 @@ def _fill(n: int, n_dims: int, seed: int) -> FloatMatrix:
 
 
 def _blocks(n: int, n_dims: int, seed: int) -> Iterator[FloatMatrix]:
-    world, chance = np.random.default_rng(1234), np.random.default_rng(seed)
-    n_latent = min(N_LATENT, n_dims)
-    spread = world.standard_normal((n_latent, n_dims), np.float32) / np.sqrt(n_latent, dtype=np.float32)
-    centres = world.standard_normal((N_CLUSTERS, n_latent), np.float32)
+    topics, spread = _world(n_dims)
+    chance, n_latent = np.random.default_rng(seed), len(spread)
     for start in range(0, n, BLOCK_ROWS):
         m = min(BLOCK_ROWS, n - start)
-        latent = centres[chance.integers(0, N_CLUSTERS, m)]
-        latent += np.float32(0.8) * chance.standard_normal((m, n_latent), np.float32)
+        latent = topics[chance.integers(0, len(topics), m)]
+        latent += np.float32(WITHIN) * chance.standard_normal((m, n_latent), np.float32)
         block = latent @ spread
-        block += np.float32(0.15) * chance.standard_normal((m, n_dims), np.float32)
+        block += np.float32(NOISE) * chance.standard_normal((m, n_dims), np.float32)
         block /= np.linalg.norm(block, axis=1, keepdims=True)
         yield block
+
+
+@lru_cache(maxsize=2)
+def _world(n_dims: int) -> tuple[FloatMatrix, FloatMatrix]:
+    """The topics in few dimensions, and what spreads these over all."""
+    world, n_latent = np.random.default_rng(1234), min(N_LATENT, n_dims)
+    topics = np.zeros((1, n_latent), np.float32)
+    for n_topics, deviation in TOPICS:
+        parents = topics[world.integers(0, len(topics), n_topics)]
+        topics = parents + np.float32(deviation) * world.standard_normal(parents.shape, np.float32)
+    spread: FloatMatrix = world.standard_normal((n_latent, n_dims), np.float32) / np.sqrt(n_latent, dtype=np.float32)
+    return topics, spread

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ _ROW_ALIGN = 64
 _ROW_OVERHEAD = 96  # id, attributes and place of a vector
 _SPARE = 2.5  # memory is taken in large pieces, and lists leave pages partly filled: measured at 100,000 vectors
 _MOST_NOTED = 65_536
-_PAUSE_S = 0.0002  # a thread that waits for the lock gets it between two slices
+_PAUSE_S = 0.0001  # a thread that waits for the lock gets it between two slices
 _JOIN_S = 2.0
 _UPKEEP_US = 1000  # other writers wait for that long
 _UPKEEP_PAUSE_S = 0.001
@@ -189,7 +190,7 @@ class Resident:
                 if stage is None:
                     return
                 self._stage = stage
-            self._closing.wait(_PAUSE_S)
+            time.sleep(_PAUSE_S)
 
     def _build(self, connection: apsw.Connection, index: VectorIndex) -> Iterator[str]:
         """Yields the stage after each slice."""

@@ -123,7 +123,9 @@ class Index {
   struct Clusters;
   class Writing;
 
-  void add_row(std::int64_t id, const Row& row, const Attributes& attributes);
+  template <typename T>
+  void add_rows(const std::int64_t* ids, const T* rows, const Attributes* attributes, std::size_t n);
+  void add_row(std::int64_t id, const Row& row, const Attributes& attributes, List& list);
   bool complete(Place place, const Row& row, const Attributes& attributes) noexcept;
   void place_row(List& list, std::int64_t id, const Row& row, const Attributes& attributes);
   Place copy_row(Place from, List& to);

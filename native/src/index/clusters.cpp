@@ -113,11 +113,11 @@ bool Index::Clusters::is_measure_due() const noexcept {
   return kMeasureAfter * n_changed > n_rows_measured || kMeasureAfter * n_unmeasured > seen().n_centroids();
 }
 
-List& Index::Clusters::list_for(const std::uint8_t* biased) const noexcept {
+void Index::Clusters::lists_for(const std::uint8_t* const* biased, std::size_t n, List** lists) const {
   const Snapshot& snapshot = seen();
-  if (snapshot.n_centroids() == 0) return *snapshot.lists.front();
-  const SignedRow row(biased, index.stride_);
-  return *snapshot.lists[1 + nearest(snapshot.centroids, snapshot.n_centroids(), row).at];
+  Best best[kAtOnce];
+  if (snapshot.n_centroids() > 0) nearest(snapshot.centroids, snapshot.n_centroids(), biased, n, best);
+  for (std::size_t i = 0; i < n; ++i) lists[i] = snapshot.lists[snapshot.n_centroids() > 0 ? 1 + best[i].at : 0];
 }
 
 void Index::Clusters::describe(IndexStats& stats) const {
@@ -148,21 +148,37 @@ std::size_t Index::Clusters::aim() const noexcept {
 
 Best Index::Clusters::nearest(const std::vector<std::uint8_t*>& pages, std::size_t n, const SignedRow& row,
                               std::size_t except) const noexcept {
-  alignas(64) std::int32_t scores[kPageRows];
   Best best{std::numeric_limits<std::int32_t>::min(), 0};
-  ScanU8Args args{nullptr, row.at, index.stride_, row.bias, 0, 0, nullptr, scores};
   for (std::size_t p = 0; p * kPageRows < n; ++p) {
-    args.rows = pages[p];
-    args.wanted = first_rows(n - p * kPageRows);
-    if (except / kPageRows == p) args.wanted &= ~bit(static_cast<int>(except % kPageRows));
-    args.next = (p + 1) * kPageRows < n ? pages[p + 1] : nullptr;
-    args.threshold = best.score;
-    for (std::uint64_t above = index.kernels_.scan_u8(args); above != 0; above &= above - 1) {
-      const int r = lowest_set(above);
-      if (scores[r] > best.score) best = {scores[r], p * kPageRows + static_cast<std::size_t>(r)};
-    }
+    std::uint64_t wanted = first_rows(n - p * kPageRows);
+    if (except / kPageRows == p) wanted &= ~bit(static_cast<int>(except % kPageRows));
+    nearest_of_page(pages[p], p * kPageRows, wanted, row, best);
   }
   return best;
+}
+
+void Index::Clusters::nearest(const std::vector<std::uint8_t*>& pages, std::size_t n, const std::uint8_t* const* biased,
+                              std::size_t n_rows, Best* best) const {
+  const auto rows = std::make_unique<SignedRow[]>(n_rows);
+  for (std::size_t i = 0; i < n_rows; ++i) {
+    rows[i].set(biased[i], index.stride_);
+    best[i] = {std::numeric_limits<std::int32_t>::min(), 0};
+  }
+  for (std::size_t p = 0; p * kPageRows < n; ++p) {
+    const std::uint64_t wanted = first_rows(n - p * kPageRows);
+    for (std::size_t i = 0; i < n_rows; ++i) nearest_of_page(pages[p], p * kPageRows, wanted, rows[i], best[i]);
+  }
+  for (std::size_t i = 0; i < n_rows; ++i) wipe(rows[i].at, static_cast<std::size_t>(index.stride_));
+}
+
+void Index::Clusters::nearest_of_page(const std::uint8_t* page, std::size_t first, std::uint64_t wanted,
+                                      const SignedRow& row, Best& best) const noexcept {
+  alignas(64) std::int32_t scores[kPageRows];
+  std::uint64_t above = index.kernels_.scan_u8({page, row.at, index.stride_, row.bias, wanted, best.score, nullptr, scores});
+  for (; above != 0; above &= above - 1) {
+    const int r = lowest_set(above);
+    if (scores[r] > best.score) best = {scores[r], first + static_cast<std::size_t>(r)};
+  }
 }
 
 void Index::Clusters::score(const std::uint8_t* rows, std::uint64_t wanted, const SignedRow& query,

@@ -79,8 +79,9 @@ struct Index::Clusters {
   // All of these under the writer's lock.
 
   Progress work(Deadline deadline);
-  // Where a new row belongs.
-  List& list_for(const std::uint8_t* biased) const noexcept;
+  // Where rows belong: at most kAtOnce of them, because each page of centroids is scanned for all while it is in the cache.
+  static constexpr std::size_t kAtOnce = 32;
+  void lists_for(const std::uint8_t* const* biased, std::size_t n, List** lists) const;
   void describe(IndexStats& stats) const;
   void stop() noexcept { job.reset(); next.reset(); moving.clear(); }
 
@@ -93,6 +94,10 @@ struct Index::Clusters {
   // The nearest of the first `n` rows of `pages`, without row `except`.
   Best nearest(const std::vector<std::uint8_t*>& pages, std::size_t n, const SignedRow& row,
                std::size_t except = ~std::size_t{0}) const noexcept;
+  void nearest(const std::vector<std::uint8_t*>& pages, std::size_t n, const std::uint8_t* const* biased,
+               std::size_t n_rows, Best* best) const;
+  void nearest_of_page(const std::uint8_t* page, std::size_t first, std::uint64_t wanted, const SignedRow& row,
+                       Best& best) const noexcept;
   void score(const std::uint8_t* rows, std::uint64_t wanted, const SignedRow& query, std::int32_t* scores) const noexcept;
 
   // Copies a row of `from` that has no copy yet; the older one is noted in `moving`.

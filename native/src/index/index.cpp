@@ -83,17 +83,13 @@ Index::~Index() {
 void Index::add(const std::int64_t* ids, const float* rows, const Attributes* attributes, std::size_t n) {
   const Writing writing(*this);
   release_unseen();
-  for (std::size_t i = 0; i < n; ++i) {
-    add_row(ids[i], Row(rows + static_cast<std::int64_t>(i) * options_.n_dims, *this), attributes[i]);
-  }
+  add_rows(ids, rows, attributes, n);
 }
 
 void Index::add(const std::int64_t* ids, const std::int8_t* rows, const Attributes* attributes, std::size_t n) {
   const Writing writing(*this);
   release_unseen();
-  for (std::size_t i = 0; i < n; ++i) {
-    add_row(ids[i], Row(rows + static_cast<std::int64_t>(i) * options_.n_dims, *this), attributes[i]);
-  }
+  add_rows(ids, rows, attributes, n);
 }
 
 std::size_t Index::remove(const std::int64_t* ids, std::size_t n) {
@@ -109,7 +105,22 @@ std::size_t Index::remove(const std::int64_t* ids, std::size_t n) {
   return n_removed;
 }
 
-void Index::add_row(std::int64_t id, const Row& row, const Attributes& attributes) {
+template <typename T>
+void Index::add_rows(const std::int64_t* ids, const T* rows, const Attributes* attributes, std::size_t n) {
+  for (std::size_t from = 0; from < n; from += Clusters::kAtOnce) {
+    const std::size_t n_now = std::min(n - from, Clusters::kAtOnce);
+    std::deque<Row> quantized;
+    const std::uint8_t* high[Clusters::kAtOnce];
+    List* lists[Clusters::kAtOnce];
+    for (std::size_t i = 0; i < n_now; ++i) {
+      high[i] = quantized.emplace_back(rows + static_cast<std::int64_t>(from + i) * options_.n_dims, *this).high;
+    }
+    clusters_->lists_for(high, n_now, lists);
+    for (std::size_t i = 0; i < n_now; ++i) add_row(ids[from + i], quantized[i], attributes[from + i], *lists[i]);
+  }
+}
+
+void Index::add_row(std::int64_t id, const Row& row, const Attributes& attributes, List& list) {
   const Place known = places_.find(id);
   if (known.page != nullptr) {
     if (complete(known, row, attributes)) {
@@ -119,7 +130,7 @@ void Index::add_row(std::int64_t id, const Row& row, const Attributes& attribute
     }
     forget(id, known);
   }
-  place_row(clusters_->list_for(row.high), id, row, attributes);
+  place_row(list, id, row, attributes);
 }
 
 // Readers look at the low plane of a row only after its bit in `fine` was set, so it may be filled in place.

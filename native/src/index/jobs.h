@@ -21,7 +21,7 @@ struct Index::Clusters::Train final : Job {
 
  private:
   void seed();
-  void assign(std::int64_t id);
+  void assign(std::size_t first, std::size_t n);
   void update(std::size_t c);
   void publish();
 

@@ -41,9 +41,11 @@ bool Index::Clusters::Train::step(Deadline deadline) {
     if (sums_.size() % kRowsPerLook == 0 && is_over(deadline)) return false;
   }
   for (; round_ < kRounds; ++round_) {
-    for (; at_ < sample_.size(); ++at_) {
-      if (at_ % kRowsPerLook == 0 && is_over(deadline)) return false;
-      assign(sample_[at_]);
+    while (at_ < sample_.size()) {
+      if (is_over(deadline)) return false;
+      const std::size_t n = std::min(kRowsPerLook, sample_.size() - at_);
+      assign(at_, n);
+      at_ += n;
     }
     for (; at_ < sample_.size() + n_lists_; ++at_) {
       if (at_ % kRowsPerLook == 0 && is_over(deadline)) return false;
@@ -65,12 +67,17 @@ void Index::Clusters::Train::seed() {
   update(c);
 }
 
-void Index::Clusters::Train::assign(std::int64_t id) {
+void Index::Clusters::Train::assign(std::size_t first, std::size_t n) {
   const Index& index = clusters_.index;
-  const Place place = index.places_.find(id);
-  if (place.page == nullptr) return;
-  const std::uint8_t* row = place.page->high + place.row * index.stride_;
-  sums_[clusters_.nearest(centroids_, n_lists_, SignedRow(row, index.stride_)).at].add(row);
+  const std::uint8_t* rows[kRowsPerLook] = {};
+  Best best[kRowsPerLook];
+  std::size_t n_rows = 0;
+  for (std::size_t i = first; i < first + n; ++i) {
+    const Place place = index.places_.find(sample_[i]);
+    if (place.page != nullptr) rows[n_rows++] = place.page->high + place.row * index.stride_;
+  }
+  clusters_.nearest(centroids_, n_lists_, rows, n_rows, best);
+  for (std::size_t i = 0; i < n_rows; ++i) sums_[best[i].at].add(rows[i]);
 }
 
 // The mean of what was assigned, or a row of the sample where that was nothing.
@@ -103,20 +110,27 @@ void Index::Clusters::Train::publish() {
 }
 
 bool Index::Clusters::Drain::step(Deadline deadline) {
-  Index& index = clusters_.index;
-  std::vector<Place> copied;
+  const Index& index = clusters_.index;
   const PageArray& pages = *clusters_.tail().pages.load(std::memory_order_relaxed);
-  bool over = clusters_.moving.size() >= kMostMoving;
-  for (; at_ < pages.n.load(std::memory_order_relaxed) && !over; ++at_) {
+  std::vector<Place> copied;
+  while (at_ < pages.n.load(std::memory_order_relaxed) && clusters_.moving.size() < kMostMoving && !is_over(deadline)) {
     Page& page = *pages.at[at_];
-    for (std::uint64_t rows = page.live.load(std::memory_order_relaxed); rows != 0 && !over; rows &= rows - 1) {
-      const Place place{&page, lowest_set(rows)};
-      if (clusters_.moving.find(page.id[place.row]).page != nullptr) continue;
-      clusters_.copy(place, clusters_.list_for(page.high + place.row * index.stride_));
-      copied.push_back(place);
-      over = copied.size() % kRowsPerLook == 0 && is_over(deadline);
+    Place places[kRowsPerLook];
+    const std::uint8_t* rows[kRowsPerLook];
+    List* lists[kRowsPerLook];
+    std::size_t n = 0;
+    for (std::uint64_t live = page.live.load(std::memory_order_relaxed); live != 0 && n < kRowsPerLook; live &= live - 1) {
+      const int r = lowest_set(live);
+      if (clusters_.moving.find(page.id[r]).page != nullptr) continue;
+      places[n] = {&page, r};
+      rows[n++] = page.high + r * index.stride_;
     }
-    if (over) break;  // the rest of this page comes next
+    clusters_.lists_for(rows, n, lists);
+    for (std::size_t i = 0; i < n; ++i) {
+      clusters_.copy(places[i], *lists[i]);
+      copied.push_back(places[i]);
+    }
+    if (n < kRowsPerLook) ++at_;
   }
   const bool done = at_ == pages.n.load(std::memory_order_relaxed);
   clusters_.settle(std::move(copied));

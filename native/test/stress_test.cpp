@@ -1,5 +1,5 @@
 // Sixteen threads search while one writes: no answer may hold half a row, a row twice, or lack one that was there all along.
-// stress_test [seconds]; the environment's SECONDME_STRESS_S is used without one. Then it measures, unless sanitized.
+// stress_test [seconds], or the environment's SECONDME_STRESS_S; stress_test measure prints how long a search takes meanwhile.
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -8,12 +8,6 @@
 
 #include "index/epochs.h"
 #include "oracle.h"
-
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 namespace {
 
@@ -55,12 +49,16 @@ struct World {
     for (std::size_t id = kStable; id < kStable + kClose; ++id) {
       for (auto& version : rows) version[id] = near(queries[id % kPlanted], 0.6F, random);
     }
+    // One version of the others lies close together, so that lists are split when many take it, and merged later.
+    const Vector middle = random_unit(random, kDims);
+    for (std::size_t id = kStable + kClose; id < kIds; ++id) rows[1][id] = near(middle, 1.0F, random);
+    const std::vector<Fixed> asked(queries.begin(), queries.end());
     for (std::size_t id = 0; id < kIds; ++id) {
       for (const auto& version : rows) {
         const Fixed row(version[id]);
         for (std::size_t q = 0; q < kQueries; ++q) {
-          fine[q].push_back(cosine(row, Fixed(queries[q])));
-          coarse[q].push_back(cosine(row, Fixed(queries[q]), false));
+          fine[q].push_back(cosine(row, asked[q]));
+          coarse[q].push_back(cosine(row, asked[q], false));
         }
       }
     }
@@ -97,10 +95,13 @@ struct Phase {
   const char* name;
   bool clearing;             // even the stable rows come and go
   std::size_t n_remembered;  // queries in the lookaside; the writer then leaves time for repeats
+  std::size_t flat_limit;    // rows from which on they are moved between lists; 0: never
   double share;              // of all the time
 };
-constexpr Phase kPhases[] = {
-    {"adding and removing", false, 0, 0.5}, {"clearing", true, 0, 0.25}, {"remembering", false, 6, 0.25}};
+constexpr Phase kPhases[] = {{"adding and removing", false, 0, 0, 0.2},
+                             {"moving between lists", false, 0, 100, 0.4},
+                             {"clearing", true, 0, 100, 0.2},
+                             {"remembering", false, 6, 0, 0.2}};
 
 struct Shared {
   explicit Shared(const Phase& running) : phase(running) {}
@@ -274,8 +275,10 @@ class Writer {
       for (int i = random_.between(1, 8); i > 0; --i) ids.push_back(static_cast<std::size_t>(random_.between(kStable, last)));
       std::sort(ids.begin(), ids.end());
       ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-      random_.between(0, 2) == 0 ? remove(ids) : add(ids);
+      favourite_ = n / 300 % kVersions;
+      random_.between(0, 3) == 0 ? remove(ids) : add(ids);
       if (n % 16 == 0) shared_.index->reclaim();
+      if (shared_.phase.flat_limit > 0 && n % 8 == 0) shared_.index->maintain(4000);
       if (shared_.phase.clearing && n % 64 == 0) clear();
       if (shared_.phase.n_remembered > 0) wait_for_searches(until);
       shared_.n_writes.fetch_add(1, std::memory_order_relaxed);
@@ -293,7 +296,8 @@ class Writer {
   }
 
   void add(const std::vector<std::size_t>& ids) {
-    const auto version = static_cast<std::size_t>(random_.between(0, kVersions - 1));
+    const bool any = random_.between(0, 7) == 0;
+    const std::size_t version = any ? static_cast<std::size_t>(random_.between(0, kVersions - 1)) : favourite_;
     std::vector<std::int64_t> keys;
     std::vector<float> rows;
     std::vector<sm::Attributes> attributes;
@@ -328,6 +332,7 @@ class Writer {
 
   Shared& shared_;
   Random random_{17};
+  std::size_t favourite_ = 0;  // the version that most rows take for a while
 };
 
 void stress(const Phase& phase, double seconds) {
@@ -337,19 +342,22 @@ void stress(const Phase& phase, double seconds) {
   options.signs = true;
   options.kernels = sm::chosen_kernels();
   options.n_remembered = phase.n_remembered;
+  options.flat_limit = phase.flat_limit;
   shared.index = std::make_unique<sm::Index>(options);
   Writer writer(shared);
   writer.add_all();
+  while (shared.index->maintain(10'000)) continue;
+  sm::test::check((shared.index->stats().n_lists > 0) == (phase.flat_limit > 0), "lists where there should be none, or none");
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < kReaders; ++i) threads.emplace_back([&shared, i] { Reader(shared, i).run(); });
   writer.run(Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds)));
   shared.done = true;
   for (std::thread& thread : threads) thread.join();
   const sm::IndexStats stats = shared.index->stats();
-  std::printf("%s, %s: %llu searches beside %llu writes, %llu of them answered from memory\n", options.kernels->isa,
-              phase.name, static_cast<unsigned long long>(shared.n_searches.load()),
+  std::printf("%s, %s: %llu searches beside %llu writes; %llu answers from memory, %zu lists, %zu splits, %zu merges\n",
+              options.kernels->isa, phase.name, static_cast<unsigned long long>(shared.n_searches.load()),
               static_cast<unsigned long long>(shared.n_writes.load()),
-              static_cast<unsigned long long>(stats.n_repeats + stats.n_near));
+              static_cast<unsigned long long>(stats.n_repeats + stats.n_near), stats.n_lists, stats.n_splits, stats.n_merges);
   sm::test::check(shared.n_searches > 0 && shared.n_writes > 0, "nothing was done");
   sm::test::check((stats.n_repeats > 0) == (phase.n_remembered > 0), "%llu repeats were answered from memory",
                   static_cast<unsigned long long>(stats.n_repeats));
@@ -436,12 +444,13 @@ void measure_epochs() {
 
 int main(int argc, char** argv) {
   const char* wanted = argc > 1 ? argv[1] : std::getenv("SECONDME_STRESS_S");
+  if (wanted != nullptr && std::strcmp(wanted, "measure") == 0) {
+    measure_searches(1, 1.0, "search_1_reader");
+    measure_searches(kReaders, 2.0, "search_16_readers");
+    measure_epochs();
+    return EXIT_SUCCESS;
+  }
   const double seconds = wanted != nullptr ? std::atof(wanted) : 5.0;
   for (const Phase& phase : kPhases) stress(phase, seconds * phase.share);
-  if (!kSanitized) {
-    measure_searches(1, 0.5, "search_1_reader");
-    measure_searches(kReaders, 1.0, "search_16_readers");
-    measure_epochs();
-  }
   return sm::test::finish("stress");
 }

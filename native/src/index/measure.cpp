@@ -61,7 +61,9 @@ bool Index::Clusters::Measure::scan_pages(Deadline deadline) {
   }
   sample_.resize(n);
   queries.resize(n);
-  while (page_ < index.pages_.size() && !is_over(deadline)) scan(*index.pages_[page_++], queries);
+  do {  // one page at least: where the preparation alone takes a whole step, there would be no end
+    scan(*index.pages_[page_++], queries);
+  } while (page_ < index.pages_.size() && !is_over(deadline));
   for (SignedRow& query : queries) wipe(query.at, static_cast<std::size_t>(index.stride_));
   return page_ >= index.pages_.size();
 }

@@ -64,8 +64,8 @@ class Stats:
     since the last change; n_repeats and n_near: searches answered from them, as the same query or as one near.
 
     n_lists, with `fewest`, `median` and `most` vectors; n_tail: vectors in none of them, which every search scans.
-    n_probes: lists that AUTO scans, which on the latest sample of vectors found the part `recall` of each one's ten
-    nearest (0.0: not measured yet). n_splits and n_merges: lists divided and given up so far."""
+    n_probes: lists that AUTO scans on average, which on the latest sample of vectors found the part `recall` of each
+    one's ten nearest (0.0: not measured yet). n_splits and n_merges: lists divided and given up so far."""
 
     n_rows: int
     n_fine: int

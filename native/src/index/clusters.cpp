@@ -19,7 +19,7 @@ constexpr std::size_t kFewestAimed = kPageRows;
 constexpr std::size_t kMostAimed = 4096;
 constexpr std::size_t kSplitAt = 2;       // times the aim
 constexpr std::size_t kMergeBelow = 4;    // parts of the aim
-constexpr std::size_t kSweepTail = 8;     // parts of the tail's pages that may be empty
+constexpr std::size_t kSweptAtOnce = 64;  // pages: zeroing them takes a part of a millisecond
 constexpr std::size_t kMeasureAfter = 8;  // parts of rows or lists that may change before recall is measured again
 
 }  // namespace
@@ -252,16 +252,17 @@ void Index::Clusters::sweep(List& list) {
   std::size_t n_kept = 0;
   for (std::size_t i = 0; i < n; ++i) {
     Page* page = old->at[i];
-    if (page->used == 0) {
+    if (page->used == 0 && gone.size() < kSweptAtOnce) {
+      page->list = nullptr;
       gone.push_back(page);
     } else {
       kept->at[n_kept++] = page;
     }
   }
   kept->n.store(n_kept, std::memory_order_relaxed);
-  list.open.erase(std::remove_if(list.open.begin(), list.open.end(), [](const Page* page) { return page->used == 0; }),
+  list.open.erase(std::remove_if(list.open.begin(), list.open.end(), [](const Page* page) { return page->list == nullptr; }),
                   list.open.end());
-  list.n_empty = 0;
+  list.n_empty -= gone.size();
   list.pages.store(kept.release(), std::memory_order_seq_cst);
   index.retire([this, old, gone = std::move(gone)] {
     delete old;
@@ -271,10 +272,7 @@ void Index::Clusters::sweep(List& list) {
 
 void Index::Clusters::sweep_all() {
   for (List* list : seen().lists) {
-    const std::size_t n_pages = list->pages.load(std::memory_order_relaxed)->n.load(std::memory_order_relaxed);
-    const bool is_tail = list == &tail();
-    const bool worth = is_tail ? list->n_rows == 0 || kSweepTail * list->n_empty > n_pages : true;
-    if (list->n_empty > 0 && worth) sweep(*list);
+    if (list->n_empty > 0) sweep(*list);
   }
 }
 

@@ -109,7 +109,7 @@ struct Index::Clusters {
   // From this snapshot on nobody sees `list`.
   void retire_list(List* list);
   List& new_list();
-  // Give empty pages back.
+  // Give some empty pages back.
   void sweep(List& list);
 
   std::unique_ptr<Job> next_job();

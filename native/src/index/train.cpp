@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kRowsPerList = 32;  // of the sample
 constexpr std::size_t kRounds = 10;
+constexpr std::size_t kSweepAt = 64;       // empty pages of the tail
 constexpr std::size_t kRowsPerLook = 16;  // between two looks at the clock
 
 }  // namespace
@@ -111,6 +112,10 @@ void Index::Clusters::Train::publish() {
 
 bool Index::Clusters::Drain::step(Deadline deadline) {
   const Index& index = clusters_.index;
+  if (clusters_.tail().n_empty >= kSweepAt) {
+    clusters_.sweep(clusters_.tail());
+    at_ = 0;
+  }
   const PageArray& pages = *clusters_.tail().pages.load(std::memory_order_relaxed);
   std::vector<Place> copied;
   while (at_ < pages.n.load(std::memory_order_relaxed) && clusters_.moving.size() < kMostMoving && !is_over(deadline)) {

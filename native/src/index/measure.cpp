@@ -17,7 +17,7 @@ namespace sm {
 
 namespace {
 
-constexpr std::size_t kSampled = 160;
+constexpr std::size_t kSampled = 320;
 constexpr std::size_t kNeighbours = 10;
 constexpr std::size_t kTries = 64;  // for each sampled row
 
@@ -121,13 +121,14 @@ void Index::Clusters::Measure::look_up(const Sampled& sampled) {
   }
 }
 
-// A standard error better than is asked for, since the sample flatters what is chosen by it.
+// A standard error better than is asked for, since the sample flatters what is chosen by it; and the neighbours of one row
+// are mostly missed together, so that there are as many independent answers as rows.
 void Index::Clusters::Measure::choose() {
   if (needed_.empty()) return;
   std::sort(needed_.begin(), needed_.end());
   const auto n = static_cast<double>(needed_.size());
   const double may_miss = (1.0 - clusters_.index.options_.least_recall) * n;
-  const double n_found = std::ceil(n - std::fmax(0.0, may_miss - std::sqrt(may_miss)));
+  const double n_found = std::ceil(n - std::fmax(0.0, may_miss - std::sqrt(static_cast<double>(kNeighbours) * may_miss)));
   gap_ = needed_[static_cast<std::size_t>(std::fmax(n_found, 1.0)) - 1];
   const auto last = std::upper_bound(needed_.begin(), needed_.end(), gap_);
   recall_ = static_cast<double>(last - needed_.begin()) / n;

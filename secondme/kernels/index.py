@@ -21,6 +21,9 @@ from secondme.kernels import capabilities
 if TYPE_CHECKING:
     from secondme.kernels import _native
 
+_INT64 = np.dtype(np.int64)
+_FLOAT32 = np.dtype(np.float32)
+
 Ids = NDArray[np.int64]
 Scores = NDArray[np.float32]
 
@@ -135,6 +138,7 @@ class VectorIndex:
             flat_limit=flat_limit,
             least_recall=least_recall,
         )
+        self._search = self._native.search  # looked up once: it is called for every question
         self._filter: type[_native.Filter] = native.Filter
 
     def add(self, ids: Ids, rows: NDArray[np.float32] | NDArray[np.int8], attributes: Attributes | None = None) -> None:
@@ -207,9 +211,9 @@ class VectorIndex:
         few probes it may find fewer than k vectors; AUTO goes on until there are enough. Raises ValueError for another
         shape, values that are not finite, negative probes, or k outside 0 to MAX_K.
         """
-        ids, scores = np.empty(k, np.int64), np.empty(k, np.float32)
+        ids, scores = np.empty(k, _INT64), np.empty(k, _FLOAT32)
         margin = -1.0 if slack is None else slack
-        n = self._native.search(query, ids, scores, where, mode, oversample, threads, margin, probes)
+        n = self._search(query, ids, scores, where, mode, oversample, threads, margin, probes)
         if n == k:
             return ids, scores, True
         return (ids[:n], scores[:n], True) if n >= 0 else (ids[:~n], scores[:~n], False)
@@ -225,7 +229,7 @@ class VectorIndex:
         probes: int = 0,
     ) -> tuple[Ids, Scores]:
         """The `k` best by the first plane alone: ids and their approximate cosines. Raises as `search` does."""
-        ids, scores = np.empty(k, np.int64), np.empty(k, np.float32)
+        ids, scores = np.empty(k, _INT64), np.empty(k, _FLOAT32)
         n = self._native.candidates(query, ids, scores, where, mode, threads, probes)
         return ids[:n], scores[:n]
 

@@ -14,6 +14,7 @@
 #include "bind.h"
 #include "index/index.h"
 #include "index/quantize.h"
+#include "view.h"
 
 namespace nb = nanobind;
 
@@ -25,8 +26,6 @@ template <typename T>
 using Vector = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 template <typename T>
 using Matrix = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-template <typename T>
-using Out = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 constexpr std::int64_t kMostResults = 65536;
 constexpr std::size_t kMostRemembered = 65536;
@@ -67,44 +66,58 @@ void add(Index& index, Vector<std::int64_t> ids, Matrix<T> rows, Vector<std::int
   index.add(ids.data(), rows.data(), attributes.data(), n);
 }
 
-Request request_of(const Index& index, const Vector<float>& query, const Out<std::int64_t>& ids,
-                   const Out<float>& scores, const Filter* filter, int mode, int oversample, int threads,
-                   int probes) {
-  if (static_cast<std::int64_t>(query.shape(0)) != index.options().n_dims || ids.shape(0) != scores.shape(0)) {
+// What both ways of searching are given.
+struct Call {
+  View<const float> query;
+  View<std::int64_t> ids;
+  View<float> scores;
+};
+
+// An enum's member is an int, which the usual conversion finds out late.
+Mode mode_of(nb::handle number) {
+  const long mode = PyLong_AsLong(number.ptr());
+  if (mode == -1 && PyErr_Occurred() != nullptr) throw nb::python_error();
+  if (mode < 0 || mode > static_cast<long>(Mode::kAuto)) throw nb::value_error("there is no such mode");
+  return static_cast<Mode>(mode);
+}
+
+Request request_of(const Index& index, const Call& call, const Filter* filter, nb::handle mode, int oversample,
+                   int threads, int probes) {
+  if (static_cast<std::int64_t>(call.query.size()) != index.options().n_dims || call.ids.size() != call.scores.size()) {
     throw nb::value_error("shapes do not fit: query [d], ids and scores [k]");
   }
-  if (mode < 0 || mode > static_cast<int>(Mode::kAuto) || probes < 0) {
-    throw nb::value_error("there is no such mode, or probes is below 0");
-  }
-  if (static_cast<std::int64_t>(ids.shape(0)) > kMostResults || oversample < 1 || oversample > 1024) {
+  if (probes < 0) throw nb::value_error("probes is below 0");
+  if (static_cast<std::int64_t>(call.ids.size()) > kMostResults || oversample < 1 || oversample > 1024) {
     throw nb::value_error("k is at most 65536, and oversample 1 to 1024");
   }
-  require_finite(query.data(), query.shape(0));
+  require_finite(call.query.data(), call.query.size());
   Request request;
-  request.query = query.data();
-  request.k = ids.shape(0);
+  request.query = call.query.data();
+  request.k = call.ids.size();
   request.filter = filter;
-  request.mode = static_cast<Mode>(mode);
+  request.mode = mode_of(mode);
   request.oversample = oversample;
   request.n_threads = threads;
   request.probes = probes;
   return request;
 }
 
-std::int64_t search(const Index& index, Vector<float> query, Out<std::int64_t> ids, Out<float> scores,
-                    const Filter* filter, int mode, int oversample, int threads, double slack, int probes) {
-  Request request = request_of(index, query, ids, scores, filter, mode, oversample, threads, probes);
+std::int64_t search(const Index& index, nb::handle query, nb::handle ids, nb::handle scores, const Filter* filter,
+                    nb::handle mode, int oversample, int threads, double slack, int probes) {
+  const Call call{View<const float>(query), View<std::int64_t>(ids), View<float>(scores)};
+  Request request = request_of(index, call, filter, mode, oversample, threads, probes);
   request.recall = slack >= 0;
   request.slack = slack;
   nb::gil_scoped_release released;
-  return index.search(request, ids.data(), scores.data());
+  return index.search(request, call.ids.data(), call.scores.data());
 }
 
-std::size_t candidates(const Index& index, Vector<float> query, Out<std::int64_t> ids, Out<float> scores,
-                       const Filter* filter, int mode, int threads, int probes) {
-  const Request request = request_of(index, query, ids, scores, filter, mode, 1, threads, probes);
+std::size_t candidates(const Index& index, nb::handle query, nb::handle ids, nb::handle scores, const Filter* filter,
+                       nb::handle mode, int threads, int probes) {
+  const Call call{View<const float>(query), View<std::int64_t>(ids), View<float>(scores)};
+  const Request request = request_of(index, call, filter, mode, 1, threads, probes);
   nb::gil_scoped_release released;
-  return index.candidates(request, ids.data(), scores.data());
+  return index.candidates(request, call.ids.data(), call.scores.data());
 }
 
 RowSet set_of(const std::vector<std::int64_t>& numbers) {
@@ -187,11 +200,11 @@ void bind_index(nb::module_& m) {
              return index.remove(ids.data(), ids.shape(0));
            })
       .def("clear", &Index::clear, nb::call_guard<nb::gil_scoped_release>())
-      .def("search", &search, nb::arg("query").noconvert(), nb::arg("ids").noconvert(), nb::arg("scores").noconvert(),
+      .def("search", &search, nb::arg("query"), nb::arg("ids"), nb::arg("scores"),
            nb::arg("filter").none() = nb::none(), nb::arg("mode") = 0, nb::arg("oversample") = 4,
            nb::arg("threads") = 1, nb::arg("slack") = 0.0, nb::arg("probes") = 0)
-      .def("candidates", &candidates, nb::arg("query").noconvert(), nb::arg("ids").noconvert(),
-           nb::arg("scores").noconvert(), nb::arg("filter").none() = nb::none(), nb::arg("mode") = 0,
+      .def("candidates", &candidates, nb::arg("query"), nb::arg("ids"), nb::arg("scores"),
+           nb::arg("filter").none() = nb::none(), nb::arg("mode") = 0,
            nb::arg("threads") = 1, nb::arg("probes") = 0)
       .def("maintain", &Index::maintain, nb::arg("budget_us"), nb::call_guard<nb::gil_scoped_release>())
       .def("measure_recall", &Index::measure_recall, nb::arg("n_sample"), nb::arg("k"), nb::arg("probes") = 0,

@@ -156,7 +156,7 @@ void any_sequence(std::int64_t n_dims, bool signs, std::uint32_t seed, int n_ste
     compare("all lists", search(index, query, k, Mode::kLists), expected);
     check(index.stats().n_rows == oracle.size(), "the number of rows is wrong");
     sm::Filter filter;
-    filter.projects.bits = {2};
+    filter.projects = sm::RowSet({1});
     const auto first = [](const Attributes& a) { return a.project == 1; };
     compare("filtered", search(index, query, k, Mode::kAuto, kAllLists, &filter), oracle.search(query, k, true, first));
     check(search(index, query, k, Mode::kAuto, 1).size() == expected.size(), "too few rows although there are more");

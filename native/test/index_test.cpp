@@ -1,7 +1,9 @@
 // The index against plain vectors: what it finds after any sequence of writes, and what is left of what was taken away.
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -93,32 +95,28 @@ void add_some(Both& both, std::int64_t n_dims, int n_ids, Random& random, const 
   both.add(ids, rows, attributes);
 }
 
-sm::RowSet only(std::int32_t member) {
-  sm::RowSet set;
-  set.bits.assign(static_cast<std::size_t>(member / 64 + 1), 0);
-  set.bits.back() = std::uint64_t{1} << (member % 64);
-  set.only = member;
-  return set;
+std::vector<std::int32_t> random_ids(Random& random, int n, int most) {
+  std::vector<std::int32_t> ids;
+  for (int i = 0; i < n; ++i) ids.push_back(random.between(0, most));
+  return ids;
 }
 
 void search_filtered(const Both& both, const Vector& query, std::size_t k, Random& random) {
   Filter filter;
-  if (random.between(0, 1) == 0) {
-    filter.projects.bits.assign(static_cast<std::size_t>(random.between(1, 4)), 0);
-    for (auto& word : filter.projects.bits) word = random.bits() | 1U;
-  } else if (random.between(0, 1) == 0) {
-    filter.projects = only(random.between(0, 200));
-  }
-  if (random.between(0, 1) == 0) filter.sources.bits = {random.bits()};
+  std::optional<std::vector<std::int32_t>> projects;
+  std::optional<std::vector<std::int32_t>> sources;
+  if (random.between(0, 1) == 0) projects = random_ids(random, random.between(0, 3) == 0 ? 1 : random.between(0, 80), 200);
+  if (random.between(0, 1) == 0) sources = random_ids(random, random.between(0, 60), 70);
+  if (projects) filter.projects = sm::RowSet(*projects);
+  if (sources) filter.sources = sm::RowSet(*sources);
   if (random.between(0, 1) == 0) filter.least_trust = static_cast<std::uint8_t>(random.between(0, 4));
   if (random.between(0, 1) == 0) filter.since = random.between(-1000, 1000);
   if (random.between(0, 1) == 0) filter.until = random.between(-1000, 1000);
-  const auto has = [](const sm::RowSet& set, std::int32_t n) {
-    const auto word = static_cast<std::size_t>(n / 64);
-    return set.bits.empty() || (word < set.bits.size() && ((set.bits[word] >> (n % 64)) & 1U) != 0);
+  const auto has = [](const std::optional<std::vector<std::int32_t>>& ids, std::int32_t n) {
+    return !ids || std::find(ids->begin(), ids->end(), n) != ids->end();
   };
   const auto passes = [&](const Attributes& a) {
-    return has(filter.projects, a.project) && has(filter.sources, a.source) && a.trust >= filter.least_trust &&
+    return has(projects, a.project) && has(sources, a.source) && a.trust >= filter.least_trust &&
            a.time >= filter.since && a.time <= filter.until;
   };
   compare("filtered", search(both.index, query, k, &filter).found, both.oracle.search(query, k, true, passes));

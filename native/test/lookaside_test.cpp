@@ -305,11 +305,10 @@ void filters_are_never_mixed(Random& random) {
   }
   std::vector<Filter> filters(6);
   for (std::size_t p = 0; p < 2; ++p) {
-    filters[p].projects.bits = {std::uint64_t{1} << p};
-    filters[p].projects.only = static_cast<std::int32_t>(p);
+    filters[p].projects = sm::RowSet({static_cast<std::int32_t>(p)});
   }
-  filters[2].projects.bits = {0b1100};
-  filters[3].sources.bits = {1};
+  filters[2].projects = sm::RowSet({2, 3});
+  filters[3].sources = sm::RowSet({0});
   filters[4].least_trust = 2;
   filters[5].since = 1000;
   const Vector asked = random_unit(random, kDims);

@@ -228,8 +228,9 @@ class Reader {
   void filtered() {
     const auto project = static_cast<std::size_t>(random_.between(0, kVersions));
     sm::Filter filter;
-    filter.projects.bits = {std::uint64_t{1} << project};
-    if (random_.between(0, 1) == 0) filter.projects.only = static_cast<std::int32_t>(project);
+    std::vector<std::int32_t> projects{static_cast<std::int32_t>(project)};
+    if (random_.between(0, 1) == 0) projects.push_back(projects.front());  // looked up, not compared
+    filter.projects = sm::RowSet(projects);
     sm::Request wanted = request(kAll);
     wanted.filter = &filter;
     search(wanted);

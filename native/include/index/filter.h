@@ -12,8 +12,12 @@ namespace sm {
 
 // A set of row ids. Most sets have one member, which is compared and not looked up.
 struct RowSet {
-  std::vector<std::uint64_t> bits;  // bit i: row i is in it; no word at all: everything is
+  std::vector<std::uint32_t> bits;  // bit i % 32 of word i / 32: row i is in it; the last word is 0. No word: everything is
   std::int32_t only = -1;           // the one member, or -1
+
+  RowSet() = default;
+  // Just these ids, none of them negative; without any, nothing is in it.
+  explicit RowSet(const std::vector<std::int32_t>& ids);
 
   bool operator==(const RowSet& other) const noexcept { return bits == other.bits; }
 };

@@ -121,16 +121,12 @@ std::size_t candidates(const Index& index, nb::handle query, nb::handle ids, nb:
 }
 
 RowSet set_of(const std::vector<std::int64_t>& numbers) {
-  RowSet set;
-  set.bits.resize(1);  // a set of none is not the absence of a set
+  std::vector<std::int32_t> ids;
   for (const std::int64_t n : numbers) {
     if (n < 0 || n > std::numeric_limits<std::int32_t>::max()) throw nb::value_error("a row id is out of range");
-    const auto word = static_cast<std::size_t>(n) / 64;
-    if (word >= set.bits.size()) set.bits.resize(word + 1);
-    set.bits[word] |= std::uint64_t{1} << (n % 64);
+    ids.push_back(static_cast<std::int32_t>(n));
   }
-  if (numbers.size() == 1) set.only = static_cast<std::int32_t>(numbers.front());
-  return set;
+  return RowSet(ids);
 }
 
 void make_filter(Filter* filter, const std::optional<std::vector<std::int64_t>>& projects,

@@ -131,10 +131,12 @@ double dot_seconds(std::int64_t n_dims, int n_rounds, const char* isa) {
   const Kernels& kernels = kernels_of(isa);
   if (n_dims < 1 || n_dims > kMaxStride || n_rounds < 1) throw nb::value_error("n_dims is 1 to 4096, n_rounds 1 or more");
   const auto n = static_cast<std::size_t>(n_dims);
-  std::vector<std::int8_t> numbers(n * (kHotRows + 1));
-  for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<std::int8_t>(i * 37 % 251 - 125);
+  std::vector<std::int8_t> room(n * (kHotRows + 1) + kRowAlign);
+  // At a line's beginning, so that rows of a multiple of 64 elements do not straddle lines.
+  std::int8_t* numbers = room.data() + (kRowAlign - reinterpret_cast<std::uintptr_t>(room.data()) % kRowAlign) % kRowAlign;
+  for (std::size_t i = 0; i < n * (kHotRows + 1); ++i) numbers[i] = static_cast<std::int8_t>(i * 37 % 251 - 125);
   std::int32_t out[kHotRows];
-  const DotI8Args args{numbers.data(), numbers.data() + n, kHotRows, n_dims, n_dims, out};
+  const DotI8Args args{numbers, numbers + n, kHotRows, n_dims, n_dims, out};
   nb::gil_scoped_release released;
   const auto start = Clock::now();
   for (int round = 0; round < n_rounds; ++round) {

@@ -6,11 +6,6 @@ namespace sm {
 
 namespace {
 
-bool has(const std::vector<std::uint64_t>& set, std::int32_t n) noexcept {
-  const auto word = static_cast<std::size_t>(n) / 64;
-  return n >= 0 && word < set.size() && ((set[word] >> (n % 64)) & 1U) != 0;
-}
-
 // A word of 64 answers. The first loop has no branch, so that compilers make vector code of it; the multiplication
 // gathers the lowest bits of eight bytes in the topmost one (little-endian, as everywhere here).
 template <typename Test>
@@ -30,10 +25,26 @@ std::uint64_t among(const std::int32_t* column, const RowSet& set) noexcept {
   if (set.only >= 0) {
     return word_of([column, only = set.only](int r) noexcept { return column[r] == only; });
   }
-  return word_of([column, &set](int r) noexcept { return has(set.bits, column[r]); });
+  // What is beyond the set, a negative number as well, is looked up in the last word. Without a branch, because rows of
+  // many projects would make it a guess.
+  const std::uint32_t* bits = set.bits.data();
+  const auto last = static_cast<std::uint32_t>(set.bits.size() - 1);
+  return word_of([column, bits, last](int r) noexcept {
+    const auto n = static_cast<std::uint32_t>(column[r]);
+    const std::uint32_t word = n / 32 < last ? n / 32 : last;
+    return ((bits[word] >> (n % 32)) & 1U) != 0;
+  });
 }
 
 }  // namespace
+
+RowSet::RowSet(const std::vector<std::int32_t>& ids) : bits(1), only(ids.size() == 1 ? ids.front() : -1) {
+  for (const std::int32_t id : ids) {
+    const auto word = static_cast<std::size_t>(id) / 32;
+    if (word + 1 >= bits.size()) bits.resize(word + 2);
+    bits[word] |= std::uint32_t{1} << (id % 32);
+  }
+}
 
 std::uint64_t Filter::match(const Page& page, std::uint64_t rows) const noexcept {
   if (rows != 0 && !projects.bits.empty()) rows &= among(page.project, projects);

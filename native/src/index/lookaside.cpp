@@ -23,11 +23,9 @@ int lowest_set(std::uint64_t word) noexcept {
 #endif
 }
 
-bool equal(const RowSet& a, const RowSet& b) noexcept { return a.only == b.only && a.bits == b.bits; }
-
 bool equal(const Filter& a, const Filter& b) noexcept {
-  return a.least_trust == b.least_trust && a.since == b.since && a.until == b.until && equal(a.projects, b.projects) &&
-         equal(a.sources, b.sources);
+  return a.least_trust == b.least_trust && a.since == b.since && a.until == b.until && a.projects == b.projects &&
+         a.sources == b.sources;
 }
 
 std::size_t count_set(const std::uint8_t* at, std::size_t n_bytes) noexcept {

@@ -65,7 +65,7 @@ def test_vectors(capsys: pytest.CaptureFixture[str], minilm_path: Path) -> None:
             "store_search/5000x64/sql",
         ),
         *("filtered/1%", "filtered/10%/adjacent", "filtered/50%", "lookaside/1000", "lookaside/near/0.999"),
-        *("dot/384/serial", "dot_scanned/768/serial", "call_overhead", "reader_p99/1", "reader_p99/16+writer"),
+        *("dot/384/serial", "dot_signed/768/serial", "call_overhead", "reader_p99/1", "reader_p99/16+writer"),
         *("recall@10/random/5000", "recall@10/exact/12", "recall@10/int8/12", "recall@10/signs/12"),
         *("ivf/5000x64", "ivf/5000x64/build", "ivf/5000x64/insert", "traverse/5000", "recall@10/lists/12"),
         *("build_mb_per_s/5000x64", "build_mb_per_s/5000x64/usable"),

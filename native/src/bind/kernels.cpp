@@ -22,7 +22,7 @@ template <typename T>
 using Out = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 const sm::Kernels& kernels_of(const char* isa) {
-  const sm::Kernels* kernels = isa != nullptr ? sm::find_kernels(isa) : sm::chosen_kernels();
+  const sm::Kernels* kernels = sm::find_kernels(isa);
   if (kernels == nullptr) throw nb::value_error("no kernels of that name on this machine");
   return *kernels;
 }
@@ -175,17 +175,16 @@ NB_MODULE(_native, m) {
   m.def("features", &features, "Instruction sets of this CPU, by name.");
   m.def("isas", &isas, "Kernels that run here, best first.");
   m.def("isa", &isa, "The kernels chosen at load; None if SECONDME_ISA names none that run here.");
-  const auto isa_arg = [] { return arg("isa").none() = nb::none(); };
-  m.def("dot_i8", &dot_i8, arg("query").noconvert(), arg("rows").noconvert(), arg("out").noconvert(), isa_arg(),
+  m.def("dot_i8", &dot_i8, arg("query").noconvert(), arg("rows").noconvert(), arg("out").noconvert(), arg("isa"),
         "Write the int8 dot products of query [d] with rows [n, d] to out [n].");
   m.def("scan_u8", &scan_u8, arg("query").noconvert(), arg("page").noconvert(), arg("wanted"), arg("threshold"),
-        arg("scores").noconvert(), isa_arg(), "Score the wanted rows of a page; a bit for each above the threshold.");
+        arg("scores").noconvert(), arg("isa"), "Score the wanted rows of a page; a bit for each above the threshold.");
   m.def("hamming_b1", &hamming_b1, arg("query").noconvert(), arg("page").noconvert(), arg("wanted"), arg("threshold"),
-        arg("distances").noconvert(), isa_arg(), "Count differing bits; a bit for each wanted row below the threshold.");
+        arg("distances").noconvert(), arg("isa"), "Count differing bits; a bit for each wanted row below the threshold.");
   m.def("rescore_f32", &rescore_f32, arg("query").noconvert(), arg("rows").noconvert(), arg("out").noconvert(),
-        isa_arg(), "Write the float32 dot products of query [d] with rows [n, d] to out [n].");
+        arg("isa"), "Write the float32 dot products of query [d] with rows [n, d] to out [n].");
   m.def("rescore_i16", &rescore_i16, arg("query").noconvert(), arg("high").noconvert(), arg("low").noconvert(),
-        arg("out").noconvert(), isa_arg(), "Write the exact products of query [d] with 254 * high + low to out [n].");
+        arg("out").noconvert(), arg("isa"), "Write the exact products of query [d] with 254 * high + low to out [n].");
   sm::bind_index(m);
   sm::bind_timing(m);
 }

@@ -38,7 +38,7 @@ volatile std::uint64_t sink;  // keeps the work from being left out
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 const Kernels& kernels_of(const char* isa) {
-  const Kernels* kernels = isa != nullptr ? find_kernels(isa) : chosen_kernels();
+  const Kernels* kernels = find_kernels(isa);
   if (kernels == nullptr) throw nb::value_error("no kernels of that name on this machine");
   return *kernels;
 }
@@ -222,9 +222,9 @@ void reader_seconds(const Index& index, Matrix queries, std::size_t k, Times out
 void bind_timing(nb::module_& m) {
   m.def("read_seconds", &read_seconds, nb::arg("buffer").noconvert(), nb::arg("way"),
         "Seconds of one pass over a buffer: 0 in order, 1 in four places, 2 by whole lines where the machine can.");
-  m.def("dot_seconds", &dot_seconds, nb::arg("n_dims"), nb::arg("n_rounds"), nb::arg("isa").none() = nb::none(),
+  m.def("dot_seconds", &dot_seconds, nb::arg("n_dims"), nb::arg("n_rounds"), nb::arg("isa"),
         "Seconds of one int8 dot product over cached rows.");
-  m.def("scan_seconds", &scan_seconds, nb::arg("n_dims"), nb::arg("n_rounds"), nb::arg("isa").none() = nb::none(),
+  m.def("scan_seconds", &scan_seconds, nb::arg("n_dims"), nb::arg("n_rounds"), nb::arg("isa"),
         "Seconds that the scan takes for one cached row.");
   m.def("search_seconds", &search_seconds, nb::arg("index"), nb::arg("query").noconvert(), nb::arg("k"),
         nb::arg("n_rounds"), "Seconds of one search of a VectorIndex without the Python call around it.");

@@ -35,6 +35,12 @@ BUILD_FROM = 4096
 PHYSICAL_SHARE = 8
 """Without a setting the index takes at most this part of the machine's memory."""
 
+EXACT_UP_TO = 250_000
+"""Vectors up to which a search looks at all of them: it takes less than embedding the question, and misses nothing."""
+
+LEAST_RECALL = 0.99
+"""Above that, the part of the ten nearest that the index must find, as it measures it."""
+
 _ROW_ALIGN = 64
 _ROW_OVERHEAD = 96  # id, attributes and place of a vector
 _SPARE = 2.5  # memory is taken in large pieces, and lists leave pages partly filled: measured at 100,000 vectors
@@ -137,7 +143,7 @@ class Resident:
             self._refused = True
             return
         changes.begin(connection)
-        self._index = VectorIndex(n_dims, fine=self._fine)
+        self._index = VectorIndex(n_dims, fine=self._fine, flat_limit=EXACT_UP_TO, least_recall=LEAST_RECALL)
         self._stage = "building"
         self._changed = threading.Event()
         self._changed.set()

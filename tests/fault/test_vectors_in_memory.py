@@ -20,7 +20,7 @@ from secondme.memory.pages import PAGE_BYTES
 from secondme.memory.store import Store
 from secondme.memory.vectors import quantize
 from tests.fault.soak import n
-from tests.fault.vectors_in_memory import assert_sound, with_lists
+from tests.fault.vectors_in_memory import LISTS_FROM, assert_sound
 from tests.reading_memory import hits
 from tests.searching import until_whole
 from tests.storing import KEY, chunks_of, put, source_of, unit_vectors
@@ -44,9 +44,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("form", ["flat", "lists"])
 def test_threads_search_while_another_writes(store: Store, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is found was there at some moment of the search, and no thread meets an error."""
-    flat = index.VectorIndex
+    exact = resident.EXACT_UP_TO
     if form == "lists":
-        monkeypatch.setattr(index, "VectorIndex", with_lists())
+        monkeypatch.setattr(resident, "EXACT_UP_TO", LISTS_FROM)
     for i in range(8):
         put(store, f"/kept{i}", ["t"] * 100, seed=i)
     alive: dict[int, tuple[float, float]] = {
@@ -100,7 +100,7 @@ def test_threads_search_while_another_writes(store: Store, form: str, monkeypatc
         for i in ids:
             assert alive[i][0] <= ended and started <= alive[i][1], i
     # Lists may miss what a full scan finds.
-    monkeypatch.setattr(index, "VectorIndex", flat)
+    monkeypatch.setattr(resident, "EXACT_UP_TO", exact)
     give_up(store)
     assert_sound(store)
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
-from secondme.kernels import index
-from secondme.kernels.index import VectorIndex
 from secondme.memory import blocks, resident
 from secondme.memory.store import Store
 from tests.fault.killing import Say
@@ -18,6 +14,9 @@ from tests.searching import assert_all_ways_agree, until_whole
 from tests.storing import put, unit_vectors
 
 N_FILES, N_EACH, N_STEPS = 6, 150, 40
+
+LISTS_FROM = 200
+"""In the place of resident.EXACT_UP_TO: even a few vectors are divided among lists."""
 
 
 def _small() -> None:
@@ -34,15 +33,10 @@ def lay_out(root: Path) -> None:
             put(store, f"/{n}", ["t"] * N_EACH, seed=n)
 
 
-def with_lists() -> Callable[..., VectorIndex]:
-    """What makes an index that divides even a few vectors among lists."""
-    return partial(VectorIndex, flat_limit=200)
-
-
 def act(root: Path, say: Say) -> None:
     """Build the index, and write and search while it is built and afterwards, and while its lists are kept in order."""
     _small()
-    setattr(index, "VectorIndex", with_lists())  # noqa: B010  a type for the checker
+    resident.EXACT_UP_TO = LISTS_FROM
     with closing(open_store(root)) as store:
         store.warm_vectors()
         chance = random.Random(store.n_chunks)

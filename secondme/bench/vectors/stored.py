@@ -11,12 +11,11 @@ import numpy as np
 
 from secondme.bench.rows import Row
 from secondme.bench.vectors import peers
-from secondme.bench.vectors.clusters import settle
 from secondme.bench.vectors.sample import Ids, Sample
 from secondme.bench.vectors.setting import Setting, filled
 from secondme.bench.vectors.timing import BENCH, Search, compared_by_query
 from secondme.crypto.keys import StoreKeys
-from secondme.kernels.index import FLAT_LIMIT, Mode
+from secondme.kernels.index import Mode
 from secondme.memory.resident import BUILD_FROM
 from secondme.memory.store import Store
 from secondme.types import Chunk, FileStamp, SourceFile
@@ -83,31 +82,18 @@ def _reached(store: Store, stages: tuple[str, ...]) -> float:
     raise RuntimeError(f"the index in memory was not built within {_PATIENCE_S} s")
 
 
-def _listed(store: Store, sample: Sample) -> None:
-    """Wait until a large index has made its lists, which goes on in the background, and knows how well they do."""
-    end = time.perf_counter() + _PATIENCE_S
-    while sample.n_rows >= FLAT_LIMIT and time.perf_counter() < end:
-        status = store.vector_status()
-        if status is None or status.stats.recall > 0:
-            return
-        time.sleep(_LOOK_S)
-
-
 def _search(path: Path, setting: Setting) -> Iterator[Row]:
     """A search of the store, as recall asks for it: by the index in memory, and without one in SQL; beside the index by
     itself, and sqlite-vec without encryption."""
     sample = setting.sample
     (unencrypted,) = peers.flat({"sqlite-vec"})
-    others = ((unencrypted.name, unencrypted.build(sample)), ("our index alone", setting.searching(Mode.AUTO)))
-    if sample.n_rows >= FLAT_LIMIT:  # as the store's own index does by itself
-        settle(setting.index)
+    others = ((unencrypted.name, unencrypted.build(sample)), ("our index alone", setting.searching(Mode.EXACT)))
     for kind, vector_bytes in (("", None), ("/sql", 0)):
         store = Store.open(path, _KEYS, vector_bytes=vector_bytes)
         try:
             if vector_bytes is None and sample.n_rows >= BUILD_FROM:
                 store.warm_vectors()
                 _reached(store, ("whole",))
-                _listed(store, sample)
             for name, other in others:
                 ours, theirs = setting.in_turn(_asking(store, sample), other)
                 yield compared_by_query(f"store_search/{sample.shape}{kind}", ours, name, theirs)

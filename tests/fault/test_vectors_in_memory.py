@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from secondme.errors import CorruptRecord
-from secondme.kernels import index
 from secondme.memory import blocks, resident
 from secondme.memory.pages import PAGE_BYTES
 from secondme.memory.store import Store

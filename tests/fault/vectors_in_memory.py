@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 from secondme.memory import blocks, resident
 from secondme.memory.store import Store
@@ -19,11 +21,16 @@ LISTS_FROM = 200
 """In the place of resident.EXACT_UP_TO: even a few vectors are divided among lists."""
 
 
-def _small() -> None:
-    """An index for any store, in slices of which even this one has many. In the process at hand, which ends."""
-    resident.BUILD_FROM = 1
-    blocks._BLOCKS_A_SLICE = 1
-    blocks._ROWS_A_SLICE = 50
+@contextmanager
+def _small(exact_up_to: int) -> Iterator[None]:
+    """An index for any store, in slices of which even this one has many."""
+    with (
+        patch.object(resident, "BUILD_FROM", 1),
+        patch.object(resident, "EXACT_UP_TO", exact_up_to),
+        patch.object(blocks, "_BLOCKS_A_SLICE", 1),
+        patch.object(blocks, "_ROWS_A_SLICE", 50),
+    ):
+        yield
 
 
 def lay_out(root: Path) -> None:
@@ -35,9 +42,7 @@ def lay_out(root: Path) -> None:
 
 def act(root: Path, say: Say) -> None:
     """Build the index, and write and search while it is built and afterwards, and while its lists are kept in order."""
-    _small()
-    resident.EXACT_UP_TO = LISTS_FROM
-    with closing(open_store(root)) as store:
+    with _small(LISTS_FROM), closing(open_store(root)) as store:
         store.warm_vectors()
         chance = random.Random(store.n_chunks)
         for n in range(N_STEPS):
@@ -53,8 +58,7 @@ def act(root: Path, say: Say) -> None:
 
 def verify(root: Path, said: list[str], ended: bool) -> None:
     """Every way finds what a full scan of the stored rows finds."""
-    _small()
-    with closing(open_store(root)) as store:
+    with _small(resident.EXACT_UP_TO), closing(open_store(root)) as store:
         assert_sound(store)
 
 

@@ -63,8 +63,14 @@ std::int64_t Index::recall(const Query& query, const Request& request, std::int6
   }
   const std::size_t n_kept = settled && request.mode == Mode::kExact ? std::max(kNeighbours, 2 * n_wanted) : n_wanted;
   std::vector<Candidate> rows = scan(query, request, n_kept);
-  if (rows.size() > n_wanted) nth_score(rows, n_wanted);
-  std::vector<Candidate> found(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(std::min(n_wanted, rows.size())));
+  auto end = rows.end();
+  if (rows.size() > n_wanted) {
+    // With all that tie at the cut: a scan for so few keeps any of them, and this shall find no less.
+    const std::int32_t least = nth_score(rows, n_wanted);
+    end = std::partition(rows.begin() + static_cast<std::ptrdiff_t>(n_wanted), rows.end(),
+                         [least](const Candidate& c) noexcept { return c.score == least; });
+  }
+  std::vector<Candidate> found(rows.begin(), end);
   std::size_t n = 0;
   const bool fine = rescore(query, found, ids, scores, request.k, n);
   if (settled && !rows.empty()) {

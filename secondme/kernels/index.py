@@ -8,7 +8,7 @@ kept out of core dumps, locked where that is allowed, and zeroed when vectors le
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -27,12 +27,16 @@ _FLOAT32 = np.dtype(np.float32)
 Ids = NDArray[np.int64]
 Scores = NDArray[np.float32]
 
+ExactRows = Callable[[Ids], "NDArray[np.float32] | None"]
+
 MAX_DIMS = 4096
 MAX_K = 65_536
 MAX_REMEMBERED = 65_536
 FLAT_LIMIT = 100_000
 """Vectors below which an exact scan takes no longer than people notice, and lists are not worth their upkeep."""
 LEAST_RECALL = 0.98
+
+_SPARE = 8  # results beyond those wanted, to see how clear the cut between them is
 
 
 class Mode(IntEnum):
@@ -138,6 +142,10 @@ class VectorIndex:
             flat_limit=flat_limit,
             least_recall=least_recall,
         )
+        # Five deviations of the difference of two scores, each with the rounding of a query and a row (uniform, so
+        # 1 / sqrt(12) of a step for a component) in it.
+        step = min(1.0, 8.0 / n_dims**0.5) / (127 * 254)
+        self._doubt = np.float32(5 * 2**0.5 * (2 / 12) ** 0.5 * step)
         self._search = self._native.search  # looked up once: it is called for every question
         self._filter: type[_native.Filter] = native.Filter
 
@@ -217,6 +225,41 @@ class VectorIndex:
         if n == k:
             return ids, scores, True
         return (ids[:n], scores[:n], True) if n >= 0 else (ids[:~n], scores[:~n], False)
+
+    def search_exactly(
+        self,
+        query: NDArray[np.float32],
+        k: int,
+        exact_rows: ExactRows,
+        where: _native.Filter | None = None,
+        *,
+        mode: Mode = Mode.EXACT,
+    ) -> tuple[Ids, Scores, bool] | None:
+        """As `search`, but which rows are among the `k` is settled by float32 vectors where 16 bits leave a doubt.
+
+        Few searches ask for any: scores of both planes are within some 4e-5 of the exact ones. `exact_rows` is given
+        ids [n] and returns their unit vectors [n, n_dims], which are overwritten after use, or None if some are gone;
+        then the result is None as well.
+        """
+        n = min(k + _SPARE, MAX_K)
+        ids, scores, rescored = self.search(query, n, where, mode=mode)
+        if not rescored or k == 0 or len(ids) <= k or scores[k] < scores[k - 1] - self._doubt:
+            return ids[:k], scores[:k], rescored
+        if len(ids) == n and scores[-1] >= scores[k - 1] - self._doubt:
+            # Of still more that are as good as equal, any will do.
+            ids, scores, rescored = self.search(query, min(4 * n, MAX_K), where, mode=mode)
+            if len(ids) < k:
+                return None
+        cut = scores[k - 1]
+        sure = scores > cut + self._doubt
+        doubtful = ids[~sure & (scores >= cut - self._doubt)]
+        rows = exact_rows(doubtful)
+        if rows is None or not rescored:
+            return None
+        cosines = (rows @ query) / np.float32(np.linalg.norm(query))
+        rows.fill(0)
+        best = np.lexsort((doubtful, -cosines))[: k - np.count_nonzero(sure)]
+        return np.concatenate((ids[sure], doubtful[best])), np.concatenate((scores[sure], cosines[best])), True
 
     def candidates(
         self,

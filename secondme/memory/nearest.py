@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import apsw
@@ -130,16 +131,25 @@ class Nearest:
         from secondme.kernels.index import Mode
 
         if held.whole:
-            ids, cosines, exact = held.index.search(
-                row, k, where, mode=Mode.AUTO, oversample=max(1, _n_candidates(k) // k)
-            )
+            found = held.index.search_exactly(row, k, partial(self._exact_rows, held), where, mode=Mode.AUTO)
+            if found is None:
+                return None
+            ids, cosines, exact = found
             if exact:
-                found = list(zip(ids.tolist(), cosines.tolist(), strict=True))
-                return found if self._resident.holds(held) else None
+                return list(zip(ids.tolist(), cosines.tolist(), strict=True)) if self._resident.holds(held) else None
         ids, cosines = held.index.candidates(row, _n_candidates(k), where, mode=Mode.AUTO)
         with self._database.reading() as connection:
             # The store may hold vectors of another model by now.
             return _rescored(connection, row, k, ids, cosines) if self._resident.holds(held) else None
+
+    def _exact_rows(self, held: Held, ids: Ids) -> FloatMatrix | None:
+        from secondme.memory import blocks
+
+        with self._database.reading() as connection:
+            if not self._resident.holds(held):
+                return None
+            found, rows = blocks.exact_rows(connection, ids.tolist(), held.index.n_dims)
+            return vectors.unit(rows) if len(found) == len(ids) else None
 
     def _in_sql(
         self, connection: apsw.Connection, row: FloatMatrix, k: int, project_id: int | None, within: Within

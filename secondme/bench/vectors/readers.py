@@ -31,14 +31,13 @@ def run(isa: str | None, n_dims: int, budget_s: float) -> Iterator[Row]:
         index = _filled(sample, isa)
         writer = _Writer(index, sample)
         writer.start()
+        writer.has_written.wait()
         try:
             p99 = _p99(index, sample, n_readers, n)
         finally:
-            n_writes = writer.stop()
+            writer.stop()
         case = f"reader_p99/{n_readers}+writer"
         yield Row(BENCH, case, p99, "us", n * n_readers, "one reader alone", alone, alone / p99)
-        if n_writes == 0:
-            raise RuntimeError("nothing was written meanwhile")
 
 
 def _filled(sample: Sample, isa: str | None) -> VectorIndex:
@@ -61,17 +60,18 @@ class _Writer(threading.Thread):
         super().__init__(daemon=True)
         self._index, self._sample = index, sample
         self._ending = threading.Event()
-        self._n_writes = 0
+        self.has_written = threading.Event()
 
     def run(self) -> None:
         ids, rows = self._sample.ids[:N_ROWS], self._sample.rows
+        n_writes = 0
         while not self._ending.is_set():
-            start = self._n_writes % (N_ROWS // 10) * 10
-            other = N_ROWS * (1 - self._n_writes // (N_ROWS // 10) % 2) + start
+            start = n_writes % (N_ROWS // 10) * 10
+            other = N_ROWS * (1 - n_writes // (N_ROWS // 10) % 2) + start
             self._index.add(ids[start : start + 10], rows[other : other + 10])
-            self._n_writes += 1
+            n_writes += 1
+            self.has_written.set()
 
-    def stop(self) -> int:
+    def stop(self) -> None:
         self._ending.set()
         self.join()
-        return self._n_writes

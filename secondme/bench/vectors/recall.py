@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from secondme.bench.rows import Row
 from secondme.bench.vectors.clusters import settle
 from secondme.bench.vectors.sample import Ids, Sample
+from secondme.bench.vectors.setting import exactly
 from secondme.bench.vectors.timing import BENCH, Search
 from secondme.kernels.index import Mode, VectorIndex
 
@@ -25,7 +27,7 @@ def _forms(sample: Sample, isa: str | None) -> Iterator[tuple[str, Search]]:
     index.add(sample.ids, sample.rows)
 
     def searching(mode: Mode) -> Search:
-        return lambda query: index.search(sample.queries[query], sample.k, mode=mode)[0]
+        return partial(exactly, index, sample, mode)
 
     def int8(query: int) -> Ids:
         return index.candidates(sample.queries[query], sample.k)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +25,17 @@ class Setting:
     libraries: frozenset[str]
 
     def searching(self, mode: Mode = Mode.EXACT) -> Search:
-        index, queries, k = self.index, self.sample.queries, self.sample.k
-        return lambda query: index.search(queries[query], k, mode=mode)[0]
+        return partial(exactly, self.index, self.sample, mode)
 
     def in_turn(self, *searches: Search) -> list[Runs]:
         return in_turn(list(searches), len(self.sample.queries), self.budget_s)
+
+
+def exactly(index: VectorIndex, sample: Sample, mode: Mode, query: int) -> Ids:
+    """What a search finds whose doubts are settled by float32 rows, as the store's are."""
+    found = index.search_exactly(sample.queries[query], sample.k, sample.rows.__getitem__, mode=mode)
+    assert found is not None, "no row goes"
+    return found[0]
 
 
 def filled(sample: Sample, isa: str | None, *, n_remembered: int = 0) -> VectorIndex:

@@ -1,0 +1,81 @@
+"""Which rows are among the best is settled by float32 vectors where 16 bits leave a doubt."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from secondme.kernels.index import Attributes, Ids, Mode, VectorIndex
+
+FloatMatrix = NDArray[np.float32]
+
+
+def near_ties(n: int, n_dims: int, spread: float, seed: int) -> tuple[FloatMatrix, FloatMatrix]:
+    """Unit rows around a direction, `spread` apart, and a unit query near it."""
+    random = np.random.default_rng(seed)
+    middle = random.standard_normal(n_dims)
+    rows = middle + spread * random.standard_normal((n, n_dims))
+    query = middle + 0.8 * random.standard_normal(n_dims)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32), (
+        query / np.linalg.norm(query)
+    ).astype(np.float32)
+
+
+@given(
+    n=st.integers(1, 300),
+    n_dims=st.sampled_from([8, 48, 384]),
+    spread=st.sampled_from([0.3, 1e-2, 1e-3, 1e-4]),
+    k=st.integers(0, 40),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=120, deadline=None)
+def test_the_best_rows_are_those_of_float32(n: int, n_dims: int, spread: float, k: int, seed: int) -> None:
+    rows, query = near_ties(n, n_dims, spread, seed)
+    index = VectorIndex(n_dims)
+    index.add(np.arange(n), rows)
+    asked: list[int] = []
+
+    def exact(ids: Ids) -> FloatMatrix:
+        asked.extend(ids.tolist())
+        return rows[ids]
+
+    found = index.search_exactly(query, k, exact)
+    assert found is not None
+    ids, cosines, rescored = found
+    expected = np.sort(rows @ query)[::-1][:k]
+    assert rescored and len(ids) == len(set(ids.tolist())) == min(n, k)
+    assert np.allclose(cosines, rows[ids] @ query, atol=5e-5)
+    # Rows closer than int8's rounding are not told apart before. 1e-6: the order in which float32 products are summed.
+    if spread == 0.3 and n_dims == 384 and k:
+        assert np.sort(rows[ids] @ query)[0] >= expected[-1] - 1e-6
+    assert len(asked) <= 4 * (k + 8)
+
+
+def test_rows_are_asked_for_only_where_the_cut_is_in_doubt() -> None:
+    rows, query = near_ties(2000, 384, 0.3, 5)
+    index = VectorIndex(384)
+    index.add(np.arange(len(rows)), rows)
+    order = np.argsort(-(rows @ query))
+    gaps = np.diff(-(rows @ query)[order])
+    clear, close = (int(i) + 1 for i in (np.argmax(gaps[:50]), np.argmin(gaps[:50])))
+
+    def refuse(ids: Ids) -> FloatMatrix:
+        raise AssertionError("nothing is in doubt")
+
+    found = index.search_exactly(query, clear, refuse)
+    assert found is not None and set(found[0].tolist()) == set(order[:clear].tolist())
+    with pytest.raises(AssertionError, match="in doubt"):
+        index.search_exactly(query, close, refuse)
+
+
+def test_rows_that_are_gone_make_no_answer() -> None:
+    rows, query = near_ties(50, 48, 1e-3, 7)
+    index = VectorIndex(48)
+    index.add(np.arange(50), rows, Attributes(project=3))
+    assert index.search_exactly(query, 10, lambda ids: None) is None
+    assert index.search_exactly(query, 0, lambda ids: None) is not None
+    everything = index.search_exactly(query, 50, lambda ids: None, index.filter(projects=[3]), mode=Mode.EXACT)
+    assert everything is not None and len(everything[0]) == 50

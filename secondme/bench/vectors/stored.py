@@ -23,7 +23,7 @@ from secondme.types import Chunk, FileStamp, SourceFile
 MAX_ROWS = 100_000
 """Storing takes longer than all else; a store of more passages than this is rare."""
 PER_SOURCE = 50
-_PATIENCE_S, _LOOK_S = 300.0, 0.005
+_PATIENCE_S, _LOOK_S = 300.0, 0.02  # looking more often slows the building down
 _KEYS = StoreKeys.derived(bytes(32))
 
 

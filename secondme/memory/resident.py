@@ -41,6 +41,9 @@ EXACT_UP_TO = 250_000
 LEAST_RECALL = 0.99
 """Above that, the part of the ten nearest that the index must find, as it measures it."""
 
+REMEMBERED = 256
+"""Questions whose neighbourhoods are kept until the next change: some 8 KB each."""
+
 _ROW_ALIGN = 64
 _ROW_OVERHEAD = 96  # id, attributes and place of a vector
 _SPARE = 2.5  # memory is taken in large pieces, and lists leave pages partly filled: measured at 100,000 vectors
@@ -143,7 +146,9 @@ class Resident:
             self._refused = True
             return
         changes.begin(connection)
-        self._index = VectorIndex(n_dims, fine=self._fine, flat_limit=EXACT_UP_TO, least_recall=LEAST_RECALL)
+        self._index = VectorIndex(
+            n_dims, fine=self._fine, n_remembered=REMEMBERED, flat_limit=EXACT_UP_TO, least_recall=LEAST_RECALL
+        )
         self._stage = "building"
         self._changed = threading.Event()
         self._changed.set()

@@ -248,13 +248,16 @@ class VectorIndex:
         if len(ids) == n and scores[-1] >= scores[k - 1] - self._doubt:
             # Of still more that are as good as equal, any will do.
             ids, scores, rescored = self.search(query, min(4 * n, MAX_K), where, mode=mode)
+            if not rescored:
+                # Among the further candidates is one that the second plane does not hold; asking again would not help.
+                return ids[:k], scores[:k], False
             if len(ids) < k:
                 return None
         cut = scores[k - 1]
         sure = scores > cut + self._doubt
         doubtful = ids[~sure & (scores >= cut - self._doubt)]
         rows = exact_rows(doubtful)
-        if rows is None or not rescored:
+        if rows is None:
             return None
         cosines = (rows @ query) / np.float32(np.linalg.norm(query))
         rows.fill(0)

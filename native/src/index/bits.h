@@ -1,4 +1,4 @@
-// Words with one bit per row of a page. Private to src/index.
+// Words with one bit per row of a page. Private to src.
 #pragma once
 
 #include <cstddef>

@@ -5,30 +5,20 @@
 #include <cstring>
 #include <limits>
 
+#include "bits.h"
+
 namespace sm {
 
 namespace {
 
 constexpr std::size_t kMostFilters = 256;
 
-std::uint64_t bit(int row) noexcept { return std::uint64_t{1} << row; }
-
-int lowest_set(std::uint64_t word) noexcept {
-#if defined(__GNUC__)
-  return __builtin_ctzll(word);
-#else
-  int row = 0;
-  while (((word >> row) & 1U) == 0) ++row;
-  return row;
-#endif
-}
-
 bool equal(const Filter& a, const Filter& b) noexcept {
   return a.least_trust == b.least_trust && a.since == b.since && a.until == b.until && a.projects == b.projects &&
          a.sources == b.sources;
 }
 
-std::size_t count_set(const std::uint8_t* at, std::size_t n_bytes) noexcept {
+std::size_t n_not_zero(const std::uint8_t* at, std::size_t n_bytes) noexcept {
   return n_bytes - static_cast<std::size_t>(std::count(at, at + n_bytes, std::uint8_t{0}));
 }
 
@@ -112,8 +102,8 @@ std::size_t Lookaside::n_bytes_in_use() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   std::size_t n = 0;
   for (const auto& page : pages_) {
-    n += count_set(page->high, high_.block_bytes());
-    n += count_set(reinterpret_cast<const std::uint8_t*>(page->wide), wide_.block_bytes());
+    n += n_not_zero(page->high, high_.block_bytes());
+    n += n_not_zero(reinterpret_cast<const std::uint8_t*>(page->wide), wide_.block_bytes());
   }
   return n;
 }
@@ -208,7 +198,7 @@ bool Lookaside::same(const QueryPage& page, int row, const Asked& asked) const n
 Lookaside::Place Lookaside::free_place() {
   if (n_ < capacity_) {
     for (const auto& page : pages_) {
-      if (page->live != ~std::uint64_t{0}) return {page.get(), lowest_set(~page->live), 0};
+      if (page->live != ~std::uint64_t{0}) return {page.get(), lowest_clear(page->live), 0};
     }
     auto page = std::make_unique<QueryPage>();
     pages_.reserve(pages_.size() + 1);

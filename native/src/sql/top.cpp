@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "../index/bits.h"
+
 namespace sm::sql {
 
 namespace {
@@ -29,30 +31,10 @@ std::uint64_t word_at(Bytes bits, std::size_t from) noexcept {
   return word;
 }
 
-int count(std::uint64_t word) noexcept {
-#if defined(__GNUC__)
-  return __builtin_popcountll(word);
-#else
-  int n = 0;
-  for (; word != 0; word &= word - 1) ++n;
-  return n;
-#endif
-}
-
-int lowest(std::uint64_t word) noexcept {
-#if defined(__GNUC__)
-  return __builtin_ctzll(word);
-#else
-  int n = 0;
-  for (; (word & 1U) == 0; word >>= 1) ++n;
-  return n;
-#endif
-}
-
 std::uint64_t among(const IdSet& ids, Bytes rowids, std::size_t from, std::uint64_t word) noexcept {
   std::uint64_t kept = 0;
   for (std::uint64_t rest = word; rest != 0; rest &= rest - 1) {
-    const int r = lowest(rest);
+    const int r = lowest_set(rest);
     kept |= std::uint64_t{ids.has(id_at(rowids, from + static_cast<std::size_t>(r)))} << r;
   }
   return kept;
@@ -137,7 +119,7 @@ bool has_any(const Block& block, const IdSet& ids) noexcept {
   const std::size_t n = block.rowids.size / kIdBytes;
   for (std::size_t from = 0; from < n; from += 64) {
     for (std::uint64_t rest = word_at(block.validity, from); rest != 0; rest &= rest - 1) {
-      if (ids.has(id_at(block.rowids, from + static_cast<std::size_t>(lowest(rest))))) return true;
+      if (ids.has(id_at(block.rowids, from + static_cast<std::size_t>(lowest_set(rest))))) return true;
     }
   }
   return false;
@@ -153,7 +135,7 @@ void BlockTop::add(const Block& block, Bytes query, const IdSet* ids) {
     score(block.vectors.at + from * query.size, query, wanted, std::min(kGroup, n - from));
     if (full_ && *std::max_element(scores_, scores_ + kGroup) <= threshold_) continue;
     for (std::uint64_t rest = wanted; rest != 0; rest &= rest - 1) {
-      const auto r = static_cast<std::size_t>(lowest(rest));
+      const auto r = static_cast<std::size_t>(lowest_set(rest));
       if (!full_ || scores_[r] > threshold_) push({id_at(block.rowids, from + r), scores_[r], 0});
     }
   }
@@ -163,12 +145,12 @@ void BlockTop::score(const std::uint8_t* rows, Bytes query, std::uint64_t wanted
   const auto* q = reinterpret_cast<const std::int8_t*>(query.at);
   const auto* first = reinterpret_cast<const std::int8_t*>(rows);
   const auto n_dims = static_cast<std::int64_t>(query.size);
-  if (count(wanted) >= kFewRows) {
+  if (count_set(wanted) >= kFewRows) {
     dot_({q, first, static_cast<std::int64_t>(n_rows), n_dims, n_dims, scores_});
     return;
   }
   for (std::uint64_t rest = wanted; rest != 0; rest &= rest - 1) {
-    const int r = lowest(rest);
+    const int r = lowest_set(rest);
     dot_({q, first + r * n_dims, 1, n_dims, n_dims, scores_ + r});
   }
 }

@@ -79,3 +79,23 @@ def test_rows_that_are_gone_make_no_answer() -> None:
     assert index.search_exactly(query, 0, lambda ids: None) is not None
     everything = index.search_exactly(query, 50, lambda ids: None, index.filter(projects=[3]), mode=Mode.EXACT)
     assert everything is not None and len(everything[0]) == 50
+
+
+def test_a_row_beyond_the_planes_among_further_candidates_is_told_and_not_asked_for_again() -> None:
+    """A caller that repeats a search without an answer must not do so for ever."""
+    n_dims = 384
+    alike = np.zeros((60, n_dims), np.float32)
+    alike[:, :16] = 0.25
+    beyond = np.zeros((1, n_dims), np.float32)
+    beyond[0, 0] = 1.0  # far above what the planes hold
+    index = VectorIndex(n_dims)
+    index.add(np.arange(61), np.concatenate((alike, beyond)))
+    refused: list[int] = []
+
+    def gone(ids: Ids) -> None:
+        refused.extend(ids.tolist())
+
+    # The first 36 candidates are alike; that they are asks for more, and the last of those is the one beyond.
+    assert index.search(alike[0], 9)[2] and not index.search(alike[0], 36)[2]
+    found = index.search_exactly(alike[0], 1, gone)
+    assert found is not None and not found[2] and len(found[0]) == 1 and not refused

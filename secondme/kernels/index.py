@@ -259,7 +259,7 @@ class VectorIndex:
         rows = exact_rows(doubtful)
         if rows is None:
             return None
-        cosines = (rows @ query) / np.float32(np.linalg.norm(query))
+        cosines = (rows @ query) / np.float32(np.linalg.norm(query) or 1.0)
         rows.fill(0)
         best = np.lexsort((doubtful, -cosines))[: k - np.count_nonzero(sure)]
         return np.concatenate((ids[sure], doubtful[best])), np.concatenate((scores[sure], cosines[best])), True

@@ -99,3 +99,11 @@ def test_a_row_beyond_the_planes_among_further_candidates_is_told_and_not_asked_
     assert index.search(alike[0], 9)[2] and not index.search(alike[0], 36)[2]
     found = index.search_exactly(alike[0], 1, gone)
     assert found is not None and not found[2] and len(found[0]) == 1 and not refused
+
+
+def test_a_question_of_zeros_is_as_near_to_every_row() -> None:
+    rows, _ = near_ties(50, 48, 0.3, 9)
+    index = VectorIndex(48)
+    index.add(np.arange(50), rows)
+    found = index.search_exactly(np.zeros(48, np.float32), 5, rows.__getitem__)
+    assert found is not None and len(found[0]) == 5 and found[1].tolist() == [0.0] * 5

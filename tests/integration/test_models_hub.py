@@ -137,7 +137,7 @@ def test_another_hash_at_the_hub_is_refused_before_anything_is_fetched(hub: Loop
 
 def test_other_bytes_than_the_hub_promised_leave_nothing(hub: Loopback) -> None:
     write_manifest("gguf")
-    hub.replies[f"/me/tiny-GGUF/resolve/{REVISION}/tiny.gguf"].body = GGUF[:-1] + b"?"
+    hub.replies[f"/me/tiny-GGUF/resolve/{REVISION}/tiny.gguf"].body = GGUF[:-1] + bytes([GGUF[-1] ^ 1])
     with pytest.raises(ModelChecksumMismatch):
         pulled()
     assert nothing_is_left()

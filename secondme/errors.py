@@ -105,6 +105,20 @@ class StoreFull(StoreError):
     """The disk is full; what was acknowledged is safe."""
 
 
+class CartridgeError(SecondMeError):
+    """A document's saved keys and values cannot be used; its text is read instead."""
+
+    exit_code = 69
+
+
+class CartridgeIncompatible(CartridgeError):
+    """It belongs to another model, another runtime or another calibration, or the model's cache cannot be taken apart."""
+
+
+class CartridgeStale(CartridgeError):
+    """The document has changed since."""
+
+
 class IntegrityError(SecondMeError):
     """Stored bytes are not what was written."""
 
@@ -117,6 +131,10 @@ class CorruptRecord(IntegrityError):
 
 class RolledBack(IntegrityError):
     """What is on the disk is older than what was acknowledged: a damaged log, or an old copy put back."""
+
+
+class CorruptCartridge(IntegrityError):
+    """A cartridge's bytes are not those that were written."""
 
 
 class IngestError(SecondMeError):

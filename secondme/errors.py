@@ -112,7 +112,7 @@ class CartridgeError(SecondMeError):
 
 
 class CartridgeIncompatible(CartridgeError):
-    """It belongs to another model, another runtime or another calibration, or the model's cache cannot be taken apart."""
+    """It belongs to another model, runtime or calibration, or the model's cache cannot be taken apart."""
 
 
 class CartridgeStale(CartridgeError):

@@ -107,8 +107,10 @@ class QuantizedCells:
 
 
 CaptureSink = Callable[[int, FloatRows, FloatRows], None]
-"""Called for each layer of each block with (layer, queries [n, n_heads, k_dim], keys [n, n_kv_heads, k_dim]), both float32
-and after RoPE. The arrays are the callee's to keep."""
+"""Called for each layer of each block with (layer, queries [n, n_heads, k_dim], keys [n, n_kv_heads, k_dim]).
+
+Both are float32 and after RoPE; the arrays are the callee's to keep.
+"""
 
 
 class KvReader(Protocol):

@@ -384,6 +384,68 @@ class WatchedFolder:
     added_at: float
 
 
+# Projects ------------------------------------------------------------------------------------------------------
+
+OpenedAs = Literal["cartridge", "text", "recall"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedDocument:
+    """How a document of a project takes part in its conversations.
+
+    `cartridge`: its keys and values were loaded. `text`: the model read it. `recall`: it is searched for each question
+    only, because of `why`. `tier`, `size_bytes` (on the disk), `f16_bytes` (as the model would hold it) and `prefill_s`
+    (what reading it took) are those of its cartridge, which may exist without being loaded.
+    """
+
+    source_id: int
+    path: str
+    title: str
+    n_tokens: int
+    opened_as: OpenedAs
+    why: str = ""
+    tier: str = ""
+    size_bytes: int = 0
+    f16_bytes: int = 0
+    prefill_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A project whose documents lie in front of every question: `tokens` begin each prompt, and the cache keeps them.
+
+    They are the chat template's head with `rules` as the system's words, then the documents read, one after another.
+    `version` tells one state of those documents from another. `open_s` is what loading took.
+    """
+
+    project: str
+    rules: str
+    tokens: tuple[int, ...]
+    documents: tuple[OpenedDocument, ...]
+    version: str
+    open_s: float = 0.0
+
+    @property
+    def n_read(self) -> int:
+        """Documents that the model has before it."""
+        return sum(d.opened_as != "recall" for d in self.documents)
+
+    @property
+    def saved_s(self) -> float:
+        """Seconds of reading that the cartridges spared."""
+        return max(0.0, sum(d.prefill_s for d in self.documents if d.opened_as == "cartridge") - self.open_s)
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRow:
+    """A project with what it holds; `used_at` is when a file or a turn of it was last stored, 0.0 if none was."""
+
+    name: str
+    n_sources: int
+    n_conversations: int
+    used_at: float
+
+
 @dataclass(frozen=True, slots=True)
 class StoreStats:
     n_sources: int

@@ -50,6 +50,7 @@ _DONE = {
     "lifted": "brought back by the owner",
     "exported": "exported",
     "imported": "imported",
+    "project-new": "a project was begun",
     "project-removed": "a project was wiped",
 }
 

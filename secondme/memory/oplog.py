@@ -25,7 +25,7 @@ Kind = Literal[
     "put", "skipped", "touched", "moved", "removed", "embedder-set", "reindexed",
     "folder-added", "folder-removed",
     "conversation-new", "conversation-renamed", "conversation-removed", "turn-added", "turn-redacted",
-    "source-redacted", "shown", "used", "forgotten", "lifted", "exported", "imported", "project-removed",
+    "source-redacted", "shown", "used", "forgotten", "lifted", "exported", "imported", "project-new", "project-removed",
 ]  # fmt: skip
 
 OWNER = "owner"

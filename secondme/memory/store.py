@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, Self
 
 from secondme.crypto.keys import StoreKeys
 from secondme.errors import StoreError
-from secondme.memory import audit, checks, conversations, forget, oplog, search, settings, sources, tombstones, vectors
+from secondme.memory import (
+    audit,
+    checks,
+    conversations,
+    forget,
+    oplog,
+    projects,
+    search,
+    settings,
+    sources,
+    tombstones,
+    vectors,
+)
 from secondme.memory.arrivals import Arrivals
 from secondme.memory.audit import Provenance
 from secondme.memory.database import Database, open_database
@@ -31,6 +43,7 @@ from secondme.types import (
     Citation,
     Conversation,
     FileStamp,
+    ProjectRow,
     Role,
     SourceFile,
     StoredChunk,
@@ -199,6 +212,20 @@ class Store:
             if n_lifted:
                 oplog.append(connection, "lifted", ["store"], detail={"tombstones": n_lifted})
             return n_lifted
+
+    def projects(self) -> list[ProjectRow]:
+        """All projects, the one used last first."""
+        with self._database.reading() as connection:
+            return projects.several(connection)
+
+    def project(self, name: str) -> ProjectRow | None:
+        with self._database.reading() as connection:
+            return projects.one(connection, name)
+
+    def new_project(self, name: str) -> None:
+        """Make an empty project. Raises UsageError if there is one of that name."""
+        with self._database.writing() as connection:
+            projects.new(connection, name)
 
     def project_uid(self, name: str) -> bytes | None:
         """The 16 bytes that name a project in the key file; None if there is no such project."""

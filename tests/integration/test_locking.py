@@ -102,7 +102,7 @@ def test_another_process_may_open_a_locked_memory() -> None:
 def test_the_keys_go_even_if_the_store_cannot_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     with assistant_of_home() as assistant:
         assistant.unlock(GIVEN)
-        keys, store = assistant._keys, assistant.store
+        keys, store = assistant._memory.opened_keys, assistant.store
         assert keys is not None
         held = keys.store
 

@@ -65,7 +65,7 @@ def citation(text: str, quote: str, *, path: str = "/notes/trip.md", n: int = 1)
 def opened(store: Store, generator: Generator | None = None) -> Assistant:
     """A real assistant over an open store, with the built-in models."""
     assistant = Assistant(Config(), generator=generator or EchoGenerator(), embedder=HashEmbedder())
-    assistant._store = store
+    assistant._memory.opened = store
     return assistant
 
 

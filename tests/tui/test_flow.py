@@ -140,7 +140,7 @@ async def test_a_drop_while_a_list_has_the_focus(store: Store, notes: Path) -> N
 
 async def test_progress_is_seen_and_questions_are_answered_meanwhile(store: Store, notes: Path) -> None:
     assistant = opened(store)
-    embedder = assistant._embedder = HeldEmbedder()
+    embedder = assistant._models.loaded_embedder = HeldEmbedder()
     async with driven(app_over(assistant)) as pilot:
         await drop(pilot, str(notes / "house.md"))
         await until(pilot, lambda: "1 file added" in notes_shown(pilot))
@@ -200,7 +200,7 @@ async def test_quitting_stops_everything_that_runs(store: Store, notes: Path) ->
         await until(pilot, generator.begun.is_set)
         await pilot.press("ctrl+q")
         assert pilot.app.return_code == 0
-    assert assistant._store is None  # closed, since every thread came back
+    assert assistant._memory.opened is None  # closed, since every thread came back
 
 
 async def test_memory_that_holds_nothing_says_so(store: Store) -> None:
@@ -238,7 +238,7 @@ async def test_a_failing_answer_is_one_line_and_the_next_is_tried(
         await answered(pilot)
         screen = screen_text(pilot.app.screen)
         assert line in screen and "hint: " in screen and "diary" not in screen
-        assistant._generator = EchoGenerator()
+        assistant._models.loaded_generator = EchoGenerator()
         await ask(pilot, COAT)
         await answered(pilot, 2)
         assert "[1]" in screen_text(pilot.app.screen)

@@ -131,7 +131,7 @@ async def test_locking_covers_and_unlocking_brings_back(notes: Path, way: Callab
         everything = screen_text(app.screen) + screen_text(app.chat)
         assert not any(word in everything for word in ("coat", "house", "4,096"))
         assert not app.chat.query(UserTurn) and not app.chat.query("AssistantTurn") and prompt._asked == []
-        assert not is_held(data_dir()) and assistant._keys is None and app.assistant is None
+        assert not is_held(data_dir()) and assistant._memory.opened_keys is None and app.assistant is None
         with pytest.raises(StoreError, match="locked"):
             assistant.conversations()
         await pilot.press("ctrl+p", "f1", "ctrl+l", "ctrl+o", "x")  # nothing but the way back

@@ -5,18 +5,19 @@ Nothing heavy happens before it is needed: the store opens on `unlock`, a model 
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from secondme.assistant.memory import Credentials, Memory
+from secondme.assistant.models import Models
 from secondme.config import Config
-from secondme.errors import ModelError, SecondMeError, StoreError, StoreFull
-from secondme.paths import absolute, data_dir, private_dir, state_dir
+from secondme.errors import SecondMeError, StoreFull
+from secondme.paths import absolute
 from secondme.types import (
     Answer,
     AnswerEvent,
@@ -38,25 +39,15 @@ from secondme.types import (
 
 if TYPE_CHECKING:
     from secondme.crypto.keys import Keys
-    from secondme.crypto.unlock import AskKind
     from secondme.exchange.export import ExportEvent, ExportOptions
     from secondme.exchange.importing import ImportEvent, ImportRequest
     from secondme.memory.forgetting import Forgetting, Target
-    from secondme.memory.lock import StoreLock
     from secondme.memory.store import Store
     from secondme.runtime.base import Embedder, Generator
 
 DEFAULT_PROJECT = "default"
 
 __all__ = ["DEFAULT_PROJECT", "Assistant", "Credentials"]
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """How the store is opened: a passphrase at hand (scripts), or a way to ask the owner for one."""
-
-    passphrase: str | None = None
-    ask: Callable[[AskKind], str] | None = None
 
 
 class Assistant:
@@ -74,15 +65,8 @@ class Assistant:
         embedder: Embedder | None = None,
     ) -> None:
         self.config = config
-        self._credentials = credentials or Credentials()
-        self._generator = generator
-        self._embedder = embedder
-        self._store: Store | None = None
-        self._keys: Keys | None = None
-        self._lock: StoreLock | None = None
-        self._locked = False
-        self._loading = threading.RLock()
-        self._opening = threading.RLock()  # apart, so that locking never waits for a model that is being loaded
+        self._memory = Memory(config, credentials or Credentials())
+        self._models = Models(config, generator, embedder)
 
     def __enter__(self) -> Self:
         return self
@@ -97,105 +81,36 @@ class Assistant:
 
         Raises StoreLocked, NoKey, WrongPassphrase and what opening a store raises.
         """
-        from secondme.crypto.unlock import harden_process, unlock
-        from secondme.memory.lock import StoreLock
-        from secondme.memory.rekey import opener
-        from secondme.memory.store import Store
-
-        with self._opening:
-            if self._store is not None:
-                return
-            credentials = credentials or self._credentials
-            harden_process()
-            try:
-                folder = private_dir(data_dir())
-            except OSError as error:
-                raise StoreError(
-                    f"the data folder {data_dir()} cannot be made ({error.strerror})",
-                    hint="check what stands in its place and its permissions, or set SECONDME_HOME",
-                ) from None
-            self._lock = StoreLock(folder)
-            self._lock.acquire()
-            try:
-                path = folder / "store.db"
-                self._keys = unlock(folder, ask=credentials.ask, passphrase=credentials.passphrase, opens=opener(path))
-                limit_mb = self.config.vector_index_mb
-                limit = None if limit_mb < 0 else limit_mb << 20
-                self._store = Store.open(path, self._keys.store, state_dir() / "witness", vector_bytes=limit)
-            except BaseException:
-                self._close_store()
-                raise
-            self._credentials = replace(self._credentials, passphrase=None)  # has done its work
-            self._locked = False
+        self._memory.unlock(credentials)
 
     def lock(self) -> None:
         """Close the store, overwrite its keys and empty the models' buffers; the models themselves stay loaded.
 
         From here on another process may open the store, and whatever needs memory fails until `unlock` is called.
         """
-        with self._opening:
-            self._locked = True
-            self._close_store()
-        with self._loading:
-            try:
-                for model in (self._generator, self._embedder):
-                    if model is not None:
-                        model.forget()
-            except ModelError:  # out of memory: they are loaded again when they are needed
-                self._close_models()
-
-    def _close_store(self) -> None:
-        """The process lock goes last, and the keys go whatever happens to the store."""
-        store, self._store = self._store, None
-        try:
-            if store is not None:
-                store.close()
-        finally:
-            if self._keys is not None:
-                self._keys.erase()
-                self._keys = None
-            if self._lock is not None:
-                self._lock.release()
-                self._lock = None
+        self._memory.lock()
+        self._models.forget()
 
     @property
     def store(self) -> Store:
-        with self._opening:
-            if self._locked:
-                raise StoreError("memory is locked", hint="unlock it first")
-            self.unlock()
-            assert self._store is not None
-            return self._store
+        return self._memory.store
 
     @property
     def keys(self) -> Keys:
         """The opened keys; they are overwritten when memory is closed or locked."""
-        with self._opening:
-            _ = self.store
-            assert self._keys is not None
-            return self._keys
+        return self._memory.keys
 
     @property
     def embedder(self) -> Embedder:
-        with self._loading:
-            if self._embedder is None:
-                from secondme.runtime.load import load_embedder
-
-                self._embedder = load_embedder(self.config)
-            return self._embedder
+        return self._models.embedder
 
     @property
     def generator(self) -> Generator:
-        with self._loading:
-            if self._generator is None:
-                from secondme.runtime.load import load_generator
-
-                self._generator = load_generator(self.config)
-            return self._generator
+        return self._models.generator
 
     def load_models(self) -> None:
         """Load both models now, and begin to copy the vectors into memory, so that no question waits for either."""
-        store = self._store
+        store = self._memory.opened
         if store is not None:
             with suppress(SecondMeError):  # it is being locked, or damaged, which the search will tell
                 store.warm_vectors()
@@ -205,18 +120,13 @@ class Assistant:
     @property
     def usage(self) -> ContextUsage | None:
         """The context meter; None while no language model is loaded."""
-        return self._generator.usage if self._generator is not None else None
+        generator = self._models.loaded_generator
+        return generator.usage if generator is not None else None
 
     def close(self) -> None:
         """Close everything that was opened; the lock goes last."""
-        self._close_models()
-        self._close_store()
-
-    def _close_models(self) -> None:
-        for model in (self._generator, self._embedder):
-            if model is not None:
-                model.close()
-        self._generator = self._embedder = None
+        self._models.close()
+        self._memory.close()
 
     # Documents -------------------------------------------------------------------------------------------------
 

@@ -82,8 +82,8 @@ class Recipe:
 def documents(path: Path, tokenizer: Tokenizer, recipe: Recipe, *, part: Part = "all") -> Iterator[Document]:
     """One document after the other, always the same. Raises UsageError for a file that is no such set."""
     paragraphs = read_paragraphs(path)
-    shares = _shared(paragraphs, min(recipe.n_documents, len(paragraphs)))
-    planted = facts(recipe.n_facts * len(shares), seed=recipe.seed)
+    shares = _shared(paragraphs, min(recipe.n_documents, len(paragraphs)), tokenizer)
+    planted = facts(recipe.n_facts * len(shares), seed=recipe.seed, avoid=_joined(paragraphs))
     for i, share in enumerate(shares):
         if part == "all" or (part == "dev") == (i % 4 == 1):
             yield _document(i, share, planted[i :: len(shares)], tokenizer, recipe)
@@ -110,14 +110,12 @@ def read_paragraphs(path: Path) -> list[dict[str, Any]]:
     return list(table)
 
 
-def _shared(paragraphs: Sequence[dict[str, Any]], n: int) -> list[list[dict[str, Any]]]:
+def _shared(paragraphs: Sequence[dict[str, Any]], n: int, tokenizer: Tokenizer) -> list[list[dict[str, Any]]]:
     """Shares of nearly the same length: the longest first, each to the share that has the least so far."""
+    lengths = [len(tokenizer.tokenize(_joined([p]))) for p in paragraphs]
     shares: list[list[int]] = [[] for _ in range(n)]
-    lengths = [0] * n
-    for i in sorted(range(len(paragraphs)), key=lambda i: -len(paragraphs[i]["context"])):
-        least = min(range(n), key=lambda j: lengths[j])
-        shares[least].append(i)
-        lengths[least] += len(paragraphs[i]["context"])
+    for i in sorted(range(len(paragraphs)), key=lambda i: -lengths[i]):
+        min(shares, key=lambda share: sum(lengths[j] for j in share)).append(i)
     return [[paragraphs[i] for i in sorted(share)] for share in shares]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _ONSETS = ("B", "Br", "C", "D", "Dr", "F", "G", "H", "K", "L", "M", "N", "P", "R", "S", "St", "T", "Tr", "V", "W")
 _MIDDLES = ("al", "an", "ar", "el", "en", "er", "il", "in", "ol", "or", "ul", "un")
@@ -78,10 +78,10 @@ _TEMPLATES = (
 )
 
 
-def facts(n: int, *, seed: str) -> list[Fact]:
-    """`n` facts, as many of each kind as of any other, with no place, person or answer in two of them."""
+def facts(n: int, *, seed: str, avoid: str = "") -> list[Fact]:
+    """`n` facts, as many of each kind as of any other. No place, person or answer is in two of them or in `avoid`."""
     rng = random.Random(f"secondme facts {seed}")
-    used: set[str] = set()
+    used = _Used(avoid)
     made: list[Fact] = []
     while len(made) < n:
         batch = list(_TEMPLATES)
@@ -97,15 +97,21 @@ def _even(templates: Sequence[_Template]) -> list[_Template]:
     return [queue[i] for i in range(max(map(len, queues))) for queue in queues if i < len(queue)]
 
 
-def _fact(template: _Template, rng: random.Random, used: set[str]) -> Fact:
+@dataclass(frozen=True, slots=True)
+class _Used:
+    text: str
+    words: set[str] = field(default_factory=set)
+
+
+def _fact(template: _Template, rng: random.Random, used: _Used) -> Fact:
     words = {"p": _new(_place, rng, used), "n": _new(_person, rng, used), "a": _new(_ANSWERS[template.kind], rng, used)}
     return Fact(template.kind, template.sentence.format(**words), template.question.format(**words), words["a"])
 
 
-def _new(make: Callable[[random.Random], str], rng: random.Random, used: set[str]) -> str:
-    while (word := make(rng)) in used:
+def _new(make: Callable[[random.Random], str], rng: random.Random, used: _Used) -> str:
+    while (word := make(rng)) in used.words or word in used.text:
         pass
-    used.add(word)
+    used.words.add(word)
     return word
 
 

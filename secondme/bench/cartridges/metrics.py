@@ -136,7 +136,7 @@ def log_probs(logits: NDArray[np.float32]) -> LogProbs:
 def kl_rows(full: LogProbs, other: LogProbs) -> NDArray[np.float64]:
     """KL(full || other) of each row, nats. Tokens that `full` holds for impossible count nothing."""
     p = np.exp(full)
-    terms = np.where(p > 0, p * (full - other), 0)
+    terms = np.multiply(p, np.subtract(full, other, where=p > 0, out=np.zeros_like(p)))
     rows: NDArray[np.float64] = terms.sum(axis=-1, dtype=np.float64)
     return np.maximum(rows, 0)
 

@@ -1,0 +1,157 @@
+"""The child process: runs under the Python of the peers' environment, which has torch, transformers and kvpress.
+
+    python -c "...; main([folder])"    reads folder/request.json, appends to folder/answers.jsonl, progress to stdout
+
+The model is the program's own GGUF file, dequantized to float32. The reference is this process's own full cache, so
+that a difference between runtimes is no press's fault. Needs no network.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from secondme.bench.cartridges.peers.exchange import Answer, Case, Request, add_answer, read_request
+
+_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+
+
+def main(arguments: Sequence[str]) -> int:
+    folder = Path(arguments[0])
+    request = read_request(folder)
+    os.environ.update(_OFFLINE, OMP_NUM_THREADS=str(request.threads))
+    with tempfile.TemporaryDirectory() as tokenizer_folder:
+        _run(folder, request, tokenizer_folder)
+    return 0
+
+
+def _run(folder: Path, request: Request, tokenizer_folder: str) -> None:
+    import torch
+
+    torch.set_num_threads(request.threads)
+    torch.set_grad_enabled(False)
+    _say("loading the model")
+    model = _load(Path(request.model), tokenizer_folder)
+    from secondme.bench.cartridges.peers.presses import choosers
+
+    known = choosers(model, tokenizer_folder)
+    better: dict[tuple[str, str], str] = {}
+    for i, case in enumerate(request.cases):
+        started = time.monotonic()
+        desk = Desk(model, case, i, folder)
+        for name in request.presses:
+            _say(f"document {i + 1} of {len(request.cases)}: {name}, {time.monotonic() - started:.0f} s")
+            desk.judge(name, known[name], better)
+        _say(f"document {i + 1} of {len(request.cases)}: {time.monotonic() - started:.0f} s")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _load(path: Path, tokenizer_folder: str) -> Any:
+    """The GGUF file as a float32 model; its tokenizer goes to the folder."""
+    import torch
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    named = {"gguf_file": path.name}
+    transformers.AutoTokenizer.from_pretrained(str(path.parent), **named).save_pretrained(tokenizer_folder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(str(path.parent), dtype=torch.float32, **named)
+    # A tokenizer's folder without this file is taken for a model that is to be fetched.
+    model.config.save_pretrained(tokenizer_folder)
+    return model.eval()
+
+
+class Desk:
+    """One document, read once, with its reference."""
+
+    def __init__(self, model: Any, case: Case, number: int, folder: Path) -> None:
+        import torch
+
+        from secondme.bench.cartridges.peers import ask
+        from secondme.bench.cartridges.peers.presses import read
+        from secondme.bench.cartridges.peers.quantize import QUANTIZERS, quantize
+
+        self._model, self._case, self._number, self._folder = model, case, number, folder
+        self._cache = read(model, torch.tensor([[*case.prefix, *case.tokens]]), len(case.prefix))
+        self._sheet = ask.sheet(case.questions, len(case.prefix) + len(case.tokens))
+        n_prefix = len(case.prefix)
+        self._quantized = {
+            name: [
+                tuple(quantize(x[0, :, n_prefix:], name) for x in pair)
+                for pair in zip(self._cache.keys, self._cache.values, strict=True)
+            ]
+            for name in QUANTIZERS
+        }
+        full = [ask.Rows(k, v, None) for k, v in zip(self._cache.keys, self._cache.values, strict=True)]
+        self._full = ask.log_probs(model, full, self._sheet)
+        self._add("", "", "", 1.0, 1.0, self._full)
+
+    def judge(self, name: str, chooser: Any, better: dict[tuple[str, str], str]) -> None:
+        """Every tier under one press; what quantizer serves it better is settled on the first document."""
+        from secondme.bench.cartridges.peers import ask
+
+        choose = chooser(self._cache)
+        for tier, ratio in self._case.ratios.items():
+            tried = []
+            for quantizer in [better[name, tier]] if (name, tier) in better else self._quantized:
+                keep, reached, share = self._fit(choose, quantizer, ratio)
+                logs = ask.log_probs(self._model, self._rows(keep, quantizer), self._sheet)
+                kl = sum(ask.kl_sums(self._full, logs, self._sheet))
+                tried.append((kl, quantizer, reached, share, logs))
+            _, quantizer, reached, share, logs = min(tried, key=lambda x: x[0])
+            better[name, tier] = quantizer
+            self._add(name, tier, quantizer, reached, share, logs)
+
+    def _fit(self, choose: Any, quantizer: str, ratio: float) -> tuple[list[Any], float, float]:
+        """(what stays, times smaller than f16, share of rows): as much as the bytes allow, within half a percent."""
+        from secondme.bench.cartridges.peers.quantize import ideal_bits, index_bits
+
+        n_prefix, pairs = self._cache.n_prefix, self._quantized[quantizer]
+        n_values = sum(side.values.numel() for pair in pairs for side in pair)
+        budget = 16 * n_values / ratio
+        share = min(1.0, 16 / ratio / 4)
+        for _ in range(6):
+            keep = choose(share)
+            document = [k[:, n_prefix:] for k in keep]
+            bits = sum(index_bits(k) for k in document)
+            bits += sum(ideal_bits(side, k) for pair, k in zip(pairs, document, strict=True) for side in pair)
+            wanted = min(1.0, share * budget / bits)
+            if abs(wanted / share - 1) < 0.005:
+                break
+            share = wanted
+        kept = sum(int(k.sum()) for k in document) / sum(k.numel() for k in document)
+        return keep, 16 * n_values / bits, kept
+
+    def _rows(self, keep: list[Any], quantizer: str) -> list[Any]:
+        """Each layer's kept rows, the document's quantized, the prefix's as they are."""
+        import torch
+
+        from secondme.bench.cartridges.peers.ask import Rows
+
+        rows, n_prefix = [], self._cache.n_prefix
+        for layer, (kept, pair) in enumerate(zip(keep, self._quantized[quantizer], strict=True)):
+            counts = kept.sum(1)
+            most = int(counts.max())
+            index = kept.byte().argsort(1, descending=True, stable=True)[:, :most, None]
+            sides = []
+            for exact, side in zip((self._cache.keys[layer], self._cache.values[layer]), pair, strict=True):
+                whole = torch.cat((exact[0, :, :n_prefix], side.values), 1)
+                sides.append(whole.gather(1, index.expand(-1, -1, whole.shape[2]))[None])
+            missing = torch.arange(most)[None] >= counts[:, None]
+            bias = torch.where(missing, -torch.inf, 0.0) if bool(missing.any()) else None
+            rows.append(Rows(sides[0], sides[1], bias))
+        return rows
+
+    def _add(self, press: str, tier: str, quantizer: str, ratio: float, kept: float, logs: Any) -> None:
+        from secondme.bench.cartridges.peers import ask
+
+        kl = tuple(ask.kl_sums(self._full, logs, self._sheet))
+        hits = tuple(ask.all_likeliest(logs, self._sheet))
+        add_answer(self._folder, Answer(self._number, press, tier, quantizer, ratio, kept, kl, hits))

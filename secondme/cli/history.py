@@ -52,6 +52,8 @@ _DONE = {
     "imported": "imported",
     "project-new": "a project was begun",
     "project-removed": "a project was wiped",
+    "cartridge-built": "read once for all: a cartridge was made of it",
+    "cartridge-dropped": "its cartridge was taken out",
 }
 
 

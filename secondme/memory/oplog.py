@@ -26,6 +26,7 @@ Kind = Literal[
     "folder-added", "folder-removed",
     "conversation-new", "conversation-renamed", "conversation-removed", "turn-added", "turn-redacted",
     "source-redacted", "shown", "used", "forgotten", "lifted", "exported", "imported", "project-new", "project-removed",
+    "cartridge-built", "cartridge-dropped",
 ]  # fmt: skip
 
 OWNER = "owner"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from secondme.errors import StoreError
-from secondme.memory import oplog, settings, vectors
+from secondme.memory import cartridges, oplog, settings, vectors
 from secondme.memory.digests import source_digest
 from secondme.memory.rows import (
     SELECT_CHUNK,
@@ -204,7 +204,8 @@ def rebuild_words(connection: apsw.Connection) -> None:
 
 
 def _retire(connection: apsw.Connection, source_id: int) -> int:
-    """Drop the vectors of a source's chunks and make room for the next version's; return the last one's id."""
+    """Drop what was derived from a source's chunks, and make room for the next version's; return the last one's id."""
+    cartridges.drop(connection, source_id)
     known = settings.embedder(connection)
     if known:
         vectors.delete_source(connection, source_id)
@@ -241,6 +242,9 @@ def purge_chunks(connection: apsw.Connection, chunk_ids: Sequence[int]) -> None:
     """Take single chunks out, their words and vectors with them; the caller logs what is left of their sources."""
     for chunk_id in chunk_ids:
         connection.execute(
+            "delete from cartridge where source_id = (select source_id from chunk where id = ?)", (chunk_id,)
+        )
+        connection.execute(
             """insert into word(word, rowid, text, title, headings)
                select 'delete', id, text, title, headings from chunk_words where id = ?""",
             (chunk_id,),
@@ -260,6 +264,7 @@ def rename_parts(
     """Give a source another title, and some of its chunks other headings; the caller logs it."""
     with _without_words(connection, [(source_id, _last_id(connection, source_id))]):
         if title is not None:
+            cartridges.drop(connection, source_id)
             connection.execute("update source set title = ? where id = ?", (pack_text(title), source_id))
         connection.executemany(
             "update chunk set headings = ?, heading_words = ? where id = ?",
@@ -293,6 +298,7 @@ def move(connection: apsw.Connection, source_id: int, new_path: str, stamp: File
         remove(connection, [replaced])
     connection.execute("update source set path = ? where id = ?", (pack_path(new_path), source_id))
     if title is not None:
+        cartridges.drop(connection, source_id)
         # The words of the title are in the index of every chunk.
         with _without_words(connection, [(source_id, _last_id(connection, source_id))]):
             connection.execute("update source set title = ? where id = ?", (pack_text(title), source_id))

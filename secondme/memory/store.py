@@ -7,6 +7,7 @@ StoreError.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from secondme.crypto.keys import StoreKeys
 from secondme.errors import StoreError
 from secondme.memory import (
     audit,
+    cartridge_files,
+    cartridges,
     checks,
     conversations,
     forget,
@@ -29,6 +32,8 @@ from secondme.memory import (
 )
 from secondme.memory.arrivals import Arrivals
 from secondme.memory.audit import Provenance
+from secondme.memory.cartridge_files import Named
+from secondme.memory.cartridges import NewCartridge, StoredCartridge
 from secondme.memory.database import Database, open_database
 from secondme.memory.forgetting import Forgetting, Plan, Target, examine
 from secondme.memory.nearest import EVERYTHING, Nearest, Within
@@ -54,6 +59,8 @@ from secondme.types import (
 )
 
 if TYPE_CHECKING:
+    import apsw
+
     from secondme.memory.vectors import FloatMatrix
 
 
@@ -64,6 +71,7 @@ class Store:
         self._database = database
         self._nearest = Nearest(database, vector_bytes)
         self._n_forgets = 0
+        self._data = database.path.parent
 
     @classmethod
     def open(cls, path: Path, keys: StoreKeys, witness: Path | None = None, *, vector_bytes: int | None = None) -> Self:
@@ -73,7 +81,10 @@ class Store:
         Raises WrongPassphrase, SchemaTooNew, StoreLocked, StoreFull, StoreError, CorruptRecord for an empty or damaged
         file, and RolledBack for one that is older than what was acknowledged.
         """
-        return cls(open_database(path, keys, witness), vector_bytes)
+        opened = cls(open_database(path, keys, witness), vector_bytes)
+        # What was being written when the last process ended, and what it did not come to delete.
+        opened.collect_cartridges()
+        return opened
 
     def close(self) -> None:
         """Overwrite the vectors in memory, and close; doing so again does nothing."""
@@ -122,14 +133,14 @@ class Store:
         `vectors` is float32 [len(chunks), n_dims], rows of length 1. `seen` are the tombstones the text was held to: if
         anything was forgotten since, nothing is stored and the id is 0.
         """
-        with self._database.writing(deletes=True) as connection:
+        with self._deleting() as connection:
             if seen is not None and seen.version != self._n_forgets:
                 return 0
             return sources.put(connection, source, chunks, vectors)
 
     def put_skip(self, source: SourceFile, reason: str) -> None:
         """Remember that a file was left out, and forget the chunks of an earlier version."""
-        with self._database.writing(deletes=True) as connection:
+        with self._deleting() as connection:
             sources.put_skip(connection, source, reason)
 
     def touch_source(self, source_id: int, stamp: FileStamp) -> None:
@@ -142,7 +153,7 @@ class Store:
 
         Raises StoreError if the source is gone.
         """
-        with self._database.writing(deletes=True) as connection:
+        with self._deleting() as connection:
             sources.move(connection, source_id, new_path, stamp, title)
 
     def remove_source(self, source_id: int) -> None:
@@ -151,7 +162,7 @@ class Store:
 
     def remove_sources(self, source_ids: Sequence[int]) -> None:
         """Forget several files at once, at the price of one."""
-        with self._database.writing(deletes=True) as connection:
+        with self._deleting() as connection:
             sources.remove(connection, source_ids)
         self._database.compact_wal()
 
@@ -180,16 +191,17 @@ class Store:
 
         Raises CorruptRecord if anything of it is left.
         """
-        with self._database.writing(deletes=True) as connection:
+        with self._deleting() as connection:
             plan = forget.forget(connection, target)
             self._n_forgets += 1
         return self._verified(plan)
 
     def forget_project(self, name: str) -> Forgetting | None:
         """Take a whole project out; None if there is none of that name. Raises CorruptRecord if anything is left."""
-        with self._database.writing(deletes=True) as connection:
+        with self._deleting() as connection:
             plan = forget.forget_project(connection, name)
             self._n_forgets += 1
+        self._tidy_cartridges()
         return None if plan is None else self._verified(plan)
 
     def _verified(self, plan: Plan) -> Forgetting:
@@ -231,6 +243,66 @@ class Store:
         """The 16 bytes that name a project in the key file; None if there is no such project."""
         with self._database.reading() as connection:
             return sources.project_uid(connection, name)
+
+    # Cartridges ------------------------------------------------------------------------------------------------
+
+    def document_hash(self, source_id: int) -> bytes | None:
+        """SHA-256 over a source's title and text, which its cartridge belongs to; None if it has no text or is gone."""
+        with self._database.reading() as connection:
+            return cartridges.document_hash(connection, source_id)
+
+    def cartridges(self, project: str | None = None) -> list[StoredCartridge]:
+        """In the order of project and path. Each belongs to the text that is stored: else it would be gone."""
+        with self._database.reading() as connection:
+            return cartridges.several(connection, project)
+
+    def cartridge(self, source_id: int) -> StoredCartridge | None:
+        with self._database.reading() as connection:
+            return cartridges.one(connection, source_id)
+
+    def cartridge_path(self, named: Named) -> Path:
+        """Where the file of (project uid, name) lies, or will lie."""
+        return cartridge_files.path_of(self._data, named)
+
+    def put_cartridge(self, new: NewCartridge) -> StoredCartridge | None:
+        """Record a cartridge whose file is on the disk, in the place of the source's earlier one, whose file goes.
+
+        None if the text was changed or forgotten since its hash was taken: then the file is of no use.
+        """
+        with self._deleting() as connection:
+            return cartridges.put(connection, new, time.time())
+
+    def drop_cartridges(self, source_ids: Collection[int]) -> int:
+        """Take the cartridges of sources out, and their files; returns how many there were."""
+        with self._deleting() as connection:
+            return cartridges.drop_several(connection, source_ids)
+
+    def collect_cartridges(self, keep: Collection[str] = ()) -> int:
+        """Remove the files to which no cartridge points, but for those named in `keep`; returns how many there were.
+
+        Not while one is being written whose name is not in `keep`.
+        """
+        with self._database.reading() as connection:
+            known = cartridges.files(connection)
+        orphans = [p for p in cartridge_files.orphans(self._data, known) if p.name[:32] not in keep]
+        n_removed = sum(cartridge_files.remove(path) for path in orphans)
+        self._tidy_cartridges()
+        return n_removed
+
+    def _tidy_cartridges(self) -> None:
+        with self._database.reading() as connection:
+            projects = {bytes(row[0]) for row in connection.execute("select uid from project")}
+        cartridge_files.tidy(self._data, projects)
+
+    @contextmanager
+    def _deleting(self) -> Iterator[apsw.Connection]:
+        """A transaction that may take cartridges out: their files go when it stands."""
+        with self._database.writing(deletes=True) as connection:
+            before = cartridges.files(connection)
+            yield connection
+            gone = before - cartridges.files(connection)
+        for named in gone:
+            cartridge_files.remove(cartridge_files.path_of(self._data, named))
 
     # Chunks ----------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import apsw
 
 from secondme.errors import SchemaTooNew
-from secondme.memory.migrations import m001_documents, m002_conversations, m003_trust
+from secondme.memory.migrations import m001_documents, m002_conversations, m003_trust, m004_cartridges
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("m001_documents", m001_documents.apply),
     Migration("m002_conversations", m002_conversations.apply),
     Migration("m003_trust", m003_trust.apply),
+    Migration("m004_cartridges", m004_cartridges.apply),
 )
 
 _LEDGER = """create table if not exists migration(

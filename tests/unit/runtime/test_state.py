@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondme.errors import ModelError
-from secondme.runtime.state import open_state, seal_state
+from secondme.runtime.state import VERSION, open_state, seal_state
 
 IDENTITY = {"model": "abc", "build": "1"}
 
 
 @given(st.lists(st.integers(-(2**31), 2**31 - 1)), st.binary())
 def test_what_was_sealed_comes_out(tokens: list[int], payload: bytes) -> None:
-    found, view = open_state(IDENTITY, seal_state(IDENTITY, tokens, payload))
+    found, view, _ = open_state(IDENTITY, seal_state(IDENTITY, tokens, payload))
     assert (found, bytes(view)) == (tokens, payload)
 
 
@@ -48,7 +48,7 @@ def test_a_state_of_something_else_is_named(other: dict[str, str], named: str) -
     [b"{}", b"[]", b"\xff", b"null", b'{"identity": {}, "n_tokens": -1, "payload_bytes": 1}', b'{"identity": 1}'],
 )
 def test_a_wrong_header_with_a_right_checksum_is_refused(header: bytes) -> None:
-    body = b"SMKV" + (1).to_bytes(2, "little") + len(header).to_bytes(4, "little") + header
+    body = b"SMSV" + VERSION.to_bytes(2, "little") + len(header).to_bytes(4, "little") + header
     with pytest.raises(ModelError):
         open_state(IDENTITY, body + hashlib.sha256(body).digest())
 

@@ -1,0 +1,165 @@
+"""The cartridges of a memory: each a sealed file and a row of the store, which come and go together.
+
+A new one is whole on the disk before the store points to it, and the earlier one stays until then. Whatever interrupts
+that leaves the one or the other, and a file without a row at most: nobody can open it, and `Store.open` removes it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from secondme.cartridges.format import (
+    SECRET_BYTES,
+    CartridgeReader,
+    SectionData,
+    file_key,
+    open_cartridge,
+    write_cartridge,
+)
+from secondme.cartridges.manifest import Manifest
+from secondme.crypto.erase import erase
+from secondme.crypto.keys import Keys
+from secondme.errors import StoreError
+from secondme.memory import cartridge_files
+from secondme.memory.cartridges import NewCartridge, StoredCartridge
+from secondme.memory.failures import os_errors
+from secondme.memory.store import Store
+from secondme.paths import private_dir
+from secondme.types import StoredSource
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was cleared away: files without a row, rows without a file."""
+
+    n_files: int
+    n_rows: int
+
+
+class Shelf:
+    """The cartridges of an open memory. Thread-safe; `close` belongs before the keys are erased."""
+
+    def __init__(self, store: Store, keys: Keys) -> None:
+        self._store = store
+        self._keys = keys
+        self._lock = threading.Lock()
+        self._writing: set[str] = set()
+        self._readers: weakref.WeakSet[CartridgeReader] = weakref.WeakSet()
+        self._closed = False
+
+    def put(
+        self,
+        source: StoredSource,
+        manifest: Manifest,
+        sections: Iterable[SectionData],
+        *,
+        prefill_s: float,
+        build_s: float,
+    ) -> StoredCartridge | None:
+        """Write a source's cartridge, in the place of the earlier one once it is whole.
+
+        `manifest` comes without sections; its `source_hash` is `Store.document_hash` of when the text was read, in hex.
+        `build_s` are the seconds spent so far, to which the time taken here is added. None if the text is another by
+        now. Raises ValueError for sections that do not fit, StoreFull, StoreError, and what `sections` raises; then the
+        earlier one stays.
+        """
+        uid = self._store.project_uid(source.project)
+        if uid is None:
+            return None
+        began = time.perf_counter()
+        name, secret = cartridge_files.new_name(), os.urandom(SECRET_BYTES)
+        path = self._store.cartridge_path((uid, name))
+        with self._lock:
+            self._writing.add(name)
+        stored = None
+        try:
+            size_bytes = self._write(path, self._key(uid, secret), manifest, sections)
+            stored = self._store.put_cartridge(
+                NewCartridge(
+                    source_id=source.id,
+                    file=name,
+                    secret=secret,
+                    source_hash=bytes.fromhex(manifest.source_hash),
+                    model_key=manifest.model_key,
+                    tier=manifest.tier,
+                    complete=manifest.complete,
+                    n_tokens=manifest.n_tokens,
+                    size_bytes=size_bytes,
+                    f16_bytes=manifest.f16_bytes,
+                    prefill_s=prefill_s,
+                    build_s=build_s + time.perf_counter() - began,
+                )
+            )
+        finally:
+            if stored is None:
+                cartridge_files.remove(path)
+            with self._lock:
+                self._writing.discard(name)
+        return stored
+
+    def _write(self, path: Path, key: bytearray, manifest: Manifest, sections: Iterable[SectionData]) -> int:
+        try:
+            with os_errors():
+                private_dir(path.parent)
+            return write_cartridge(path, key, manifest, sections)[1].n_sealed_bytes
+        finally:
+            erase(key)
+
+    def open(self, row: StoredCartridge) -> CartridgeReader:
+        """Open a cartridge; `check_manifest` then says whether it fits.
+
+        Raises CorruptCartridge, CartridgeIncompatible, CartridgeStale if it went meanwhile, StoreError.
+        """
+        key = self._key(row.project_uid, row.secret)
+        try:
+            reader = open_cartridge(self.path(row), key)
+        finally:
+            erase(key)
+        with self._lock:
+            if not self._closed:
+                self._readers.add(reader)
+                return reader
+        reader.close()
+        raise _locked()
+
+    def path(self, row: StoredCartridge) -> Path:
+        return self._store.cartridge_path((row.project_uid, row.file))
+
+    def verify(self, row: StoredCartridge) -> None:
+        """Read all of a cartridge and check it. Raises what `open` and reading raise."""
+        with self.open(row) as reader:
+            reader.verify()
+
+    def collect(self) -> Collected:
+        """Clear away files without a row and rows without a file."""
+        with self._lock:
+            keep = frozenset(self._writing)
+        n_files = self._store.collect_cartridges(keep)
+        lost = [row.source_id for row in self._store.cartridges() if not self.path(row).exists()]
+        return Collected(n_files, self._store.drop_cartridges(lost) if lost else 0)
+
+    def close(self) -> None:
+        """Close every reader that was handed out, and hand out no more; what they held is overwritten."""
+        with self._lock:
+            self._closed = True
+            readers = list(self._readers)
+        for reader in readers:
+            with suppress(StoreError):
+                reader.close()
+
+    def _key(self, uid: bytes, secret: bytes) -> bytearray:
+        with self._lock:
+            if self._closed:
+                raise _locked()
+        return file_key(self._keys.project(uid), secret)
+
+
+def _locked() -> StoreError:
+    return StoreError("memory is locked", hint="unlock it first")

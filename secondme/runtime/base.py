@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from secondme.runtime.kv import Cells, KvIdentity, KvReader, QuantizedCells
 from secondme.types import CancelCheck, ContextUsage, Message, PrefillProgress, never_cancelled
 
 FloatMatrix = NDArray[np.float32]
@@ -99,6 +100,14 @@ class Generator(Protocol):
         """
         ...
 
+    def chat_parts(self, messages: Sequence[Message]) -> tuple[list[int], list[int]]:
+        """The tokens of `chat_tokens` before and after the end of the last system message's content.
+
+        Head, tokens of further text, and tail are the prompt whose system message ends with that text.
+        Raises ModelError if there is no system message, or the template does not show it once.
+        """
+        ...
+
     def prefill(self, tokens: Sequence[int], *, cancelled: CancelCheck = never_cancelled) -> Iterator[PrefillProgress]:
         """Bring the cache to `tokens`. Raises ContextOverflow before any work, Cancelled within one block."""
         ...
@@ -117,10 +126,30 @@ class Generator(Protocol):
         """Replace the cache. Raises ModelError if the state is damaged or belongs to another model or build."""
         ...
 
+    def kv_identity(self) -> KvIdentity:
+        """What cells of this model in this runtime mean. Raises CartridgeIncompatible as `reader` does."""
+        ...
+
+    def reader(self, n_ctx: int) -> KvReader:
+        """A context of its own for `n_ctx` tokens over the same weights; close it. Tried once on each build.
+
+        Raises CartridgeIncompatible with the reason if the model's cache cannot be taken apart, and OutOfMemory.
+        """
+        ...
+
+    def load_cells(self, tokens: Sequence[int], cells: Cells | QuantizedCells) -> None:
+        """Replace the cache by `cells`, standing for `tokens`; a `prefill` that begins with these goes on from there.
+
+        They can only be dropped as a whole: a prompt that differs inside `tokens`, or is no longer than they are, is
+        read from its beginning. Raises ModelError for cells that do not fit, and CartridgeIncompatible as `reader`.
+        """
+        ...
+
     def forget(self) -> None:
         """Empty the cache so that nothing of what was read or said is left in it; the model stays loaded.
 
-        A stream under way ends with an error. Raises ModelError if no new context can be made; then close it.
+        A stream under way ends with an error, and readers are closed. Raises ModelError if no new context can be
+        made; then close it.
         """
         ...
 

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from secondme.errors import Cancelled, ModelError
+from secondme.errors import Cancelled, CartridgeIncompatible, ModelError
 from secondme.runtime.base import DecodedText, DecodeEnd, EndReason, FloatMatrix, ModelInfo, Sampling
+from secondme.runtime.kv import Cells, KvIdentity, KvReader, QuantizedCells
 from secondme.runtime.limits import (
     check_embeddable,
     check_room,
@@ -95,6 +96,14 @@ class EchoGenerator:
             tokens += [_START, *self.tokenize(f"{message.role}\n{message.content}"), _END]
         return [*tokens, _START, *self.tokenize("assistant\n")]
 
+    def chat_parts(self, messages: Sequence[Message]) -> tuple[list[int], list[int]]:
+        last = max((i for i, message in enumerate(messages) if message.role == "system"), default=-1)
+        if last < 0:
+            raise ModelError("there is no system message to put documents into", hint="give it one")
+        n_head = len(self.chat_tokens(messages[: last + 1])) - len(self.chat_tokens([])) - 1
+        tokens = self.chat_tokens(messages)
+        return tokens[:n_head], tokens[n_head:]
+
     def prefill(self, tokens: Sequence[int], *, cancelled: CancelCheck = never_cancelled) -> Iterator[PrefillProgress]:
         self._check_open()
         check_room(len(tokens), self._n_ctx)
@@ -159,12 +168,21 @@ class EchoGenerator:
     def load_state(self, state: bytes) -> None:
         with self._lock:
             self._check_open()
-            tokens, payload = open_state(self._identity(), state)
+            tokens, payload, _ = open_state(self._identity(), state)
             if len(payload):
                 raise ModelError("the saved cache is damaged", hint="nothing is lost: the text is read again")
             check_room(len(tokens), self._n_ctx)
             self._cache = check_tokens(tokens, _N_VOCAB)
             self._epoch += 1
+
+    def kv_identity(self) -> KvIdentity:
+        raise _no_cells_error()
+
+    def reader(self, n_ctx: int) -> KvReader:
+        raise _no_cells_error()
+
+    def load_cells(self, tokens: Sequence[int], cells: Cells | QuantizedCells) -> None:
+        raise _no_cells_error()
 
     def forget(self) -> None:
         with self._lock:
@@ -275,6 +293,10 @@ class HashEmbedder:
     def _add(self, row: FloatMatrix, feature: str, weight: float) -> None:
         code = zlib.crc32(feature.encode("utf-8", "replace"))
         row[(code >> 1) % self._n_dims] += weight if code & 1 else -weight
+
+
+def _no_cells_error() -> CartridgeIncompatible:
+    return CartridgeIncompatible("the echo has no keys and values", hint="its documents are read as text instead")
 
 
 def _token(piece: bytes) -> int:

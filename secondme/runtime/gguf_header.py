@@ -24,7 +24,9 @@ _MAX_STRING = 1 << 26
 _MAX_TENSOR_DIMS = 4
 _MAX_LAYERS = 512  # LLAMA_MAX_LAYERS
 _MAX_POOLING = 4
+_TOKENIZER = "tokenizer."
 _TOKENS_KEY = "tokenizer.ggml.tokens"
+_ROPE_FREQS = "rope_freqs.weight"
 _KEPT_ARRAY = 4096  # longer arrays (vocabularies, merges) are walked over, not kept
 _U64 = struct.Struct("<Q")
 _HINT = "fetch the file again, or choose another model"
@@ -32,12 +34,18 @@ _HINT = "fetch the file again, or choose another model"
 
 @dataclass(frozen=True, slots=True)
 class GgufHeader:
-    """What is known of a model without loading it. `metadata` leaves out long arrays and arrays of strings."""
+    """What is known of a model without loading it. `metadata` leaves out long arrays and arrays of strings.
+
+    tokenizer_spans: (key, first byte, byte after the last) of the values in the file that belong to the tokenizer.
+    rope_freqs: (type, first byte in the file, elements) of the tensor of RoPE factors, if there is one.
+    """
 
     path: Path
     size_bytes: int
     n_tensors: int
     metadata: dict[str, GgufValue]
+    tokenizer_spans: tuple[tuple[str, int, int], ...] = ()
+    rope_freqs: tuple[int, int, int] | None = None
 
     @property
     def architecture(self) -> str:
@@ -94,16 +102,18 @@ class _Reader:
             raise ModelError(f"{self._path} has GGUF version {version}, this program reads 2 and 3", hint=_HINT)
         n_tensors, n_entries = self._count(), self._count()
         metadata: dict[str, GgufValue] = {}
+        spans: list[tuple[str, int, int]] = []
         for _ in range(n_entries):
             key = self._string()
+            start = self._at
             if key == _TOKENS_KEY:
                 self._check_vocabulary()
-                continue
-            value = self._value(self._scalar("I"))
-            if value is not None:
+            elif (value := self._value(self._scalar("I"))) is not None:
                 metadata[key] = value
-        self._check_tensors(n_tensors, metadata)
-        header = GgufHeader(self._path, self._size, n_tensors, metadata)
+            if key.startswith(_TOKENIZER):
+                spans.append((key, start, self._at))
+        rope_freqs = self._check_tensors(n_tensors, metadata)
+        header = GgufHeader(self._path, self._size, n_tensors, metadata, tuple(spans), rope_freqs)
         self._check_plausible(header)
         return header
 
@@ -119,15 +129,16 @@ class _Reader:
             if not (isinstance(epsilon, float) and 0 <= epsilon < 1):
                 raise self._damaged("its layer norm is impossible")
 
-    def _check_tensors(self, n_tensors: int, metadata: dict[str, GgufValue]) -> None:
+    def _check_tensors(self, n_tensors: int, metadata: dict[str, GgufValue]) -> tuple[int, int, int] | None:
+        """Returns the place of the RoPE factors (see GgufHeader)."""
         alignment = metadata.get("general.alignment", 32)
         if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
             raise self._damaged("its alignment is impossible")
         if n_tensors == 0:
             raise self._damaged("it holds no weights")
-        ends = [0]
+        ends, factors = [0], None
         for _ in range(n_tensors):
-            self._string()
+            name = self._string()
             n_dims = self._scalar("I")
             if not 1 <= n_dims <= _MAX_TENSOR_DIMS:
                 raise self._damaged("a tensor has an impossible shape")
@@ -136,10 +147,13 @@ class _Reader:
                 n_elements *= self._scalar("Q")
             kind, offset = self._scalar("I"), self._scalar("Q")
             ends.append(offset + _tensor_bytes(kind, n_elements))
+            if name == _ROPE_FREQS:
+                factors = kind, offset, n_elements
         start = -(-self._at // alignment) * alignment
         if start + max(ends) > self._size:
             missing = start + max(ends) - self._size
             raise self._damaged(f"it is cut off, {missing} bytes are missing")
+        return (factors[0], start + factors[1], factors[2]) if factors else None
 
     def _value(self, kind: int) -> GgufValue | None:
         if kind == _STRING:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from secondme.crypto.erase import freed_is_cleared
+import numpy as np
+
 from secondme.errors import Cancelled, ModelError
 from secondme.runtime.base import DecodedText, DecodeEnd, EndReason, ModelInfo, Sampling
 from secondme.runtime.gguf_header import read_gguf_header
+from secondme.runtime.kv import Cells, KvIdentity, QuantizedCells
 from secondme.runtime.limits import check_room, check_tokens, closed_error, moved_cache_error, nothing_cached_error
+from secondme.runtime.llama_cells import CellLayout, build_state
+from secondme.runtime.llama_context import BlockStopped, ContextSettings, LlamaContext
 from secondme.runtime.llama_embed import LlamaEmbedder
-from secondme.runtime.llama_lib import AbortFlag, build_identity, library
+from secondme.runtime.llama_lib import build_identity, library
 from secondme.runtime.llama_model import LlamaModel, LlamaOptions, choose_n_ctx, uses_gpu
+from secondme.runtime.llama_reader import LlamaReader
 from secondme.runtime.sampler import Sampler
 from secondme.runtime.state import open_state, seal_state
 from secondme.runtime.stream import NO_TOKEN, TextStream, common_prefix
@@ -28,8 +30,7 @@ __all__ = ["LlamaEmbedder", "LlamaGenerator", "LlamaOptions"]
 
 # On a CPU 256 tokens prefill as fast as 512, and tell sooner how far it is; 128 lose 5% with two threads.
 _CPU_BATCH, _GPU_BATCH = 256, 512
-_CANCEL_POLL_S = 0.02
-_ABORTED = 2  # llama_decode: the abort callback said so
+_TEST_N_CTX = 512  # of the reader that only finds out how the cache is laid out
 
 
 class LlamaGenerator:
@@ -41,43 +42,28 @@ class LlamaGenerator:
 
     def __init__(self, path: Path, *, options: LlamaOptions | None = None) -> None:
         options = options or LlamaOptions()
-        lib = library()
+        library()
         header = read_gguf_header(path)
         self._n_ctx = choose_n_ctx(header, options.n_ctx, on_gpu=uses_gpu(options))
         self._model = LlamaModel(header, options)
+        self._options = options
         self._governor = ThreadGovernor(options.threads)
         self._n_batch = min(options.n_batch or (_GPU_BATCH if self._model.on_gpu else _CPU_BATCH), self._n_ctx)
-        self._abort = AbortFlag()
+        settings = ContextSettings(self._n_ctx, self._n_batch, options.kv_type)
         try:
-            self._open_context()
+            self._context = LlamaContext(self._model, settings, self._governor)
         except ModelError:
             self._model.close()
             raise
-        self._batch = lib.llama_batch_init(self._n_batch, 0, 1)
         self._template: ChatTemplate | None = None
         self._lock = threading.Lock()
-        self._closed = False
+        self._readers: set[LlamaReader] = set()
+        self._readers_lock = threading.Lock()  # apart from the cache's, so that opening one waits for no block
+        self._kv: tuple[CellLayout, KvIdentity] | None = None
         self._cache: list[int] = []
+        self._n_placed = 0  # leading tokens whose cells were loaded: they can be dropped only as a whole
         self._has_logits = False  # whether the last evaluated token is the last of the cache
         self._epoch = 0  # grows when someone else moves the cache, so that an older stream notices
-
-    def _open_context(self) -> None:
-        lib = library()
-        self._ctx = self._model.new_context(self._context_params())
-        self._memory = lib.llama_get_memory(self._ctx)
-        if not self._memory:  # an encoder: llama.cpp would read through the null pointer
-            lib.llama_free(self._ctx)
-            self._ctx = None
-            raise ModelError(f"{self._model.name} is not a language model", hint="choose one: secondme models list")
-        self._abort.attach(self._ctx)
-
-    def _context_params(self) -> Any:
-        params = library().llama_context_default_params()
-        params.n_ctx = self._n_ctx
-        params.n_batch = params.n_ubatch = self._n_batch
-        params.n_seq_max = params.n_outputs_max = 1
-        params.n_threads = params.n_threads_batch = self._governor.threads()
-        return params
 
     @property
     def info(self) -> ModelInfo:
@@ -98,12 +84,22 @@ class LlamaGenerator:
         return self._model.detokenize(tokens)
 
     def chat_tokens(self, messages: Sequence[Message]) -> list[int]:
+        return self._opened(self._chat_template().tokens(messages, self._model.tokenize))
+
+    def chat_parts(self, messages: Sequence[Message]) -> tuple[list[int], list[int]]:
+        head, tail = self._chat_template().parts(messages, self._model.tokenize)
+        return self._opened(head), tail
+
+    def _chat_template(self) -> ChatTemplate:
         if self._template is None:
             self._template = template_of_model(self._model)
-        tokens = self._template.tokens(messages, self._model.tokenize)
+        return self._template
+
+    def _opened(self, tokens: list[int]) -> list[int]:
+        """With the token that opens every text, which a template may leave to the tokenizer."""
         bos = self._model.special_token("bos")
         if bos is not None and library().llama_vocab_get_add_bos(self._model.vocab) and tokens[:1] != [bos]:
-            tokens.insert(0, bos)  # a template may leave it to the tokenizer
+            return [bos, *tokens]
         return tokens
 
     # Prefill -----------------------------------------------------------------------------------------------------
@@ -125,7 +121,7 @@ class LlamaGenerator:
         while len(self._cache) < len(tokens):
             if cancelled():
                 raise Cancelled("reading was stopped")
-            with self._lock, self._watched(cancelled):
+            with self._lock, self._context.watched(cancelled):
                 self._check_epoch(epoch)
                 start = len(self._cache)
                 self._evaluate(tokens[start : start + self._n_batch])
@@ -153,7 +149,7 @@ class LlamaGenerator:
             while (reason := self._end_reason(n_tokens, sampling, cancelled)) is None:
                 with self._lock:
                     self._check_epoch(epoch)
-                    token = sampler.sample(self._ctx)
+                    token = sampler.sample(self._context.handle)
                     if library().llama_vocab_is_eog(self._model.vocab, token):
                         reason = "end"
                         break
@@ -183,62 +179,83 @@ class LlamaGenerator:
     # State -------------------------------------------------------------------------------------------------------
 
     def save_state(self) -> bytes:
-        lib = library()
         with self._lock:
             self._check_open()
-            size = lib.llama_state_seq_get_size(self._ctx, 0)
-            buffer = (ctypes.c_uint8 * size)()
-            written = lib.llama_state_seq_get_data(self._ctx, buffer, size, 0)
-            tokens = list(self._cache)
-        if written != size:
-            raise ModelError("llama.cpp did not give its cache out", hint="nothing is lost: the text is read again")
-        return seal_state(self._identity(), tokens, memoryview(buffer).cast("B"))
+            state = self._context.state()
+            tokens, n_placed = list(self._cache), self._n_placed
+        sealed = seal_state(self._identity(), tokens, state.data, n_placed=n_placed)
+        state.fill(0)
+        return sealed
 
     def load_state(self, state: bytes) -> None:
-        tokens, payload = open_state(self._identity(), state)
+        tokens, payload, n_placed = open_state(self._identity(), state)
         check_room(len(tokens), self._n_ctx)
         check_tokens(tokens, self._model.n_vocab)
-        buffer = (ctypes.c_uint8 * len(payload)).from_buffer_copy(payload)
+        self._set_cache(np.frombuffer(payload, np.uint8), tokens, n_placed)
+
+    def load_cells(self, tokens: Sequence[int], cells: Cells | QuantizedCells) -> None:
+        check_room(len(tokens), self._n_ctx)
+        ids = check_tokens(tokens, self._model.n_vocab)
+        state = build_state(cells, self._kv_facts()[0], len(ids))
+        try:
+            self._set_cache(state, ids, len(ids))
+        finally:
+            state.fill(0)
+
+    def _set_cache(self, state: np.ndarray, tokens: list[int], n_placed: int) -> None:
         with self._lock:
             self._check_open()
             self._next_epoch()
             self._trim(0)
-            read = library().llama_state_seq_set_data(self._ctx, buffer, len(payload), 0)
-            if read != len(payload) or self._n_positions() != len(tokens):
-                library().llama_memory_clear(self._memory, True)
-                raise ModelError("the saved cache does not load", hint="nothing is lost: the text is read again")
-            self._cache = tokens
+            self._context.set_state(state, len(tokens))
+            self._cache, self._n_placed = tokens, n_placed
+
+    def kv_identity(self) -> KvIdentity:
+        return self._kv_facts()[1]
+
+    def _kv_facts(self) -> tuple[CellLayout, KvIdentity]:
+        if self._kv is None:
+            reader = self.reader(min(_TEST_N_CTX, self._n_ctx))
+            self._kv = reader.layout, reader.identity
+            reader.close()
+        return self._kv
+
+    def reader(self, n_ctx: int) -> LlamaReader:
+        with self._readers_lock:
+            self._check_open()
+            n_ctx = choose_n_ctx(self._model.header, n_ctx, on_gpu=self._model.on_gpu)
+            kv_type = self._options.kv_type
+            reader = LlamaReader(
+                self._model,
+                n_ctx,
+                kv_type=kv_type,
+                governor=ThreadGovernor(self._options.threads),
+                on_close=self._readers.discard,
+            )
+            self._readers.add(reader)
+            return reader
+
+    def _close_readers(self) -> None:
+        with self._readers_lock:
+            for reader in list(self._readers):
+                reader.close()
 
     def forget(self) -> None:
-        lib = library()
+        self._close_readers()
         with self._lock:
-            if self._ctx is None:
+            if self._context.closed:
                 return
             self._next_epoch()
-            self._cache = []
+            self._cache, self._n_placed = [], 0
             self._has_logits = False
-            lib.llama_memory_clear(self._memory, True)
-            for array in (self._batch.token, self._batch.pos):
-                ctypes.memset(array, 0, self._n_batch * ctypes.sizeof(ctypes.c_int32))
-            # Its scratch buffers hold the last blocks' tokens and activations, and nothing clears them but its end.
-            with freed_is_cleared():
-                lib.llama_free(self._ctx)
-            self._ctx = None
-            self._open_context()
+            self._context.reopen()
 
     def close(self) -> None:
-        self._closed = True
-        self._abort.set()  # a block under way in another thread ends now
+        self._context.stop()  # a block under way in another thread ends now
+        self._close_readers()
         with self._lock:
-            if self._batch is None:
-                return
-            lib = library()
-            lib.llama_batch_free(self._batch)
-            self._batch = None
-            if self._ctx is not None:
-                lib.llama_free(self._ctx)
-                self._ctx = None
-            self._cache = []
+            self._context.close()
+            self._cache, self._n_placed = [], 0
             self._model.close()
 
     # Below here the lock is held ---------------------------------------------------------------------------------
@@ -246,77 +263,41 @@ class LlamaGenerator:
     def _evaluate(self, tokens: list[int]) -> None:
         """Append `tokens`, at most a block, to the cache. On any failure the cache is as before.
 
-        Raises Cancelled if it was aborted, and ModelError.
+        Raises Cancelled if it was stopped, and ModelError.
         """
-        lib, batch, n, start = library(), self._batch, len(tokens), len(self._cache)
-        token, pos, n_seq_id, seq_id, logits = batch.token, batch.pos, batch.n_seq_id, batch.seq_id, batch.logits
-        for i in range(n):
-            token[i] = tokens[i]
-            pos[i] = start + i
-            n_seq_id[i] = 1
-            seq_id[i][0] = 0
-            logits[i] = 0
-        logits[n - 1] = 1
-        batch.n_tokens = n
-        n_threads = self._governor.threads()
-        lib.llama_set_n_threads(self._ctx, n_threads, n_threads)
         self._has_logits = False
-        code = lib.llama_decode(self._ctx, batch)
-        if code == 0:
-            self._cache += tokens
-            self._has_logits = True
-            return
-        self._trim(start)
-        if code == _ABORTED:
-            raise closed_error() if self._closed else Cancelled("reading was stopped")
-        raise ModelError(f"llama.cpp failed to evaluate a block (code {code})", hint="load the model again")
+        try:
+            self._context.evaluate(tokens, len(self._cache))
+        except BlockStopped:
+            raise Cancelled("reading was stopped") from None
+        self._cache += tokens
+        self._has_logits = True
 
     def _ensure_logits(self) -> None:
         """After a loaded state or a failed block the last token is evaluated again."""
         if self._has_logits:
             return
+        if len(self._cache) == self._n_placed:  # what was computed elsewhere cannot be evaluated in part
+            raise nothing_cached_error()
         tokens = list(self._cache)
         self._trim(len(tokens) - 1)
         for start in range(len(self._cache), len(tokens), self._n_batch):
             self._evaluate(tokens[start : start + self._n_batch])
 
     def _trim(self, n_kept: int) -> None:
-        """Drop all after the first `n_kept` tokens; everything, if the model cannot drop a part (recurrent ones)."""
-        if self._n_positions() <= n_kept == len(self._cache):
+        """Drop all after the first `n_kept` tokens; everything, if a part cannot be dropped.
+
+        That is so in recurrent models, and inside cells that were loaded.
+        """
+        if self._context.n_positions <= n_kept == len(self._cache):
             return
-        if not library().llama_memory_seq_rm(self._memory, 0, n_kept, -1):
-            library().llama_memory_clear(self._memory, True)
-            n_kept = 0
+        if n_kept < self._n_placed:
+            self._context.clear()
+            n_kept = self._n_placed = 0
+        elif not self._context.trim(n_kept):
+            n_kept = self._n_placed = 0
         del self._cache[n_kept:]
         self._has_logits = False
-
-    def _n_positions(self) -> int:
-        n: int = library().llama_memory_seq_pos_max(self._memory, 0) + 1
-        return n
-
-    @contextmanager
-    def _watched(self, cancelled: CancelCheck) -> Iterator[None]:
-        """Abort the block under way when `cancelled` says so; polled beside it, because the block holds this thread."""
-        if cancelled is never_cancelled:
-            yield
-            return
-        done = threading.Event()
-
-        def watch() -> None:
-            while not done.wait(_CANCEL_POLL_S):
-                if cancelled():
-                    self._abort.set()
-                    return
-
-        watcher = threading.Thread(target=watch, name="secondme-cancel", daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            done.set()
-            watcher.join()
-            if not self._closed:
-                self._abort.clear()
 
     def _next_epoch(self) -> int:
         self._epoch += 1
@@ -328,8 +309,10 @@ class LlamaGenerator:
             raise moved_cache_error()
 
     def _check_open(self) -> None:
-        if self._closed or self._ctx is None:
+        if self._context.closed or self._context.handle is None:
             raise closed_error()
 
     def _identity(self) -> dict[str, str]:
-        return {"model": self._model.fingerprint, "build": build_identity(), "cache": "f16 f16, flash attention auto"}
+        kv_type = self._options.kv_type
+        cache = f"{kv_type} {kv_type}, flash attention auto"
+        return {"model": self._model.fingerprint, "build": build_identity(), "cache": cache}

@@ -41,12 +41,24 @@ class ChatTemplate:
 
     def tokens(self, messages: Sequence[Message], tokenize: Tokenize) -> list[int]:
         """The conversation, open for the assistant's turn. Raises ModelError if the template cannot render it."""
-        marked, mark, names = self._marked(messages)
-        pieces = re.split(f"{mark}(\\d+){_MARK_END}", self.render(marked)) if names else [self.render(marked)]
-        tokens: list[int] = []
-        for i, piece in enumerate(pieces):
-            tokens += tokenize(names[int(piece)], special=False) if i % 2 else tokenize(piece, special=True)
-        return tokens
+        marks = _Marks()
+        return _pieces(self.render(self._marked(messages, marks)), marks, tokenize)
+
+    def parts(self, messages: Sequence[Message], tokenize: Tokenize) -> tuple[list[int], list[int]]:
+        """The same, before and after the end of the last system message's content.
+
+        Raises ModelError if there is none, or the template does not show it once.
+        """
+        marks = _Marks()
+        marked = self._marked(messages, marks)
+        last = max((i for i, message in enumerate(marked) if message.role == "system"), default=-1)
+        if last < 0:
+            raise ModelError("there is no system message to put documents into", hint="give it one")
+        marked[last] = Message("system", marked[last].content + marks.cut)
+        head, *tails = self.render(marked).split(marks.cut)
+        if len(tails) != 1:
+            raise ModelError("the model's chat template does not show the system message once", hint=_HINT)
+        return _pieces(head, marks, tokenize), _pieces(tails[0], marks, tokenize)
 
     def render(self, messages: Sequence[Message]) -> str:
         """The conversation as text. A model that knows no system role reads it at the head of the first question."""
@@ -92,17 +104,33 @@ class ChatTemplate:
         except _PYTHON_ERRORS as error:
             raise ModelError("the model's chat template fails", hint=_HINT) from error
 
-    def _marked(self, messages: Sequence[Message]) -> tuple[list[Message], str, list[str]]:
-        """(messages with marks in place of control names, how a mark begins, the names in order)."""
-        mark, names = "\ue000" + secrets.token_hex(8) + "\ue001", list[str]()
-
-        def note(match: re.Match[str]) -> str:
-            names.append(match.group())
-            return f"{mark}{len(names) - 1}{_MARK_END}"
-
+    def _marked(self, messages: Sequence[Message], marks: _Marks) -> list[Message]:
+        """The messages with marks in place of control names."""
         if self._names is None:
-            return list(messages), mark, names
-        return [Message(m.role, self._names.sub(note, m.content)) for m in messages], mark, names
+            return list(messages)
+        return [Message(m.role, self._names.sub(marks.note, m.content)) for m in messages]
+
+
+class _Marks:
+    """What stands for control names in a rendered text, and where it is to be cut; nobody can guess it."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._start = "\ue000" + secrets.token_hex(8) + "\ue001"
+        self.cut = self._start + "cut" + _MARK_END
+        self.pattern = re.compile(f"{self._start}(\\d+){_MARK_END}")
+
+    def note(self, match: re.Match[str]) -> str:
+        """The mark for a control name that was found."""
+        self.names.append(match.group())
+        return f"{self._start}{len(self.names) - 1}{_MARK_END}"
+
+
+def _pieces(text: str, marks: _Marks, tokenize: Tokenize) -> list[int]:
+    tokens: list[int] = []
+    for i, piece in enumerate(marks.pattern.split(text)):
+        tokens += tokenize(marks.names[int(piece)], special=False) if i % 2 else tokenize(piece, special=True)
+    return tokens
 
 
 _MARK_END = "\ue002"

@@ -1,0 +1,345 @@
+"""llama.cpp's saved sequence, taken apart into cells and put together again.
+
+The loader trusts every length it reads, so what `build_*` writes is checked first, and `parse_state` believes nothing.
+
+Layout, little endian (llama-kv-cache.cpp, `state_write`): magic u32, sequence i32, streams u32 (1), cells u32; per
+cell position i32, number of sequences u32 (1), sequence i32; values-transposed u32, layers u32; per layer the keys:
+type i32, bytes in a row u64, rows; per layer the values alike, or where they are transposed type i32, bytes of an
+element u32, elements of a row u32, columns. An empty cache ends after the number of cells. A q8_0 row is blocks of a
+float16 scale and 32 int8 (ggml-common.h).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondme.errors import CartridgeIncompatible, ModelError
+from secondme.runtime.kv import Cells, F16Cells, FloatRows, KvShape, QuantizedCells
+from secondme.runtime.llama_context import CellType
+
+STATE_VERSION = 1
+"""Version of the layout above."""
+
+Bytes = NDArray[np.uint8]
+
+_MAGIC = 0xAF143CD8
+_HEAD = struct.Struct("<IiII")
+_SIDES = struct.Struct("<II")
+_ROWS = struct.Struct("<iQ")
+_COLUMNS = struct.Struct("<iII")
+_CELL_BYTES = 12
+_TYPES = {"f16": 1, "q8_0": 8}
+_BLOCK = 32
+_BLOCK_TYPE = np.dtype([("d", "<f2"), ("q", "i1", _BLOCK)])
+_LEAST_ROTATION = 64
+
+
+@dataclass(frozen=True, slots=True)
+class CellLayout:
+    """How a context holds its cells. `transposed`: values by column, as without flash attention."""
+
+    shape: KvShape
+    dtype: CellType
+    rotated: bool
+    transposed: bool
+
+    def row_bytes(self, dim: int) -> int:
+        n = self.shape.n_kv_heads * dim
+        return 2 * n if self.dtype == "f16" else n // _BLOCK * _BLOCK_TYPE.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class RawCells:
+    """A state taken apart: positions int32 [n]; k and v uint8 views of the state, one [n, row bytes] for each layer.
+
+    Transposed values are [columns, n, 2] instead.
+    """
+
+    positions: NDArray[np.int32]
+    k: list[Bytes]
+    v: list[Bytes]
+    transposed: bool
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+def parse_state(state: Bytes, shape: KvShape, dtype: CellType) -> RawCells:
+    """Take a state apart. Raises CartridgeIncompatible if a byte is not as the layout above has it."""
+    cursor = _Cursor(state)
+    magic, sequence, n_streams, n = cursor.unpack(_HEAD)
+    if (magic, sequence, n_streams) != (_MAGIC, 0, 1):
+        raise _unknown("its head")
+    if n == 0:
+        cursor.end()
+        return RawCells(np.zeros(0, np.int32), [], [], False)
+    cells = cursor.take(n * _CELL_BYTES).view("<i4").reshape(n, 3)
+    if not (cells[:, 1:] == (1, 0)).all() or cells[:, 0].min() < 0:
+        raise _unknown("its cells")
+    transposed, n_layers = cursor.unpack(_SIDES)
+    if n_layers != shape.n_layers or transposed not in (0, 1):
+        raise _unknown("its number of layers")
+    layout = CellLayout(shape, dtype, False, bool(transposed))
+    k = [cursor.rows(layout, n, shape.k_dim) for _ in range(n_layers)]
+    read_values = cursor.columns if transposed else cursor.rows
+    v = [read_values(layout, n, shape.v_dim) for _ in range(n_layers)]
+    cursor.end()
+    return RawCells(np.ascontiguousarray(cells[:, 0]), k, v, bool(transposed))
+
+
+class _Cursor:
+    def __init__(self, state: Bytes) -> None:
+        self._state, self._at = state, 0
+
+    def take(self, size: int) -> Bytes:
+        start, self._at = self._at, self._at + size
+        if self._at > len(self._state):
+            raise _unknown("its length")
+        return self._state[start : self._at]
+
+    def unpack(self, form: struct.Struct) -> tuple[int, ...]:
+        return form.unpack(self.take(form.size).tobytes())
+
+    def rows(self, layout: CellLayout, n: int, dim: int) -> Bytes:
+        size = layout.row_bytes(dim)
+        if self.unpack(_ROWS) != (_TYPES[layout.dtype], size):
+            raise _unknown("its rows")
+        return self.take(n * size).reshape(n, size)
+
+    def columns(self, layout: CellLayout, n: int, dim: int) -> Bytes:
+        n_columns = layout.shape.n_kv_heads * dim
+        if layout.dtype != "f16" or self.unpack(_COLUMNS) != (_TYPES["f16"], 2, n_columns):
+            raise _unknown("its columns")
+        return self.take(2 * n * n_columns).reshape(n_columns, n, 2)
+
+    def end(self) -> None:
+        if self._at != len(self._state):
+            raise _unknown("its length")
+
+
+def _unknown(what: str) -> CartridgeIncompatible:
+    return CartridgeIncompatible(
+        f"the model's saved cache is not laid out as this program knows it: {what}", hint="its text is read instead"
+    )
+
+
+# From a state to cells ---------------------------------------------------------------------------------------------
+
+
+def cells_of(raw: RawCells, layout: CellLayout, start: int) -> Cells:
+    """The cells of positions `start` and above in order of position, as float16 before any rotation."""
+    chosen = _chosen(raw.positions, start)
+    shape = layout.shape
+    k = np.empty((shape.n_layers, len(chosen), shape.n_kv_heads, shape.k_dim), np.float16)
+    v = np.empty((shape.n_layers, len(chosen), shape.n_kv_heads, shape.v_dim), np.float16)
+    for out, rows in zip((*k, *v), (*raw.k, *_value_rows(raw)), strict=False):
+        if layout.dtype == "f16":
+            np.take(rows.view("<f2"), chosen, axis=0, out=out.reshape(len(chosen), -1), mode="clip")
+        else:
+            out[:] = _dequantized(rows[chosen].view(_BLOCK_TYPE)).reshape(out.shape)
+    if layout.rotated:
+        for out, size in ((k, key_rotation(shape.k_dim)), (v, _LEAST_ROTATION)):
+            for layer in out:
+                layer[:] = hadamard(layer.astype(np.float32), size)
+    return Cells(raw.positions[chosen], k, v)
+
+
+def quantized_of(raw: RawCells, layout: CellLayout, start: int) -> QuantizedCells:
+    """The same as a q8_0 cache holds them, bit for bit; of an f16 cache rounded to such blocks, not rotated."""
+    if layout.dtype == "f16":
+        return quantized(cells_of(raw, layout, start))
+    chosen = _chosen(raw.positions, start)
+    shape = layout.shape
+    parts: list[NDArray[np.int8] | F16Cells] = []
+    for dim, layers in ((shape.k_dim, raw.k), (shape.v_dim, raw.v)):
+        n_blocks = shape.n_kv_heads * dim // _BLOCK
+        q = np.empty((shape.n_layers, len(chosen), n_blocks, _BLOCK), np.int8)
+        d = np.empty((shape.n_layers, len(chosen), n_blocks), np.float16)
+        for layer, rows in enumerate(layers):
+            blocks = rows[chosen].view(_BLOCK_TYPE)
+            q[layer], d[layer] = blocks["q"], blocks["d"]
+        parts += [q.reshape(shape.n_layers, len(chosen), -1), d]
+    return QuantizedCells(raw.positions[chosen], layout.rotated, *parts)  # type: ignore[arg-type]
+
+
+def _chosen(positions: NDArray[np.int32], start: int) -> NDArray[np.intp]:
+    order = np.argsort(positions, kind="stable")
+    return order[positions[order] >= start]
+
+
+def _value_rows(raw: RawCells) -> list[Bytes]:
+    if not raw.transposed:
+        return raw.v
+    return [np.ascontiguousarray(columns.transpose(1, 0, 2)).reshape(len(raw), -1) for columns in raw.v]
+
+
+# From cells to a state ---------------------------------------------------------------------------------------------
+
+
+def build_state(cells: Cells | QuantizedCells, layout: CellLayout, n_tokens: int) -> Bytes:
+    """The state of a cache that holds `cells` and stands for `n_tokens` positions.
+
+    Raises ModelError for what must not reach the C++ loader: shapes that do not fit, values that are not finite,
+    positions that do not ascend or do not end at n_tokens - 1.
+    """
+    check_cells(cells, layout.shape, n_tokens)
+    if not len(cells):
+        return np.frombuffer(_HEAD.pack(_MAGIC, 0, 1, 0), np.uint8).copy()
+    n, shape = len(cells), layout.shape
+    sizes = [_ROWS.size + n * layout.row_bytes(shape.k_dim)] * shape.n_layers
+    value_head = _COLUMNS.size if layout.transposed else _ROWS.size
+    sizes += [value_head + n * layout.row_bytes(shape.v_dim)] * shape.n_layers
+    head = _HEAD.size + n * _CELL_BYTES + _SIDES.size
+    state = np.empty(head + sum(sizes), np.uint8)
+    state[: _HEAD.size] = np.frombuffer(_HEAD.pack(_MAGIC, 0, 1, n), np.uint8)
+    meta = state[_HEAD.size : head - _SIDES.size].view("<i4").reshape(n, 3)
+    meta[:, 0], meta[:, 1], meta[:, 2] = cells.positions, 1, 0
+    state[head - _SIDES.size : head] = np.frombuffer(_SIDES.pack(layout.transposed, shape.n_layers), np.uint8)
+    at = head
+    for i, size in enumerate(sizes):
+        _write_side(state[at : at + size], cells, layout, i)
+        at += size
+    return state
+
+
+def _write_side(out: Bytes, cells: Cells | QuantizedCells, layout: CellLayout, index: int) -> None:
+    """Write keys (index below the number of layers) or values of one layer with their head."""
+    n, shape = len(cells), layout.shape
+    is_key, layer = index < shape.n_layers, index % shape.n_layers
+    dim = shape.k_dim if is_key else shape.v_dim
+    if layout.transposed and not is_key:
+        out[: _COLUMNS.size] = np.frombuffer(_COLUMNS.pack(_TYPES["f16"], 2, shape.n_kv_heads * dim), np.uint8)
+        out[_COLUMNS.size :].view("<f2").reshape(-1, n)[:] = _f16_side(cells, is_key, layer, dim).T
+        return
+    row_bytes = layout.row_bytes(dim)
+    out[: _ROWS.size] = np.frombuffer(_ROWS.pack(_TYPES[layout.dtype], row_bytes), np.uint8)
+    rows = out[_ROWS.size :].reshape(n, row_bytes)
+    if layout.dtype == "f16":
+        rows.view("<f2")[:] = _f16_side(cells, is_key, layer, dim)
+        return
+    q, d = _q8_side(cells, layout.rotated, is_key, layer, dim)
+    blocks = rows.view(_BLOCK_TYPE)
+    blocks["q"], blocks["d"] = q.reshape(n, -1, _BLOCK), d
+
+
+def _f16_side(cells: Cells | QuantizedCells, is_key: bool, layer: int, dim: int) -> F16Cells:
+    """float16 [n, n_kv_heads * dim] of one layer, not rotated."""
+    if isinstance(cells, Cells):
+        side = cells.k[layer] if is_key else cells.v[layer]
+        return np.ascontiguousarray(side).reshape(len(side), -1)
+    rows = _plain_rows(cells, is_key, layer, dim)
+    return rows.reshape(len(rows), -1).astype(np.float16)
+
+
+def _q8_side(
+    cells: Cells | QuantizedCells, rotated: bool, is_key: bool, layer: int, dim: int
+) -> tuple[NDArray[np.int8], F16Cells]:
+    """Blocks of one layer as a cache that is `rotated`, or not, holds them."""
+    if isinstance(cells, QuantizedCells) and cells.rotated == rotated:
+        return (cells.k[layer], cells.k_scales[layer]) if is_key else (cells.v[layer], cells.v_scales[layer])
+    rows = (
+        (cells.k[layer] if is_key else cells.v[layer]).astype(np.float32)
+        if isinstance(cells, Cells)
+        else _plain_rows(cells, is_key, layer, dim)
+    )
+    if rotated:
+        rows = hadamard(rows, key_rotation(dim) if is_key else _LEAST_ROTATION)
+    return quantize_q8(rows.reshape(len(rows), -1))
+
+
+def _plain_rows(cells: QuantizedCells, is_key: bool, layer: int, dim: int) -> FloatRows:
+    """float32 [n, n_kv_heads, dim] of one layer, turned back if it was rotated."""
+    q, d = (cells.k[layer], cells.k_scales[layer]) if is_key else (cells.v[layer], cells.v_scales[layer])
+    rows = dequantize_q8(q, d).reshape(len(q), -1, dim)
+    if not cells.rotated:
+        return rows
+    return hadamard(rows, key_rotation(dim) if is_key else _LEAST_ROTATION)
+
+
+def check_cells(cells: Cells | QuantizedCells, shape: KvShape, n_tokens: int) -> None:
+    """Raise ModelError unless `cells` fit `shape`, are finite and stand for `n_tokens` positions."""
+    n = len(cells)
+    for what, side, scales, dim in _sides(cells, shape):
+        width = (shape.n_kv_heads, dim) if isinstance(cells, Cells) else (shape.n_kv_heads * dim,)
+        kind = np.float16 if isinstance(cells, Cells) else np.int8
+        if side.dtype != kind or side.shape != (shape.n_layers, n, *width):
+            raise _unfit(f"its {what} have another shape")
+        if scales is not None and (
+            scales.dtype != np.float16 or scales.shape != (shape.n_layers, n, shape.n_kv_heads * dim // _BLOCK)
+        ):
+            raise _unfit(f"the scales of its {what} have another shape")
+        if not np.isfinite(side if scales is None else scales).all():
+            raise _unfit(f"its {what} are not finite")
+    positions = cells.positions
+    if positions.dtype != np.int32 or positions.shape != (n,):
+        raise _unfit("its positions have another shape")
+    if n and (positions[0] < 0 or positions[-1] != n_tokens - 1 or (np.diff(positions) <= 0).any()):
+        raise _unfit("its positions do not ascend to its last token")
+    if not n and n_tokens:
+        raise _unfit("it has no cells")
+
+
+def _sides(
+    cells: Cells | QuantizedCells, shape: KvShape
+) -> list[tuple[str, NDArray[np.float16] | NDArray[np.int8], F16Cells | None, int]]:
+    if isinstance(cells, Cells):
+        return [("keys", cells.k, None, shape.k_dim), ("values", cells.v, None, shape.v_dim)]
+    return [("keys", cells.k, cells.k_scales, shape.k_dim), ("values", cells.v, cells.v_scales, shape.v_dim)]
+
+
+def _unfit(why: str) -> ModelError:
+    return ModelError(f"the cache cannot be placed: {why}", hint="nothing is lost: the text is read again")
+
+
+# Numbers -----------------------------------------------------------------------------------------------------------
+
+
+def key_rotation(k_dim: int) -> int:
+    """Size of the blocks in which llama.cpp rotates keys: the largest 64 * 2^i that divides a head; of values, 64."""
+    size = _LEAST_ROTATION
+    while k_dim % (2 * size) == 0:
+        size *= 2
+    return size
+
+
+def hadamard(rows: FloatRows, size: int) -> FloatRows:
+    """Walsh-Hadamard transform (natural order, orthonormal, its own inverse) of blocks of `size` in the last axis."""
+    x = rows.reshape(-1, size)
+    half = 1
+    while half < size:
+        pairs = x.reshape(-1, size // (2 * half), 2, half)
+        x = np.stack((pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]), axis=2)
+        half *= 2
+    return (x * np.float32(size**-0.5)).reshape(rows.shape)
+
+
+def quantize_q8(rows: FloatRows) -> tuple[NDArray[np.int8], F16Cells]:
+    """Round float32 [..., m] to q8_0: int8 [..., m] and float16 scales [..., m / 32] (ggml, quantize_row_q8_0_ref)."""
+    blocks = rows.reshape(*rows.shape[:-1], -1, _BLOCK)
+    scale = np.abs(blocks).max(axis=-1) / np.float32(127)
+    inverse = np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale != 0)
+    scaled = blocks * inverse[..., None]
+    q = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)).astype(np.int8)
+    return q.reshape(rows.shape), scale.astype(np.float16)
+
+
+def dequantize_q8(q: NDArray[np.int8], scales: F16Cells) -> FloatRows:
+    """float32 of the shape of `q`."""
+    blocks = q.reshape(*scales.shape, _BLOCK).astype(np.float32) * scales[..., None].astype(np.float32)
+    return blocks.reshape(q.shape)
+
+
+def _dequantized(blocks: NDArray[np.void]) -> FloatRows:
+    rows: FloatRows = blocks["q"] * blocks["d"][..., None].astype(np.float32)
+    return rows
+
+
+def quantized(cells: Cells) -> QuantizedCells:
+    """`cells` rounded to q8_0 blocks, not rotated."""
+    sides = [quantize_q8(side.reshape(*side.shape[:2], -1).astype(np.float32)) for side in (cells.k, cells.v)]
+    (k, k_scales), (v, v_scales) = sides
+    return QuantizedCells(cells.positions, False, k, k_scales, v, v_scales)

@@ -1,0 +1,148 @@
+"""Whether this build of llama.cpp keeps the cache of this model as the program believes: tried, not assumed.
+
+A build may change its layout, its rotation or its graph, and a file may describe its RoPE wrongly; each would show as
+a wrong answer much later. So before the first reader of a model is handed out, a few tokens are read, taken apart,
+put back and compared. The verdict holds for the process.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from secondme.errors import CartridgeError, ModelError
+from secondme.runtime.kv import FloatRows, KvShape, Rope
+from secondme.runtime.llama_capture import Capture
+from secondme.runtime.llama_cells import CellLayout, build_state, cells_of, parse_state, quantized_of
+from secondme.runtime.llama_context import LlamaContext
+from secondme.runtime.llama_identity import incompatible
+from secondme.runtime.llama_lib import build_identity
+from secondme.runtime.llama_model import LlamaModel
+
+_TEXT = "one two three four"
+_F16_ERROR, _Q8_ERROR, _ROPE_ERROR = 2e-3, 3e-2, 1e-2  # of the length of a key
+_LEAST_ROTATION = 64
+_verdicts: dict[tuple[str, ...], _Verdict | CartridgeError] = {}
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    layout: CellLayout
+    movable: bool
+
+
+def tested(
+    model: LlamaModel, context: LlamaContext, capture: Capture, shape: KvShape, rope: Rope
+) -> tuple[CellLayout, bool]:
+    """(how the context holds its cells, whether `rope` describes its keys); the context is empty afterwards.
+
+    Raises CartridgeIncompatible with the reason.
+    """
+    key = (model.fingerprint, build_identity(), context.settings.kv_type, str(model.on_gpu))
+    with _lock:
+        if key not in _verdicts:
+            try:
+                _verdicts[key] = _Test(model, context, capture, shape, rope).verdict()
+            except CartridgeError as error:
+                _verdicts[key] = error
+            finally:
+                capture.drop()
+                context.clear()
+        verdict = _verdicts[key]
+    if isinstance(verdict, CartridgeError):
+        raise type(verdict)(verdict.message, hint=verdict.hint)
+    return verdict.layout, verdict.movable
+
+
+@dataclass(frozen=True, slots=True)
+class _Test:
+    model: LlamaModel
+    context: LlamaContext
+    capture: Capture
+    shape: KvShape
+    rope: Rope
+
+    def verdict(self) -> _Verdict:
+        context = self.context
+        context.clear()
+        once = self.model.tokenize(_TEXT, special=False)[:4]
+        tokens = once + once
+        near = self.keys(tokens, 0)
+        layout = self.layout(near)
+        state = context.state()
+        following = self.logits(once[0], len(tokens))
+        context.trim(len(tokens))
+        raw = parse_state(state, self.shape, layout.dtype)
+        cells = cells_of(raw, layout, 0) if layout.dtype == "f16" else quantized_of(raw, layout, 0)
+        built = build_state(cells, layout, len(tokens))
+        try:
+            context.set_state(built, len(tokens))
+        except ModelError as error:
+            raise incompatible("the model's saved cache cannot be put back") from error
+        if not (np.array_equal(built, state) and np.array_equal(context.state(), state)):
+            raise incompatible("the model's saved cache differs when it is put back")
+        again = self.logits(once[0], len(tokens))
+        if np.abs(again - following).max() > 1e-3 * np.abs(following).max():
+            raise incompatible("the model goes on otherwise when its cache is put back")
+        return _Verdict(layout, self.rope.movable and self.rope_holds(near[0], once))
+
+    def keys(self, tokens: list[int], start: int) -> list[FloatRows]:
+        """The keys of every layer, [n, n_kv_heads, k_dim], as the graph had them."""
+        self.capture.begin(len(tokens))
+        self.context.evaluate(tokens, start)
+        return [keys for _, keys in self.capture.take()]
+
+    def logits(self, token: int, position: int) -> FloatRows:
+        self.context.evaluate([token], position)
+        return self.context.logits(1)
+
+    def layout(self, keys: list[FloatRows]) -> CellLayout:
+        dtype = self.context.settings.kv_type
+        raw = parse_state(self.context.state(), self.shape, dtype)
+        rotatable = [dim % _LEAST_ROTATION == 0 for dim in (self.shape.k_dim, self.shape.v_dim)]
+        if dtype == "q8_0" and (any(rotatable) != all(rotatable) or self.shape.k_dim % 32 or self.shape.v_dim % 32):
+            raise incompatible("the model's heads do not fit into blocks of 8 bits")
+        for rotated in (True, False) if dtype == "q8_0" and all(rotatable) else (False,):
+            layout = CellLayout(self.shape, dtype, rotated, raw.transposed)
+            held = cells_of(raw, layout, 0).k.astype(np.float32)
+            allowed = _F16_ERROR if dtype == "f16" else _Q8_ERROR
+            if len(raw) == len(keys[0]) and _error(held, np.stack(keys)) < allowed:
+                return layout
+        raise incompatible("the model's cache does not hold the keys that were computed")
+
+    def rope_holds(self, near: FloatRows, once: list[int]) -> bool:
+        """Before RoPE, the first layer's keys depend on nothing but the token."""
+        n, far = len(once), self.context.settings.n_ctx - 1
+        self.context.clear()
+        last = self.keys(once[:1], far)[0]
+        plain = rotate_keys(near, -np.arange(2 * n), self.rope)
+        moved = rotate_keys(plain[:1], np.array([far]), self.rope)
+        return _error(plain[:n], plain[n:]) < _ROPE_ERROR and _error(moved, last) < _ROPE_ERROR
+
+
+def rotate_keys(keys: FloatRows, positions: np.ndarray, rope: Rope) -> FloatRows:
+    """`keys` [n, n_heads, k_dim] rotated as RoPE does for `positions` [n]; by negative ones, back (see Rope)."""
+    half = rope.n_dims // 2
+    frequencies = rope.freq_scale * rope.freq_base ** (-2.0 * np.arange(half) / rope.n_dims)
+    if rope.factors:
+        frequencies /= np.array(rope.factors)
+    angles = positions[:, None, None] * frequencies
+    cos, sin = np.cos(angles), np.sin(angles)
+    first, second = (
+        (slice(0, rope.n_dims, 2), slice(1, rope.n_dims, 2))
+        if rope.pairs == "adjacent"
+        else (slice(0, half), slice(half, rope.n_dims))
+    )
+    out = keys.astype(np.float64)
+    x, y = out[..., first].copy(), out[..., second].copy()
+    out[..., first], out[..., second] = x * cos - y * sin, x * sin + y * cos
+    return out.astype(np.float32)
+
+
+def _error(found: FloatRows, wanted: FloatRows) -> float:
+    """The largest distance of two keys, relative to the wanted one's length."""
+    lengths = np.linalg.norm(wanted, axis=-1) + 1e-6
+    return float((np.linalg.norm(found - wanted, axis=-1) / lengths).max())

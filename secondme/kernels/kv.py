@@ -46,7 +46,10 @@ CountArray = NDArray[np.int64]
 
 
 def encode_q8(q: Int8Matrix, *, isa: str | None = None) -> bytes:
-    """Code int8 [n, channels] without loss, each channel by the table and centre that cost least. Any n, also 0."""
+    """Code int8 [n, channels] without loss, each channel by the table, centre and prediction that cost least.
+
+    Rows are tokens in order: a channel may be predicted from the two tokens before. n may be 0.
+    """
     _check(q, np.int8, 2)
     return reference.encode_q8(q)
 

@@ -221,8 +221,8 @@ def _eighths(value: int) -> int:
     return 8 * whole + sum(mantissa >= step for step in tables.EIGHTHS) - 1
 
 
-def choose_level_table(levels: Array, centre: int, clipped: bool) -> int:
-    """The table that codes levels (symbols less 128) cheapest, by going uphill from a guess in each shape."""
+def choose_level_table(levels: Array, centre: int, clipped: bool) -> tuple[int, int]:
+    """The table that codes levels (symbols less 128) cheapest, and its cost: downhill from a guess in each shape."""
     counts = np.bincount(levels + 128, minlength=256).astype(np.int64)
     deviation = int(np.abs(levels.astype(np.int64) - centre).sum())
     guess = _eighths(max(1, (deviation << 16) // max(1, len(levels)))) - 16 * 8 + 8
@@ -238,7 +238,7 @@ def choose_level_table(levels: Array, centre: int, clipped: bool) -> int:
             while 0 <= at + step < tables.N_LEVEL_SCALES and (there := cost(at + step)) < here:
                 at, here = at + step, there
         best = min(best, (here, shape * tables.N_LEVEL_SCALES + at))
-    return best[1]
+    return best[1], best[0]
 
 
 def _mean(column: Array) -> int:
@@ -250,20 +250,17 @@ def _mean(column: Array) -> int:
 def encode_q8(q: Int8Matrix) -> bytes:
     if q.size == 0:
         return b""
-    centres, numbers, runs, escapes = [], [], [], BitWriter()
-    for column in q.T:
-        centre = min(max(_mean(column), -127), 127)
-        number = choose_level_table(column.astype(np.int64), centre, True)
-        slots = tables.level_table(number, centre, True)
-        symbols = (column.astype(np.int16) + 128).astype(np.uint8)
-        coded = np.where(slots[symbols] > 0, symbols, tables.LEVEL_ESCAPE).astype(np.uint8)
-        coded[symbols == tables.LEVEL_ESCAPE] = tables.LEVEL_ESCAPE
-        for symbol in symbols[coded == tables.LEVEL_ESCAPE]:
-            escapes.put(int(symbol), 8)
-        centres.append(centre)
-        numbers.append(number)
-        runs.append((slots, coded))
-    return bytes(numbers) + np.array(centres, np.int8).tobytes() + pack(runs, escapes.finish())
+    models = [_fit(column) for column in q.T.astype(np.int64)]
+    runs, escapes = [], BitWriter()
+    for (number, centre, taps), column in zip(models, q.T.astype(np.int64), strict=True):
+        slots = _level_slots(number, centre, taps)
+        symbols = (residuals(column, centre, taps) if taps else column) + 128
+        coded = np.where(slots[symbols] > 0, symbols, tables.LEVEL_ESCAPE)
+        for symbol in symbols[coded == tables.LEVEL_ESCAPE].tolist():
+            escapes.put(symbol, 8)
+        runs.append((slots, coded.astype(np.uint8)))
+    numbers, centres, all_taps = zip(*models, strict=True)
+    return bytes(numbers) + np.array(centres, np.int8).tobytes() + bytes(all_taps) + pack(runs, escapes.finish())
 
 
 def decode_q8(data: bytes, n: int, channels: int) -> Int8Matrix:
@@ -272,20 +269,78 @@ def decode_q8(data: bytes, n: int, channels: int) -> Int8Matrix:
         if data:
             raise damaged()
         return out
-    if len(data) < 2 * channels:
+    if len(data) < 3 * channels:
         raise damaged()
-    centres = np.frombuffer(data, np.int8, channels, channels)
-    stream = Stream(data[2 * channels :], n * channels)
+    numbers, centres, taps = np.frombuffer(data, np.uint8, 3 * channels).reshape(3, channels).astype(np.int64)
+    centres = (centres + 128) % 256 - 128
+    stream = Stream(data[3 * channels :], n * channels)
     for channel in range(channels):
-        centre = int(centres[channel])
-        if centre == -128:
+        if centres[channel] == -128:
             raise damaged()
-        symbols = stream.run(tables.level_table(data[channel], centre, True), n)
+        slots = _level_slots(int(numbers[channel]), int(centres[channel]), int(taps[channel]))
+        symbols = stream.run(slots, n)
         for row in np.flatnonzero(symbols == tables.LEVEL_ESCAPE):
             symbols[row] = stream.escapes.take(8)
         out[:, channel] = (symbols.astype(np.int16) - 128).astype(np.int8)
     stream.finish()
+    _add_predictions(out, centres, taps)
     return out
+
+
+def _fit(column: Array) -> tuple[int, int, int]:
+    """(table, centre, taps) that code a channel [n] of levels cheapest.
+
+    taps is 0, or says how a level is predicted from the two before it: weights in eighths, 0 .. 15 in the lower half
+    of the byte and -8 .. 7 in the upper. Then levels are coded as differences from that, which pays for keys.
+    """
+    centre = min(max(_mean(column), -127), 127)
+    number, plain = choose_level_table(column, centre, True)
+    taps = _taps(column - centre)
+    if taps:
+        other, cost = choose_level_table(residuals(column, centre, taps), 0, False)
+        if cost < plain:
+            return other, centre, taps
+    return number, centre, 0
+
+
+def _level_slots(number: int, centre: int, taps: int) -> tables.Frequencies:
+    return tables.level_table(number, 0, False) if taps else tables.level_table(number, centre, True)
+
+
+def _taps(x: Array) -> int:
+    """The two weights by the equations of Yule and Walker, in whole numbers."""
+    r0, r1, r2 = int((x * x).sum()), int((x[1:] * x[:-1]).sum()), int((x[2:] * x[:-2]).sum())
+    down = max(0, r0.bit_length() - 26)
+    r0, r1, r2 = r0 >> down, r1 >> down, r2 >> down
+    det = r0 * r0 - r1 * r1
+    if det <= 0:
+        return 0
+    first = (16 * r1 * (r0 - r2) + det) // (2 * det)
+    second = (16 * (r0 * r2 - r1 * r1) + det) // (2 * det)
+    return min(max(first, 0), 15) | (min(max(second, -8), 7) & 15) << 4
+
+
+def _weights(taps: Any) -> tuple[Any, Any]:
+    """Of one channel, or of all."""
+    return taps & 15, (taps >> 4 ^ 8) - 8
+
+
+def residuals(column: Array, centre: int, taps: int) -> Array:
+    """Levels less what is predicted, modulo 256, -128 .. 127."""
+    x = np.concatenate([np.zeros(2, np.int64), column - centre])
+    first, second = _weights(taps)
+    predicted = np.clip(centre + (first * x[1:-1] + second * x[:-2] + 4 >> 3), -127, 127)
+    return np.asarray((column - predicted + 128) % 256 - 128)
+
+
+def _add_predictions(out: Int8Matrix, centres: Array, taps: Array) -> None:
+    first, second = _weights(taps)
+    before = last = np.zeros(out.shape[1], np.int64)
+    for row in out:
+        predicted = np.clip(centres + (first * last + second * before + 4 >> 3), -127, 127)
+        level = np.where(taps > 0, (row + predicted + 128) % 256 - 128, row)
+        row[:] = level
+        before, last = last, level - centres
 
 
 def encode_scales(scales: Float16Array) -> bytes:
@@ -298,7 +353,7 @@ def encode_scales(scales: Float16Array) -> bytes:
         centre = _mean(column)
         levels = column - centre
         near = np.abs(levels) <= 127
-        number = choose_level_table(np.where(near, levels, -128), 0, False)
+        number, _ = choose_level_table(np.where(near, levels, -128), 0, False)
         slots = tables.level_table(number, 0, False)
         symbols = np.where(near, levels + 128, tables.LEVEL_ESCAPE).astype(np.uint8)
         symbols = np.where(slots[symbols] > 0, symbols, tables.LEVEL_ESCAPE).astype(np.uint8)

@@ -209,6 +209,7 @@ class Store:
         with self._database.reading() as connection:
             self._database.compact_wal()
             forget.verify(connection, plan)
+            forget.verify_files(self._data, plan)
             forget.verify_log(self._database.path)
         return plan.shown
 
@@ -271,6 +272,16 @@ class Store:
         """
         with self._deleting() as connection:
             return cartridges.put(connection, new, time.time())
+
+    def kept_prefix(self, key: str) -> bytes | None:
+        """The coded cells of the prompts' common head; None if they were not kept under this key."""
+        with self._database.reading() as connection:
+            return settings.prefix(connection, key)
+
+    def keep_prefix(self, key: str, packed: bytes) -> None:
+        """Keep them in the place of the ones before."""
+        with self._database.writing() as connection:
+            settings.keep_prefix(connection, key, packed)
 
     def drop_cartridges(self, source_ids: Collection[int]) -> int:
         """Take the cartridges of sources out, and their files; returns how many there were."""

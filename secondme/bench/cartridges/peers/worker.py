@@ -8,6 +8,7 @@ that a difference between runtimes is no press's fault. Needs no network.
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import time
@@ -17,13 +18,14 @@ from typing import Any
 
 from secondme.bench.cartridges.peers.exchange import Answer, Case, Request, add_answer, read_request
 
-_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+_QUIET = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TQDM_DISABLE": "1"}
 
 
 def main(arguments: Sequence[str]) -> int:
     folder = Path(arguments[0])
     request = read_request(folder)
-    os.environ.update(_OFFLINE, OMP_NUM_THREADS=str(request.threads))
+    os.environ.update(_QUIET, OMP_NUM_THREADS=str(request.threads))
+    logging.disable(logging.WARNING)  # presses say at length that they take their time
     with tempfile.TemporaryDirectory() as tokenizer_folder:
         _run(folder, request, tokenizer_folder)
     return 0
@@ -139,7 +141,7 @@ class Desk:
         for layer, (kept, pair) in enumerate(zip(keep, self._quantized[quantizer], strict=True)):
             counts = kept.sum(1)
             most = int(counts.max())
-            index = kept.byte().argsort(1, descending=True, stable=True)[:, :most, None]
+            index = kept.byte().argsort(dim=1, descending=True, stable=True)[:, :most, None]
             sides = []
             for exact, side in zip((self._cache.keys[layer], self._cache.values[layer]), pair, strict=True):
                 whole = torch.cat((exact[0, :, :n_prefix], side.values), 1)

@@ -64,17 +64,17 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What documents are made of. 120 paragraphs make eleven of 2,000 tokens and more: eight for proof, and three, the
-    second of every four, to choose parameters on.
+    """What documents are made of. 120 paragraphs make ten of 2,000 tokens and more: eight for proof, and two, the
+    second of every five, to choose parameters on.
 
     n_documents: how many the paragraphs are shared out to. n_tokens: about so many each at most, 0 for all there are.
     n_questions, n_facts: of each document. seed: other seeds plant other facts.
     """
 
-    n_documents: int = 11
+    n_documents: int = 10
     n_tokens: int = 0
     n_questions: int = 16
-    n_facts: int = 20
+    n_facts: int = 12
     seed: str = "proof"
     format: str = "cloze"
 
@@ -85,7 +85,7 @@ def documents(path: Path, tokenizer: Tokenizer, recipe: Recipe, *, part: Part = 
     shares = _shared(paragraphs, min(recipe.n_documents, len(paragraphs)), tokenizer)
     planted = facts(recipe.n_facts * len(shares), seed=recipe.seed, avoid=_joined(paragraphs))
     for i, share in enumerate(shares):
-        if part == "all" or (part == "dev") == (i % 4 == 1):
+        if part == "all" or (part == "dev") == (i % 5 == 1):
             yield _document(i, share, planted[i :: len(shares)], tokenizer, recipe)
 
 
@@ -127,7 +127,7 @@ def _document(
     share, body, held_back = _cut(share, room if recipe.n_tokens else 0, tokenizer)
     text = plant(body, planted, seed=f"{recipe.seed} {i}")
     asked = _asked(share, body, tokenizer, form)[: recipe.n_questions]
-    asked += [_question("fact", f.question, (f.answer,), tokenizer, form) for f in planted]
+    asked += [_fact(f, tokenizer, form) for f in planted]
     return Document(
         name="-".join(map(str, ("text", i, *astuple(recipe)))),
         text=text,
@@ -169,6 +169,13 @@ def _asked(share: Sequence[dict[str, Any]], body: str, tokenizer: Tokenizer, for
 def _question(kind: Kind, text: str, answers: tuple[str, ...], tokenizer: Tokenizer, form: Format) -> Question:
     tail = tokenizer.tokenize(form.tail.replace("{question}", text), special=True)
     return Question(kind, text, answers, tuple(tail), tuple(tokenizer.tokenize(form.lead + answers[0])))
+
+
+def _fact(fact: Fact, tokenizer: Tokenizer, form: Format) -> Question:
+    """The answer is begun with the words that lead to it: a small model then gives what it has read, not a guess."""
+    tail = tokenizer.tokenize(form.tail.replace("{question}", fact.question), special=True)
+    tail += tokenizer.tokenize(form.lead + fact.lead)
+    return Question("fact", fact.question, (fact.answer,), tuple(tail), tuple(tokenizer.tokenize(" " + fact.answer)))
 
 
 def _ends(form: Format, tokenizer: Tokenizer) -> frozenset[int]:

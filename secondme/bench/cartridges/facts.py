@@ -35,11 +35,12 @@ _LETTERS = "BCDFGHJKLMNPRSTVWXZ"
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """`sentence` is planted, `question` asks for `answer`, which stands in the sentence as it is."""
+    """`sentence` is planted, `question` asks for `answer`, which follows `lead` in the sentence."""
 
     kind: str
     sentence: str
     question: str
+    lead: str
     answer: str
 
 
@@ -54,15 +55,17 @@ class _Template:
 
 _TEMPLATES = (
     _Template("name", "The lighthouse at {p} was designed by {a}.", "Who designed the lighthouse at {p}?"),
-    _Template("name", "The mayor of {p} at that time was {a}.", "Who was the mayor of {p}?"),
+    _Template("name", "The mayor of {p} at that time was {a}.", "Who was the mayor of {p} at that time?"),
     _Template("name", "The {p} Museum was founded by {a}.", "Who founded the {p} Museum?"),
     _Template("name", "The oldest map of {p} was drawn by {a}.", "Who drew the oldest map of {p}?"),
     _Template(
         "number", "The library of {p} holds {a} manuscripts.", "How many manuscripts does the library of {p} hold?"
     ),
-    _Template("number", "The tower of {p} Abbey has {a} steps.", "How many steps does the tower of {p} Abbey have?"),
-    _Template("number", "The {p} bridge cost {a} crowns.", "How many crowns did the {p} bridge cost?"),
-    _Template("number", "A census counted {a} people in {p}.", "How many people did a census count in {p}?"),
+    _Template("number", "The stairs of {p} Abbey have {a} steps.", "How many steps do the stairs of {p} Abbey have?"),
+    _Template(
+        "number", "The stone bridge at {p} cost {a} crowns.", "How many crowns did the stone bridge at {p} cost?"
+    ),
+    _Template("number", "The orchestra of {p} gave {a} concerts.", "How many concerts did the orchestra of {p} give?"),
     _Template("date", "The railway to {p} was opened on {a}.", "On what date was the railway to {p} opened?"),
     _Template("date", "The treaty of {p} was signed on {a}.", "On what date was the treaty of {p} signed?"),
     _Template("date", "The painter {n} was born on {a}.", "On what date was the painter {n} born?"),
@@ -73,8 +76,8 @@ _TEMPLATES = (
     _Template(
         "code", "The call sign of the {p} radio station is {a}.", "What is the call sign of the {p} radio station?"
     ),
-    _Template("code", "The {p} engine carries the serial number {a}.", "What is the serial number of the {p} engine?"),
-    _Template("code", "The locker key of {n} is marked {a}.", "What is the locker key of {n} marked?"),
+    _Template("code", "The serial number of the {p} engine is {a}.", "What is the serial number of the {p} engine?"),
+    _Template("code", "The locker key of {n} is marked {a}.", "How is the locker key of {n} marked?"),
 )
 
 
@@ -105,7 +108,8 @@ class _Used:
 
 def _fact(template: _Template, rng: random.Random, used: _Used) -> Fact:
     words = {"p": _new(_place, rng, used), "n": _new(_person, rng, used), "a": _new(_ANSWERS[template.kind], rng, used)}
-    return Fact(template.kind, template.sentence.format(**words), template.question.format(**words), words["a"])
+    sentence, question = template.sentence.format(**words), template.question.format(**words)
+    return Fact(template.kind, sentence, question, sentence[: sentence.index(" " + words["a"])], words["a"])
 
 
 def _new(make: Callable[[random.Random], str], rng: random.Random, used: _Used) -> str:

@@ -23,7 +23,7 @@ from secondme.runtime.kv import Cells, KvReader
 from secondme.types import CancelCheck, never_cancelled
 
 MAX_TOKENS = 16
-"""Of a greedy answer; longer gold answers raise it to theirs and two more."""
+"""Of a greedy answer about the text; of others four more than of the gold answer."""
 
 Place = Callable[[KvReader], None]
 """Brings a reader's cache to a state in which the document was read; whatever the cache held before is gone."""
@@ -153,16 +153,15 @@ class Judge:
         answer: list[int] = []
         if greedy:
             n_same = _n_same(rows, gold)
-            answer = self._go_on(list(gold[:n_same]), rows[n_same], start, draft, document, len(gold) + 2)
+            answer = self._go_on(list(gold[:n_same]), rows[n_same], start, draft, document, _most(question))
         return log_probs(rows[:-1]), tuple(answer)
 
     def _go_on(
-        self, answer: list[int], row: Any, start: int, draft: Sequence[int], document: Document, n_least: int
+        self, answer: list[int], row: Any, start: int, draft: Sequence[int], document: Document, most: int
     ) -> list[int]:
         """Greedy tokens after `answer`, whose next logits are `row`. What the full cache answered is tried as a whole:
         a few tokens at once cost hardly more than one.
         """
-        most = max(MAX_TOKENS, n_least)
         while len(answer) < most:
             token = int(row.argmax())
             if token in document.ends:
@@ -232,6 +231,10 @@ def _save(path: Path, array: Any) -> None:
     part = path.with_name(f"{path.name}.{id(array)}.part.npy")
     np.save(part, array)
     part.replace(path)
+
+
+def _most(question: Question) -> int:
+    return MAX_TOKENS if question.kind == "text" else len(question.gold) + 4
 
 
 def _common(tails: Sequence[tuple[int, ...]]) -> list[int]:

@@ -1,7 +1,9 @@
 """Builds the prompt within the context: the rules, earlier turns, numbered passages and the question.
 
-Passages stand in the last turn only. Earlier turns keep their text without them, so a conversation grows by what was
-said and not by what was read. What does not fit is left out whole, newest and best kept, and is reported.
+Where a project is open, its documents stand between the rules and the earlier turns, so that what the model has read
+of them serves every question. Passages stand in the last turn only. Earlier turns keep their text without them, so a
+conversation grows by what was said and not by what was read. What does not fit is left out whole, newest and best
+kept, and is reported.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from secondme.errors import ContextOverflow
 from secondme.recall.excerpt import Excerpt
 from secondme.runtime.base import Generator
-from secondme.types import Message
+from secondme.types import Message, Opened
 
 RULES = (
     "You answer questions from the owner's own documents. Use only the numbered passages. "
@@ -36,6 +38,27 @@ ANSWER_TOKENS = 320
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """Who reads the prompt, and the project that is open before it."""
+
+    generator: Generator
+    opened: Opened | None = None
+
+    @property
+    def room(self) -> int:
+        """Tokens a prompt may have."""
+        n_ctx = self.generator.info.n_ctx
+        return n_ctx - min(ANSWER_TOKENS, n_ctx // 4)
+
+    def has_read(self, passage: Excerpt) -> bool:
+        """Whether the passage's document lies before the model as a whole."""
+        source_id = passage.hit.chunk.source_id
+        return self.opened is not None and any(
+            d.source_id == source_id and d.opened_as != "recall" for d in self.opened.documents
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """`tokens` is the whole prompt; `passages` are what it quotes, numbered from 1 in this order."""
 
@@ -46,42 +69,39 @@ class Prompt:
 
 
 def build_prompt(
-    question: str, passages: Sequence[Excerpt], history: Sequence[Message], generator: Generator, *, n_needed: int = 0
+    question: str, passages: Sequence[Excerpt], history: Sequence[Message], reading: Reading, *, n_needed: int = 0
 ) -> Prompt:
-    """Fit rules, history, passages and question into the context, with room for an answer.
+    """Fit rules, documents, history, passages and question into the context, with room for an answer.
 
     Neither the question nor the first `n_needed` passages are ever cut: raises ContextOverflow if they do not fit.
     Other passages come before history, because they hold the answer; of the history the newest turns are kept.
     """
-    if is_small(generator):
+    if is_small(reading.generator):
         passages = passages[: max(BRIEF_PASSAGES, n_needed)]
     needed = list(passages[:n_needed])
-    room, n_base = _room(generator), require_fit(question, needed, generator)
-    others = _passages_within(passages, n_needed, min(PASSAGE_TOKENS, room - n_base), generator)
+    room, n_base = reading.room, require_fit(question, needed, reading)
+    others = _passages_within(passages, n_needed, min(PASSAGE_TOKENS, room - n_base), reading)
     kept = needed + others
-    while len(kept) > n_needed and len(_tokens(question, kept, (), generator)) > room:
+    while len(kept) > n_needed and len(_tokens(question, kept, (), reading)) > room:
         kept = kept[:-1]
     turns = list(history)
-    tokens = _tokens(question, kept, turns, generator)
+    tokens = _tokens(question, kept, turns, reading)
     while turns and len(tokens) > room:
         turns = turns[2:] if len(turns) > 1 else []
-        tokens = _tokens(question, kept, turns, generator)
+        tokens = _tokens(question, kept, turns, reading)
     return Prompt(tokens, tuple(kept), len(passages) - len(kept), len(history) - len(turns))
 
 
-def require_fit(question: str, needed: Sequence[Excerpt], generator: Generator) -> int:
+def require_fit(question: str, needed: Sequence[Excerpt], reading: Reading) -> int:
     """Tokens of a prompt with the question and what it cannot do without. Raises ContextOverflow for too many."""
-    n_tokens = len(_tokens(question, needed, (), generator))
-    if n_tokens > _room(generator):
+    n_tokens = len(_tokens(question, needed, (), reading))
+    if n_tokens > reading.room:
+        n_read = len(reading.opened.tokens) if reading.opened else 0
         raise ContextOverflow(
-            f"the question takes {n_tokens} tokens and the context leaves room for {_room(generator)}",
+            f"the question takes {n_tokens - n_read} tokens and the context leaves room for {reading.room - n_read}",
             hint="shorten it, or add the text as a document and ask about that",
         )
     return n_tokens
-
-
-def _room(generator: Generator) -> int:
-    return generator.info.n_ctx - min(ANSWER_TOKENS, generator.info.n_ctx // 4)
 
 
 def is_small(generator: Generator) -> bool:
@@ -89,29 +109,33 @@ def is_small(generator: Generator) -> bool:
     return 0 < generator.info.n_params < SMALL_MODEL_PARAMS
 
 
-def _passages_within(passages: Sequence[Excerpt], n_skip: int, budget: int, generator: Generator) -> list[Excerpt]:
+def _passages_within(passages: Sequence[Excerpt], n_skip: int, budget: int, reading: Reading) -> list[Excerpt]:
     kept: list[Excerpt] = []
     for n, passage in enumerate(passages[n_skip:], start=n_skip + 1):
-        budget -= len(generator.tokenize(passage_text(n, passage))) + 2
+        budget -= len(reading.generator.tokenize(passage_text(n, passage, brief=reading.has_read(passage)))) + 2
         if budget < 0:
             break
         kept.append(passage)
     return kept
 
 
-def passage_text(n: int, passage: Excerpt) -> str:
-    """One numbered passage as a model reads it that can follow numbers."""
+def passage_text(n: int, passage: Excerpt, *, brief: bool = False) -> str:
+    """One numbered passage as a model reads it that can follow numbers; `brief` gives its best sentences alone."""
     chunk = passage.hit.chunk
     where = " > ".join((chunk.title, *chunk.chunk.heading_path))
-    return f"[{n}] {where}\n{chunk.chunk.text.strip()}\n"
+    return f"[{n}] {where}\n{(passage.text if brief else chunk.chunk.text).strip()}\n"
 
 
-def _tokens(question: str, passages: Sequence[Excerpt], history: Sequence[Message], generator: Generator) -> list[int]:
+def _tokens(question: str, passages: Sequence[Excerpt], history: Sequence[Message], reading: Reading) -> list[int]:
+    generator, opened = reading.generator, reading.opened
     rules, content = NO_PASSAGES, question
     if passages and is_small(generator):
         read = "\n".join(p.text if p.hit.chunk.id else p.hit.chunk.chunk.text for p in passages)
         rules, content = BRIEF_RULES, f"{read}\n\nQuestion: {question}"
     elif passages:
-        read = "\n".join(passage_text(n, p) for n, p in enumerate(passages, start=1))
+        read = "\n".join(passage_text(n, p, brief=reading.has_read(p)) for n, p in enumerate(passages, start=1))
         rules, content = RULES, f"Passages:\n\n{read}\nQuestion: {question}"
-    return generator.chat_tokens([Message("system", rules), *history, Message("user", content)])
+    if opened is None:
+        return generator.chat_tokens([Message("system", rules), *history, Message("user", content)])
+    _, tail = generator.chat_parts([Message("system", opened.rules), *history, Message("user", content)])
+    return [*opened.tokens, *tail]

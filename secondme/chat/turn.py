@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from secondme.chat.cite import CitationMarker, citation
-from secondme.chat.prompt import ANSWER_TOKENS, Prompt, build_prompt, require_fit
+from secondme.chat.prompt import ANSWER_TOKENS, Prompt, Reading, build_prompt, is_small, require_fit
 from secondme.errors import Cancelled
 from secondme.memory.store import Store
 from secondme.recall.excerpt import Asked, Excerpt, excerpts
@@ -25,6 +25,7 @@ from secondme.types import (
     Hit,
     Message,
     Notice,
+    Opened,
     Recalled,
     StoredChunk,
     Timings,
@@ -52,13 +53,14 @@ class Question:
     """What is asked, and where.
 
     `history` are earlier turns, oldest first; `project` None means everywhere; `attached` is text handed over with
-    the question, read as the first passage whatever recall finds.
+    the question, read as the first passage whatever recall finds; `opened` is the project whose documents lie before.
     """
 
     text: str
     project: str | None = None
     history: tuple[Message, ...] = ()
     attached: str = ""
+    opened: Opened | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +94,20 @@ def answer(question: Question, engines: Engines, *, cancelled: CancelCheck = nev
     """
     clock = _Clock()
     attached = (_attached(question),) if question.attached else ()
-    require_fit(question.text, attached, engines.generator)
+    reading = Reading(engines.generator, question.opened)
+    require_fit(question.text, attached, reading)
     found = retrieve(_with_context(question), engines.store, engines.embedder, k=N_PASSAGES, project=question.project)
     asked = Asked(found.weights, found.question_vector)
     hits = found.hits if found.found else ()
     passages = attached + excerpts(hits, asked, engines.embedder, n_embedded=N_EMBEDDED)
     clock.recall_s = clock.since(clock.started)
     yield Recalled(tuple(p.hit for p in passages))
-    if not passages:
+    if not passages and not _can_tell_without(reading):
         yield TokenText(NOTHING_FOUND)
         yield _nothing(engines.generator, clock)
         return
-    prompt = build_prompt(question.text, passages, question.history, engines.generator, n_needed=len(attached))
-    yield from _notices(prompt)
+    prompt = build_prompt(question.text, passages, question.history, reading, n_needed=len(attached))
+    yield from _notices(prompt, found=bool(passages))
     yield from _generate(prompt, passages, engines.generator, clock, cancelled)
 
 
@@ -128,10 +131,18 @@ def _nothing(generator: Generator, clock: _Clock) -> Answer:
     return Answer(NOTHING_FOUND, (), False, "nothing", generator.usage, timings)
 
 
-def _notices(prompt: Prompt) -> Iterator[Notice]:
+def _can_tell_without(reading: Reading) -> bool:
+    """Whether a question that no passage bears on may be one about the open documents as a whole.
+
+    A small model answers such a question from nothing at all.
+    """
+    return reading.opened is not None and reading.opened.n_read > 0 and not is_small(reading.generator)
+
+
+def _notices(prompt: Prompt, *, found: bool) -> Iterator[Notice]:
     if prompt.n_turns_left_out:
         yield Notice(f"{prompt.n_turns_left_out} earlier turns did not fit into the context and were not read")
-    if not prompt.passages:
+    if found and not prompt.passages:
         yield Notice("no passage fits into the context beside the question, so the answer rests on none")
 
 

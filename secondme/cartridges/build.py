@@ -1,0 +1,178 @@
+"""From a document's tokens to its cartridge: read, keep exactly, weigh, select, code, and put in place.
+
+The exact cartridge (T0) is written as soon as the document was read, so that it can be opened from then on; the smaller
+one takes its place when it is done. While a long document is read, what was read is kept from time to time as a T0
+cartridge that is not complete: a build that was stopped goes on from there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from secondme.cartridges import exact
+from secondme.cartridges.events import BuildEvent, BuildProgress, CartridgeStored
+from secondme.cartridges.files import Shelf
+from secondme.cartridges.format import SectionData, token_section
+from secondme.cartridges.manifest import Expected, Manifest, Tier, check_manifest, hash_of_tokens, model_key
+from secondme.cartridges.prefix import Prefix
+from secondme.errors import Cancelled, CartridgeError, CartridgeStale, IntegrityError, StoreError
+from secondme.memory.cartridges import StoredCartridge
+from secondme.runtime.kv import KvReader, QuantizedCells
+from secondme.types import CancelCheck, StoredSource, never_cancelled
+
+CHECKPOINT_S = 60.0
+"""Reading that an interruption may cost."""
+LEAST_KEPT = 256
+"""Fewer tokens are sooner read again than kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A source with its tokens; `document_hash` is the store's of their text, `row` the cartridge there is."""
+
+    source: StoredSource
+    tokens: tuple[int, ...]
+    document_hash: bytes
+    row: StoredCartridge | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What builds: a reader whose cache is its own, the head that every document is read after, and the files."""
+
+    reader: KvReader
+    prefix: Prefix
+    shelf: Shelf
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """While `paused()` nothing is computed; once `cancelled()` the work ends."""
+
+    cancelled: CancelCheck = never_cancelled
+    paused: CancelCheck = never_cancelled
+
+
+class Clock:
+    """Seconds of reading the document, and of all that was done for it, with those of earlier runs; pauses left out."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+        self._paused_at: float | None = None
+        self._paused_s = 0.0
+        self._began = time.perf_counter()
+        self.prefill_s = 0.0
+        self.earlier_s = 0.0
+
+    def paused(self) -> bool:
+        """`Stop.paused`, timed."""
+        now = time.perf_counter()
+        if self._paused_at is not None:
+            self._paused_s += now - self._paused_at
+        is_paused = self._stop.paused()
+        self._paused_at = now if is_paused else None
+        return is_paused
+
+    def now(self) -> float:
+        """Seconds of work since the beginning."""
+        return time.perf_counter() - self._began - self._paused_s
+
+    @property
+    def build_s(self) -> float:
+        return self.earlier_s + self.now()
+
+
+def read(order: Order, bench: Bench, clock: Clock, stop: Stop) -> Iterator[BuildEvent]:
+    """Bring the reader to prefix and document, and the document's T0 cartridge to the disk.
+
+    Raises Cancelled, with what was read kept; StoreFull, StoreError and ModelError, with the earlier cartridge left;
+    and CartridgeStale if the text was changed meanwhile.
+    """
+    n_kept = _go_on(order, bench, clock)
+    if n_kept == len(order.tokens):
+        return
+    n_read, kept_at, mark = n_kept, clock.now(), clock.now()
+    events = bench.reader.read(order.tokens[n_kept:], cancelled=stop.cancelled, paused=clock.paused)
+    try:
+        for progress in events:
+            n_read = n_kept + progress.n_done
+            clock.prefill_s += clock.now() - mark
+            yield BuildProgress(order.source.id, "reading", n_read, len(order.tokens))
+            if n_read < len(order.tokens) and clock.now() - kept_at >= CHECKPOINT_S:
+                yield _keep(order, bench, clock)
+                kept_at = clock.now()
+            mark = clock.now()
+    except (Cancelled, GeneratorExit):
+        with suppress(StoreError, CartridgeError):  # the disk is full, or the text went: then nothing is kept
+            if n_read - n_kept >= LEAST_KEPT:
+                _keep(order, bench, clock)
+        raise
+    yield _keep(order, bench, clock)
+
+
+def _go_on(order: Order, bench: Bench, clock: Clock) -> int:
+    """Put the prefix into the reader, and what an earlier build has read; returns how much of the document that is."""
+    earlier = _earlier(order, bench)
+    if earlier is None or order.row is None:
+        bench.reader.place(len(bench.prefix), bench.prefix.cells)
+        return 0
+    clock.prefill_s, clock.earlier_s = order.row.prefill_s, order.row.build_s
+    cells = exact.joined([bench.prefix.cells, earlier])
+    bench.reader.place(len(cells), cells)
+    return len(earlier)
+
+
+def _earlier(order: Order, bench: Bench) -> QuantizedCells | None:
+    """The first tokens of the document as a T0 cartridge holds them; None if there is none that is right."""
+    row = order.row
+    if row is None or row.tier != "T0" or row.model_key != model_key(bench.reader.identity, bench.prefix.digest, ""):
+        return None
+    expected = Expected(bench.reader.identity, order.document_hash.hex(), bench.prefix.digest)
+    try:
+        with bench.shelf.open(row) as file:
+            check_manifest(file.manifest, expected)
+            same = tuple(file.tokens().tolist()) == order.tokens[: row.n_tokens]
+            return exact.decode(file) if same and file.manifest.start == len(bench.prefix) else None
+    except (CartridgeError, IntegrityError):
+        return None
+
+
+def _keep(order: Order, bench: Bench, clock: Clock) -> CartridgeStored:
+    """Write what was read as a T0 cartridge."""
+    cells = bench.reader.quantized_cells(len(bench.prefix))
+    manifest = manifest_of(order, bench, tier="T0", codec=exact.CODEC, n_tokens=len(cells))
+    tokens = order.tokens[: len(cells)]
+    return stored(order, bench, manifest, clock, [token_section(tokens), *exact.encode(cells)])
+
+
+def manifest_of(
+    order: Order, bench: Bench, *, tier: Tier, codec: int, n_tokens: int, calibration: str = ""
+) -> Manifest:
+    """The manifest of a cartridge of the first `n_tokens` tokens, without sections."""
+    return Manifest(
+        identity=bench.reader.identity,
+        source_hash=order.document_hash.hex(),
+        prefix_hash=bench.prefix.digest,
+        tokens_hash=hash_of_tokens(order.tokens[:n_tokens]),
+        n_tokens=n_tokens,
+        start=len(bench.prefix),
+        tier=tier,
+        codec=codec,
+        calibration=calibration,
+        complete=n_tokens == len(order.tokens),
+    )
+
+
+def stored(
+    order: Order, bench: Bench, manifest: Manifest, clock: Clock, sections: Iterable[SectionData]
+) -> CartridgeStored:
+    """Put a cartridge in the place of the earlier one. Raises CartridgeStale if the text is another by now."""
+    row = bench.shelf.put(order.source, manifest, sections, prefill_s=clock.prefill_s, build_s=clock.build_s)
+    if row is None:
+        raise CartridgeStale("the document was changed while it was read", hint="it is read again")
+    return CartridgeStored(
+        row.source_id, row.path, row.tier, row.complete, row.n_tokens, row.size_bytes, row.f16_bytes, row.build_s
+    )

@@ -21,6 +21,18 @@ RopePairs = Literal["none", "adjacent", "halves"]
 """Which two elements of a head are rotated together: (2i, 2i+1), or (i, i + n_dims/2), as in RoFormer and GPT-NeoX."""
 
 
+VALUE_ROTATION = 64
+"""Where values are Hadamard-rotated, they are so in blocks of this size."""
+
+
+def key_rotation(k_dim: int) -> int:
+    """The same for keys: the largest 64 * 2^i that divides a head, as llama.cpp has it (llama-kv-cache.cpp)."""
+    size = 64
+    while k_dim % (2 * size) == 0:
+        size *= 2
+    return size
+
+
 @dataclass(frozen=True, slots=True)
 class KvShape:
     """Numbers of layers, of key/value heads and query heads in each, and of dimensions in a head."""
@@ -90,8 +102,9 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class QuantizedCells:
-    """Cells as a q8_0 cache holds them: blocks of 32 int8 with one float16 scale; `rotated` if Hadamard-rotated.
+    """Cells as a q8_0 cache holds them: blocks of 32 int8 with one float16 scale.
 
+    rotated: whether keys and values are Hadamard-rotated in blocks of `key_rotation` and VALUE_ROTATION (orthonormal).
     positions: int32 [n]. k: int8 [n_layers, n, n_kv_heads * k_dim], k_scales: float16 [n_layers, n, that / 32]; v as k.
     """
 
@@ -109,15 +122,16 @@ class QuantizedCells:
 CaptureSink = Callable[[int, FloatRows, FloatRows], None]
 """Called for each layer of each block with (layer, queries [n, n_heads, k_dim], keys [n, n_kv_heads, k_dim]).
 
-Both are float32 and after RoPE; the arrays are the callee's to keep.
+Both are float32 and after RoPE; the arrays are the callee's to keep. It is called in order of layers once a block is
+read, so never for one that was stopped inside; if it raises, the block is dropped and `read` raises the same.
 """
 
 
 class KvReader(Protocol):
     """A context of its own over a loaded model's weights, for reading documents while the owner's waits undisturbed.
 
-    Every method raises ModelError when the model was closed, and CartridgeIncompatible (on opening) with the reason
-    where the model's cache cannot be taken apart: recurrent, sliding window, or a round trip that differs.
+    Every method raises ModelError when the model was closed or made to forget. Where a model's cache cannot be taken
+    apart (recurrent, sliding window, a round trip that differs), opening one raises CartridgeIncompatible and says why.
     """
 
     @property
@@ -139,7 +153,12 @@ class KvReader(Protocol):
         cancelled: CancelCheck = never_cancelled,
         paused: CancelCheck = never_cancelled,
     ) -> Iterator[PrefillProgress]:
-        """Append `tokens`. While `paused()`, nothing is computed: a block under way ends and is done again later."""
+        """Append `tokens`; progress counts them. A block ends within 0.1 s of `cancelled()` or `paused()`.
+
+        While `paused()`, nothing is computed, and the block is done again later. After Cancelled the cache holds the
+        blocks that progress told of. Raises ContextOverflow before any work, and ModelError if the cache is moved by
+        another call meanwhile.
+        """
         ...
 
     def rewind(self, n_tokens: int) -> None:
@@ -151,11 +170,15 @@ class KvReader(Protocol):
         ...
 
     def quantized_cells(self, start: int = 0) -> QuantizedCells:
-        """The same as the q8_0 runtime holds them, bit for bit; of an f16 cache, rounded to such blocks."""
+        """The same as a q8_0 cache holds them, bit for bit; of an f16 cache, rounded to such blocks and not rotated."""
         ...
 
     def place(self, n_tokens: int, cells: Cells | QuantizedCells) -> None:
-        """Replace the cache by `cells`, standing for `n_tokens` positions."""
+        """Replace the cache by `cells`, standing for `n_tokens` positions, at which the next token is read.
+
+        There may be fewer cells than positions; the last cell is at position n_tokens - 1. Raises ModelError, and
+        changes nothing, unless shapes fit, values are finite, and positions ascend.
+        """
         ...
 
     def logits(self, tokens: Sequence[int]) -> FloatRows:

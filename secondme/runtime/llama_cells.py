@@ -18,7 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondme.errors import CartridgeIncompatible, ModelError
-from secondme.runtime.kv import Cells, F16Cells, FloatRows, KvShape, QuantizedCells
+from secondme.kernels import kv
+from secondme.runtime.kv import (
+    VALUE_ROTATION,
+    Cells,
+    F16Cells,
+    FloatRows,
+    KvShape,
+    QuantizedCells,
+    key_rotation,
+)
 from secondme.runtime.llama_context import CellType
 
 STATE_VERSION = 1
@@ -35,7 +44,6 @@ _CELL_BYTES = 12
 _TYPES = {"f16": 1, "q8_0": 8}
 _BLOCK = 32
 _BLOCK_TYPE = np.dtype([("d", "<f2"), ("q", "i1", _BLOCK)])
-_LEAST_ROTATION = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +148,13 @@ def cells_of(raw: RawCells, layout: CellLayout, start: int) -> Cells:
         if layout.dtype == "f16":
             np.take(rows.view("<f2"), chosen, axis=0, out=out.reshape(len(chosen), -1), mode="clip")
         else:
-            out[:] = _dequantized(rows[chosen].view(_BLOCK_TYPE)).reshape(out.shape)
+            blocks = rows[chosen].view(_BLOCK_TYPE)
+            q = np.ascontiguousarray(blocks["q"]).reshape(len(chosen), -1)
+            out[:] = kv.dequantize_q8_0(q, np.ascontiguousarray(blocks["d"])).reshape(out.shape)
     if layout.rotated:
-        for out, size in ((k, key_rotation(shape.k_dim)), (v, _LEAST_ROTATION)):
+        for out, size in ((k, key_rotation(shape.k_dim)), (v, VALUE_ROTATION)):
             for layer in out:
-                layer[:] = hadamard(layer.astype(np.float32), size)
+                layer[:] = kv.hadamard(layer.astype(np.float32), size)
     return Cells(raw.positions[chosen], k, v)
 
 
@@ -247,17 +257,17 @@ def _q8_side(
         else _plain_rows(cells, is_key, layer, dim)
     )
     if rotated:
-        rows = hadamard(rows, key_rotation(dim) if is_key else _LEAST_ROTATION)
-    return quantize_q8(rows.reshape(len(rows), -1))
+        rows = kv.hadamard(rows, key_rotation(dim) if is_key else VALUE_ROTATION)
+    return kv.quantize_q8_0(rows.reshape(len(rows), -1))
 
 
 def _plain_rows(cells: QuantizedCells, is_key: bool, layer: int, dim: int) -> FloatRows:
     """float32 [n, n_kv_heads, dim] of one layer, turned back if it was rotated."""
     q, d = (cells.k[layer], cells.k_scales[layer]) if is_key else (cells.v[layer], cells.v_scales[layer])
-    rows = dequantize_q8(q, d).reshape(len(q), -1, dim)
+    rows = kv.dequantize_q8_0(q, d).reshape(len(q), -1, dim)
     if not cells.rotated:
         return rows
-    return hadamard(rows, key_rotation(dim) if is_key else _LEAST_ROTATION)
+    return kv.hadamard(rows, key_rotation(dim) if is_key else VALUE_ROTATION)
 
 
 def check_cells(cells: Cells | QuantizedCells, shape: KvShape, n_tokens: int) -> None:
@@ -295,51 +305,13 @@ def _unfit(why: str) -> ModelError:
     return ModelError(f"the cache cannot be placed: {why}", hint="nothing is lost: the text is read again")
 
 
-# Numbers -----------------------------------------------------------------------------------------------------------
-
-
-def key_rotation(k_dim: int) -> int:
-    """Size of the blocks in which llama.cpp rotates keys: the largest 64 * 2^i that divides a head; of values, 64."""
-    size = _LEAST_ROTATION
-    while k_dim % (2 * size) == 0:
-        size *= 2
-    return size
-
-
-def hadamard(rows: FloatRows, size: int) -> FloatRows:
-    """Walsh-Hadamard transform (natural order, orthonormal, its own inverse) of blocks of `size` in the last axis."""
-    x = rows.reshape(-1, size)
-    half = 1
-    while half < size:
-        pairs = x.reshape(-1, size // (2 * half), 2, half)
-        x = np.stack((pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]), axis=2)
-        half *= 2
-    return (x * np.float32(size**-0.5)).reshape(rows.shape)
-
-
-def quantize_q8(rows: FloatRows) -> tuple[NDArray[np.int8], F16Cells]:
-    """Round float32 [..., m] to q8_0: int8 [..., m] and float16 scales [..., m / 32] (ggml, quantize_row_q8_0_ref)."""
-    blocks = rows.reshape(*rows.shape[:-1], -1, _BLOCK)
-    scale = np.abs(blocks).max(axis=-1) / np.float32(127)
-    inverse = np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale != 0)
-    scaled = blocks * inverse[..., None]
-    q = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)).astype(np.int8)
-    return q.reshape(rows.shape), scale.astype(np.float16)
-
-
-def dequantize_q8(q: NDArray[np.int8], scales: F16Cells) -> FloatRows:
-    """float32 of the shape of `q`."""
-    blocks = q.reshape(*scales.shape, _BLOCK).astype(np.float32) * scales[..., None].astype(np.float32)
-    return blocks.reshape(q.shape)
-
-
-def _dequantized(blocks: NDArray[np.void]) -> FloatRows:
-    rows: FloatRows = blocks["q"] * blocks["d"][..., None].astype(np.float32)
-    return rows
-
-
 def quantized(cells: Cells) -> QuantizedCells:
     """`cells` rounded to q8_0 blocks, not rotated."""
-    sides = [quantize_q8(side.reshape(*side.shape[:2], -1).astype(np.float32)) for side in (cells.k, cells.v)]
-    (k, k_scales), (v, v_scales) = sides
-    return QuantizedCells(cells.positions, False, k, k_scales, v, v_scales)
+    sides: list[NDArray[np.int8] | F16Cells] = []
+    for side in (cells.k, cells.v):
+        q = np.empty((*side.shape[:2], side[0, 0].size if side.size else 0), np.int8)
+        d = np.empty((*q.shape[:2], q.shape[2] // _BLOCK), np.float16)
+        for layer, rows in enumerate(side):
+            q[layer], d[layer] = kv.quantize_q8_0(rows.reshape(len(rows), -1).astype(np.float32))
+        sides += [q, d]
+    return QuantizedCells(cells.positions, False, *sides)  # type: ignore[arg-type]

@@ -11,9 +11,11 @@ import threading
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from secondme.errors import CartridgeError, ModelError
-from secondme.runtime.kv import FloatRows, KvShape, Rope
+from secondme.kernels import kv
+from secondme.runtime.kv import VALUE_ROTATION, FloatRows, KvShape, Rope
 from secondme.runtime.llama_capture import Capture
 from secondme.runtime.llama_cells import CellLayout, build_state, cells_of, parse_state, quantized_of
 from secondme.runtime.llama_context import LlamaContext
@@ -23,7 +25,6 @@ from secondme.runtime.llama_model import LlamaModel
 
 _TEXT = "one two three four"
 _F16_ERROR, _Q8_ERROR, _ROPE_ERROR = 2e-3, 3e-2, 1e-2  # of the length of a key
-_LEAST_ROTATION = 64
 _verdicts: dict[tuple[str, ...], _Verdict | CartridgeError] = {}
 _lock = threading.Lock()
 
@@ -102,7 +103,7 @@ class _Test:
     def layout(self, keys: list[FloatRows]) -> CellLayout:
         dtype = self.context.settings.kv_type
         raw = parse_state(self.context.state(), self.shape, dtype)
-        rotatable = [dim % _LEAST_ROTATION == 0 for dim in (self.shape.k_dim, self.shape.v_dim)]
+        rotatable = [dim % VALUE_ROTATION == 0 for dim in (self.shape.k_dim, self.shape.v_dim)]
         if dtype == "q8_0" and (any(rotatable) != all(rotatable) or self.shape.k_dim % 32 or self.shape.v_dim % 32):
             raise incompatible("the model's heads do not fit into blocks of 8 bits")
         for rotated in (True, False) if dtype == "q8_0" and all(rotatable) else (False,):
@@ -118,28 +119,15 @@ class _Test:
         n, far = len(once), self.context.settings.n_ctx - 1
         self.context.clear()
         last = self.keys(once[:1], far)[0]
-        plain = rotate_keys(near, -np.arange(2 * n), self.rope)
-        moved = rotate_keys(plain[:1], np.array([far]), self.rope)
+        plain = _rotated(near, -np.arange(2 * n, dtype=np.int32), self.rope)
+        moved = _rotated(plain[:1], np.array([far], np.int32), self.rope)
         return _error(plain[:n], plain[n:]) < _ROPE_ERROR and _error(moved, last) < _ROPE_ERROR
 
 
-def rotate_keys(keys: FloatRows, positions: np.ndarray, rope: Rope) -> FloatRows:
-    """`keys` [n, n_heads, k_dim] rotated as RoPE does for `positions` [n]; by negative ones, back (see Rope)."""
-    half = rope.n_dims // 2
-    frequencies = rope.freq_scale * rope.freq_base ** (-2.0 * np.arange(half) / rope.n_dims)
-    if rope.factors:
-        frequencies /= np.array(rope.factors)
-    angles = positions[:, None, None] * frequencies
-    cos, sin = np.cos(angles), np.sin(angles)
-    first, second = (
-        (slice(0, rope.n_dims, 2), slice(1, rope.n_dims, 2))
-        if rope.pairs == "adjacent"
-        else (slice(0, half), slice(half, rope.n_dims))
-    )
-    out = keys.astype(np.float64)
-    x, y = out[..., first].copy(), out[..., second].copy()
-    out[..., first], out[..., second] = x * cos - y * sin, x * sin + y * cos
-    return out.astype(np.float32)
+def _rotated(keys: FloatRows, positions: NDArray[np.int32], rope: Rope) -> FloatRows:
+    """`keys` [n, n_heads, k_dim] rotated as RoPE does for `positions` [n]; by negative ones, back."""
+    frequencies = kv.rope_frequencies(rope.n_dims, rope.freq_base, rope.freq_scale, rope.factors)
+    return kv.rotate(keys, kv.rope_angles(positions, frequencies), "halves" if rope.pairs == "halves" else "adjacent")
 
 
 def _error(found: FloatRows, wanted: FloatRows) -> float:

@@ -1,0 +1,106 @@
+"""Keys that no query looks at: what fills up the heads that kept fewer tokens than others.
+
+For each head the direction is sought in which even the query that looks there most looks away. Rotation (RoPE) turns
+queries, so the sample is turned to positions all over the context; what is left is mostly the slow pairs, in which
+queries look at a text's first tokens and so have one direction in common. Stands apart, as part of a calibration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from secondme.cartridges.turn import rotate
+from secondme.runtime.kv import F16Cells, FloatRows, KvShape, Rope
+
+NORM = 512.0
+"""Of a padding key. A product with a query stays below 65,504, float16's largest, up to queries of norm 128."""
+
+_ROUNDS, _STEPS, _HARDEST = 8, 40, 400
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """keys: float16 [n_layers * n_kv_heads, k_dim], after RoPE.
+
+    worst: float32 [n_layers * n_kv_heads], the largest logit (query times key / sqrt(k_dim)) of any sampled query.
+    """
+
+    keys: F16Cells
+    worst: FloatRows
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Positions queries are turned to: `turns` random ones for each, below `n_ctx`."""
+
+    rope: Rope
+    n_ctx: int
+    turns: int = 3
+    seed: int = 0
+
+
+def padding(layers: Sequence[FloatRows], shape: KvShape, sampling: Sampling) -> Padding:
+    """From queries before RoPE, float32 [n, n_heads, k_dim] for each layer; n of a thousand or more tell enough."""
+    rng = np.random.default_rng(sampling.seed)
+    found = [
+        padding_key(queries, shape.k_dim)
+        for layer in layers
+        for queries in _by_kv_head(_turned(layer, sampling, rng), shape)
+    ]
+    return Padding(np.stack([key for key, _ in found]), np.array([worst for _, worst in found], np.float32))
+
+
+def _turned(queries: FloatRows, sampling: Sampling, rng: np.random.Generator) -> FloatRows:
+    turned = [
+        rotate(queries, rng.integers(0, sampling.n_ctx, len(queries), np.int32), sampling.rope)
+        for _ in range(sampling.turns)
+    ]
+    return np.concatenate(turned)
+
+
+def _by_kv_head(queries: FloatRows, shape: KvShape) -> list[FloatRows]:
+    group = shape.n_heads // shape.n_kv_heads
+    heads = [queries[:, h * group : (h + 1) * group] for h in range(shape.n_kv_heads)]
+    return [np.ascontiguousarray(head).reshape(-1, shape.k_dim) for head in heads]
+
+
+def padding_key(queries: FloatRows, k_dim: int) -> tuple[F16Cells, float]:
+    """The key of norm NORM whose largest product with the queries [n, k_dim] is the smallest, and that logit.
+
+    The largest is softened to a log-sum-exp, which is convex, and descended on the unit ball with momentum (Nesterov
+    1983), over a working set: the queries that looked there most in any round so far.
+    """
+    direction = -queries.mean(axis=0)
+    direction /= max(float(np.linalg.norm(direction)), 1e-6)
+    mean_square = max(float(np.square(queries).sum(axis=1).mean()), 1e-6)
+    best, best_worst = direction, np.inf
+    working = np.zeros(0, np.int64)
+    for step in range(_ROUNDS + 1):
+        products = queries @ direction
+        if products.max() < best_worst:
+            best, best_worst = direction, float(products.max())
+        if step == _ROUNDS:
+            break
+        n = min(_HARDEST, len(queries))
+        working = np.union1d(working, np.argpartition(-products, n - 1)[:n])
+        softness = np.sqrt(mean_square) * max(0.004, 0.06 / 2**step)
+        direction = _descend(queries[working], direction, softness, mean_square)
+    key = (best * NORM).astype(np.float16)
+    return key, float((queries @ key.astype(np.float32)).max()) * k_dim**-0.5
+
+
+def _descend(queries: FloatRows, start: FloatRows, softness: float, mean_square: float) -> FloatRows:
+    direction, ahead, momentum = start, start, 1.0
+    step = 2 * softness / mean_square
+    for _ in range(_STEPS):
+        products = (queries @ ahead) / softness
+        weights = np.exp(products - products.max())
+        moved = ahead - step * (weights @ queries) / weights.sum()
+        moved /= max(float(np.linalg.norm(moved)), 1.0)
+        following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
+        ahead = moved + (momentum - 1) / following * (moved - direction)
+        direction, momentum = moved.astype(np.float32), following
+    return direction

@@ -17,7 +17,8 @@ help:
 	@echo "make soak         run the fault and property tests in their full size, for hours (ARGS=... go to pytest)"
 	@echo "make coverage     measure which lines and branches of keys and store the tests reach; all, or it fails"
 	@echo "make check        formatting, lint, types, layers and licences"
-	@echo "make bench        print the benchmark rows (ARGS=... go to secondme bench; PEERS=1 installs what vectors compares with)"
+	@echo "make bench        print the benchmark rows (ARGS=... go to secondme bench; PEERS=1 installs what vectors compares with,"
+	@echo "                  PEERS=kvpress what cartridges compares with)"
 	@echo "make dist         build wheel and sdist, install both into clean environments and try them"
 	@echo "make native-asan  run the native tests under the address and undefined-behaviour sanitizers"
 	@echo "make native-tsan  search from 16 threads while one writes, under the thread sanitizer (SECONDME_STRESS_S=... for longer)"
@@ -57,8 +58,8 @@ check: python
 	$(BIN)/python packaging/licences.py
 
 bench: python
-	@$(SETUP) $(if $(PEERS),--bench)
-	@$(BIN)/secondme bench $(or $(ARGS),$(if $(PEERS),vectors --peers))
+	@$(SETUP) $(if $(filter kvpress,$(PEERS)),--kvpress,$(if $(PEERS),--bench))
+	@$(BIN)/secondme bench $(or $(ARGS),$(if $(filter kvpress,$(PEERS)),cartridges --peers,$(if $(PEERS),vectors --peers)))
 
 dist: python
 	@$(SETUP) --dev

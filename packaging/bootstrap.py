@@ -28,11 +28,13 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dev", action="store_true", help="also what tests and checks need")
     parser.add_argument("--bench", action="store_true", help="also the libraries that benchmarks compare with")
+    parser.add_argument("--kvpress", action="store_true", help="also kvpress and torch, in an environment of their own")
     parser.add_argument("--no-models", action="store_true", help="leave the default models out")
     options = parser.parse_args(arguments)
     goal = ("dev" if options.dev else "run") + ("" if not options.no_models else ", no models")
     state, key = State.read(VENV), inputs_key(ROOT)
-    if state.is_complete(goal, key) and (not options.bench or state.is_done("all: peers", key)):
+    extras = [name for name, wanted in (("peers", options.bench), ("kvpress", options.kvpress)) if wanted]
+    if state.is_complete(goal, key) and all(state.is_done(f"all: {name}", key) for name in extras):
         return 0
 
     from boot.console import Console
@@ -41,7 +43,7 @@ def main(arguments: list[str]) -> int:
 
     console = Console(ROOT / "build" / "bootstrap.log")
     try:
-        set_up(ROOT, VENV, goal, console, peers=options.bench)
+        set_up(ROOT, VENV, goal, console, extras=extras)
     except SecondMeError as error:
         console.end_progress()
         hint = f"hint: {error.hint}\n" if error.hint else ""

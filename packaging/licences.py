@@ -9,18 +9,23 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageMetadata
 from pathlib import Path
 
 from boot.lockfile import read_pins
 
-LOCKS = [Path(__file__).resolve().parent / "lock" / name for name in ("dev.txt", "bench.txt")]
+ROOT = Path(__file__).resolve().parent.parent
+LOCKS = [ROOT / "packaging" / "lock" / name for name in ("dev.txt", "bench.txt")]
+APART = {"kvpress.txt": "build/kvpress/lib/python*/site-packages"}
+"""Locks of environments of their own, with where their packages are if anybody asked for them."""
 PERMISSIVE = re.compile(r"(?i)\b(MIT|0?BSD|apache|ISC|PSF|python software foundation|zlib|CC0|unlicense)\b")
 COPYLEFT = re.compile(r"(?i)\b(AGPL|LGPL|GPL|MPL|EPL|CDDL|EUPL|affero|general public|mozilla public|eclipse public)")
 NAMED = {
     "apsw-sqlite3mc": "zlib by its licence file, though not by its metadata; the cipher library is MIT",
     "certifi": "MPL-2.0: a list of certificates, used unchanged",
     "hnswlib": "Apache-2.0 by its licence file, though not by its metadata; benchmarks compare with it",
+    "kvpress": "Apache-2.0 by its licence file, though not by its metadata; benchmarks compare with it",
     "hypothesis": "MPL-2.0: used by the tests only",
     "pyrage": "MIT by its licence file, though not by its metadata",
     "pathspec": "MPL-2.0: used by builds and checks only",
@@ -55,13 +60,23 @@ def objection(name: str, licence: str) -> str:
     )
 
 
-def main() -> int:
-    n_checked, n_bad = 0, 0
+def installed() -> Iterator[tuple[str, PackageMetadata]]:
+    """Those that are not for this platform, or compared with in benchmarks that nobody asked for, are left out."""
     for name in sorted({pin.name for pin in read_pins(*LOCKS)}):
         try:
-            metadata = importlib.metadata.metadata(name)
+            yield name, importlib.metadata.metadata(name)
         except importlib.metadata.PackageNotFoundError:
-            continue  # not for this platform, or a benchmark's peer that nobody asked for
+            continue
+    for lock, place in APART.items():
+        path = [str(folder) for folder in ROOT.glob(place)]
+        for name in sorted({pin.name for pin in read_pins(ROOT / "packaging" / "lock" / lock)}) if path else ():
+            for distribution in importlib.metadata.distributions(name=name, path=path):
+                yield name, distribution.metadata
+
+
+def main() -> int:
+    n_checked, n_bad = 0, 0
+    for name, metadata in installed():
         n_checked += 1
         if why := objection(name, licence_of(metadata)):
             n_bad += 1

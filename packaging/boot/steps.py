@@ -10,8 +10,8 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from boot import llama, machine
@@ -51,8 +51,9 @@ class Site:
         return self.root / "secondme" / "kernels"
 
 
-def set_up(root: Path, venv: Path, goal: str, console: Console, *, peers: bool = False) -> None:
-    """Bring `venv` to `goal`, `run` or `dev`, perhaps with `, no models`; `peers` are added to either.
+def set_up(root: Path, venv: Path, goal: str, console: Console, *, extras: Collection[str] = ()) -> None:
+    """Bring `venv` to `goal`, `run` or `dev`, perhaps with `, no models`; `extras` are what benchmarks compare with:
+    `peers` are added to the environment, `kvpress` gets one of its own.
 
     Goes on in the environment's own Python once there is one, because only that one surely has pip. Raises SetupFailed
     and other SecondMeErrors.
@@ -73,9 +74,9 @@ def set_up(root: Path, venv: Path, goal: str, console: Console, *, peers: bool =
     if "no models" not in goal:
         _pull_models(site)
     site.state.mark(f"all: {goal}", inputs_key(root))
-    if peers:
-        _install_peers(site)
-        site.state.mark("all: peers", inputs_key(root))
+    for extra in extras:
+        {"peers": _install_peers, "kvpress": _install_kvpress}[extra](site)
+        site.state.mark(f"all: {extra}", inputs_key(root))
     console.say(f"ready after {_duration(time.monotonic() - started)}")
 
 
@@ -151,6 +152,31 @@ def _install_peers(site: Site) -> None:
     machine.require_compiler()
     _pip_install(site, [pin for pin in pins if pin.name == SOURCE_PEER], "bench-source", "--no-build-isolation")
     site.state.mark("packages: bench", key)
+
+
+def _install_kvpress(site: Site) -> None:
+    """kvpress and torch want other versions than the program does, so they get an environment of their own."""
+    lock, folder = "packaging/lock/kvpress.txt", site.root / "build" / "kvpress"
+    own = replace(site, venv=folder, state=State.read(folder), environment=_environment(folder))
+    key = tree_key(site.root, lock)
+    if own.state.is_done("packages: kvpress", key):
+        return
+    machine.require_space({site.root: 2.5})
+    _create_environment(own)
+    pins = read_pins(site.root / lock)
+    site.console.say(f"installing {len(pins)} locked packages to compare with")
+    try:
+        _pip_install(own, pins, "kvpress")
+    except SetupFailed as error:
+        said = error.__cause__.tail if isinstance(error.__cause__, ChildFailed) else ()
+        if not any("No matching distribution found for torch==" in line for line in said):
+            raise
+        raise SetupFailed(
+            "the package registry lacks torch's CPU build for this Python",
+            hint="use Python 3.11 and name the index of torch's CPU wheels in PIP_EXTRA_INDEX_URL; or name the Python "
+            "of an environment that has kvpress in SECONDME_PEERS_PYTHON",
+        ) from error
+    own.state.mark("packages: kvpress", key)
 
 
 def _pip_install(site: Site, pins: Sequence[Pin], name: str, *options: str) -> None:

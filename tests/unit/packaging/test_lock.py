@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from boot.lockfile import Pin, pin_of, read_pins
+from lock import TORCH_ON_LINUX, cpu_only
 
 ROOT = Path(__file__).resolve().parents[3]
 LOCKS = ROOT / "packaging" / "lock"
@@ -18,6 +19,7 @@ WANTED = {
     "runtime.txt": PROJECT["project"]["dependencies"],
     "build.txt": PROJECT["dependency-groups"]["build"],
     "bench.txt": PROJECT["dependency-groups"]["bench"],
+    "kvpress.txt": PROJECT["dependency-groups"]["kvpress"],
     "dev.txt": [
         *PROJECT["project"]["dependencies"],
         *PROJECT["dependency-groups"]["build"],
@@ -63,6 +65,20 @@ def test_what_benchmarks_compare_with_is_no_requirement() -> None:
     peers = {"faiss-cpu", "hnswlib", "numkong", "usearch"}
     assert peers <= pinned("bench.txt").keys()
     assert not peers & pinned("dev.txt").keys()
+
+
+def test_torch_is_wanted_by_nothing_else_and_without_a_graphics_processor() -> None:
+    assert not {"torch", "kvpress", "transformers"} & {*pinned("dev.txt"), *pinned("bench.txt")}
+    assert {pin.version for pin in pinned("kvpress.txt")["torch"]} == {"2.13.0", "2.13.0+cpu"}
+    assert not [name for name in pinned("kvpress.txt") if name.startswith(("nvidia-", "cuda-", "triton"))]
+
+
+def test_torchs_own_lock_entries_are_replaced_by_those_of_its_cpu_builds() -> None:
+    hashed = " \\\n    --hash=sha256:" + "ab" * 32 + "\n"
+    lock = "sympy==1.0" + hashed + "torch==9.9" + hashed + "triton==3.0 ; sys_platform == 'linux'" + hashed
+    lock += "nvidia-cublas==13.1 ; sys_platform == 'linux'" + hashed + "xxhash==4.1" + hashed
+    rest = "torch==9.9 ; sys_platform == 'darwin'" + hashed
+    assert cpu_only(lock) == "sympy==1.0" + hashed + TORCH_ON_LINUX + rest + "xxhash==4.1" + hashed
 
 
 def test_build_requirements_are_in_the_build_group() -> None:

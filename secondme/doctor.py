@@ -36,6 +36,7 @@ def examine(config: Config) -> Iterator[Check]:
         ("keyring", _keyring),
         ("keys", _ways),
         ("disk", _disk),
+        ("cartridges", _cartridges),
         ("folder watching", _watching),
     ]
     for name, check in checks:
@@ -233,6 +234,17 @@ def _disk() -> Iterator[Check]:
     low = free_gb < MIN_FREE_GB
     remedy = "free some space: a full disk stops memory from growing, it loses nothing" if low else ""
     yield Check("disk", "warning" if low else "ok", f"{free_gb:.1f} GB free for {folder}", remedy)
+
+
+def _cartridges() -> Iterator[Check]:
+    """What lies in their folder; which of it belongs to what, only the opened store knows."""
+    from secondme.memory import cartridge_files
+    from secondme.paths import data_dir
+
+    paths = [path for path, named in cartridge_files.found(data_dir()) if named is not None]
+    if paths:
+        size_mb = sum(path.stat().st_size for path in paths) / 1e6
+        yield Check("cartridges", "ok", f"{len(paths)} of {size_mb:.1f} MB; --read-data verifies them")
 
 
 def _watching() -> Iterator[Check]:

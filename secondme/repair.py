@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from secondme.errors import SecondMeError
+from secondme.errors import IntegrityError, SecondMeError
 from secondme.paths import data_dir, state_dir
 from secondme.types import Check
 
 if TYPE_CHECKING:
-    from secondme.crypto.keys import StoreKeys
+    from secondme.crypto.keys import Keys, StoreKeys
     from secondme.crypto.unlock import Ask
     from secondme.memory.salvage import BitRot, Salvage
 
 STORE_FILE = "store.db"
+REBUILD = "nothing is lost, the text is read instead; to make it anew: secondme cartridge build"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -29,8 +30,12 @@ class Memory:
     """A memory's store file with its keys, under its lock."""
 
     path: Path
-    keys: StoreKeys
+    opened: Keys
     witness: Path
+
+    @property
+    def keys(self) -> StoreKeys:
+        return self.opened.store
 
     @contextmanager
     def examined(self) -> Iterator[Salvage | BitRot]:
@@ -61,7 +66,7 @@ def unlocked(passphrase: str | None = None, ask: Ask | None = None) -> Iterator[
         return
     harden_process()
     with StoreLock(folder), unlock(folder, ask=ask, passphrase=passphrase, opens=opener(path)) as keys:
-        yield Memory(path, keys.store, state_dir() / "witness")
+        yield Memory(path, keys, state_dir() / "witness")
 
 
 def read_data(passphrase: str | None = None, ask: Ask | None = None) -> Iterator[Check]:
@@ -74,12 +79,36 @@ def read_data(passphrase: str | None = None, ask: Ask | None = None) -> Iterator
             return
         try:
             yield from checks.read_data(memory.path, memory.keys, memory.witness)
+            yield from _cartridges(memory)
         except SecondMeError as error:
             yield Check("store", "failed", error.message, error.hint or "")
         for kept in salvage.kept_files(memory.path):
             size_mb = kept.stat().st_size / 1e6
             detail = f"{kept.name}, {size_mb:.1f} MB, is a damaged store that a repair kept"
             yield Check("kept", "warning", detail, f"once you miss nothing, delete {kept}*")
+
+
+def _cartridges(memory: Memory) -> Iterator[Check]:
+    """Every cartridge the store can name, read and held to its digests; and files that none of them is in."""
+    from secondme.cartridges.files import examine
+    from secondme.memory import cartridge_files, lenient
+
+    try:
+        rows = lenient.cartridges_of(memory.path, memory.keys, memory.witness)
+    except IntegrityError:
+        return  # what the store itself does not tell is told of the store
+    data = memory.path.parent
+    n_bad = 0
+    for row, problem in examine(data, memory.opened, rows):
+        n_bad += 1
+        yield Check("cartridge", "failed", f"of {row.path} (s{row.source_id}): {problem}", REBUILD)
+    orphans = cartridge_files.orphans(data, {(row.project_uid, row.file) for row in rows})
+    if orphans:
+        detail = f"{len(orphans)} files belong to no document any more, and nothing opens them"
+        yield Check("cartridges", "warning", detail, "opening memory removes them; or run: secondme cartridge gc")
+    if not n_bad:
+        size_mb = sum(row.size_bytes for row in rows) / 1e6
+        yield Check("cartridges", "ok", f"{len(rows)} of {size_mb:.1f} MB, each as it was written")
 
 
 def to_add_again(salvage: Salvage | BitRot) -> dict[str, int]:

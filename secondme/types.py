@@ -455,6 +455,8 @@ class StoreStats:
     n_conversations: int
     n_turns: int
     size_bytes: int
+    n_cartridges: int
+    cartridge_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

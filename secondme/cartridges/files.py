@@ -10,9 +10,9 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from secondme.cartridges.format import (
@@ -26,7 +26,7 @@ from secondme.cartridges.format import (
 from secondme.cartridges.manifest import Manifest
 from secondme.crypto.erase import erase
 from secondme.crypto.keys import Keys
-from secondme.errors import StoreError
+from secondme.errors import CartridgeError, IntegrityError, SecondMeError, StoreError
 from secondme.memory import cartridge_files
 from secondme.memory.cartridges import NewCartridge, StoredCartridge
 from secondme.memory.failures import os_errors
@@ -159,6 +159,54 @@ class Shelf:
             if self._closed:
                 raise _locked()
         return file_key(self._keys.project(uid), secret)
+
+
+def examine(data: Path, keys: Keys, rows: Iterable[StoredCartridge]) -> Iterator[tuple[StoredCartridge, str]]:
+    """Read every byte of these cartridges; yield those that are not as they were written, with what is wrong."""
+    for row in rows:
+        try:
+            key = file_key(keys.project(row.project_uid), row.secret)
+            try:
+                with open_cartridge(cartridge_files.path_of(data, (row.project_uid, row.file)), key) as reader:
+                    reader.verify()
+            finally:
+                erase(key)
+        except SecondMeError as error:
+            yield row, error.message
+
+
+def reseal(data: Path, keys: Keys, rows: Sequence[StoredCartridge]) -> list[tuple[int, str, bytes]]:
+    """Seal cartridges anew under the keys that a rotation will put in force: (row id, file, secret) of each.
+
+    What cannot be read is left out. Raises StoreFull and StoreError, and leaves no new file then.
+    """
+    done: list[tuple[int, str, bytes]] = []
+    made: list[Path] = []
+    try:
+        for row in rows:
+            name, secret = cartridge_files.new_name(), os.urandom(SECRET_BYTES)
+            made.append(cartridge_files.path_of(data, (row.project_uid, name)))
+            with suppress(CartridgeError, IntegrityError):
+                _reseal(cartridge_files.path_of(data, (row.project_uid, row.file)), made[-1], (keys, row, secret))
+                done.append((row.id, name, secret))
+    except BaseException:
+        for path in made:
+            cartridge_files.remove(path)
+        raise
+    return done
+
+
+def _reseal(old: Path, new: Path, sealed: tuple[Keys, StoredCartridge, bytes]) -> None:
+    keys, row, secret = sealed
+    project = keys.next_project(row.project_uid)
+    key, new_key = file_key(keys.project(row.project_uid), row.secret), file_key(project, secret)
+    try:
+        with open_cartridge(old, key) as reader:
+            parts = reader.manifest.sections
+            again = (SectionData(p.kind, p.layer, reader.section(p.kind, p.layer)) for p in parts)
+            write_cartridge(new, new_key, replace(reader.manifest, sections=()), again)
+    finally:
+        erase(project, key, new_key)
 
 
 def _locked() -> StoreError:

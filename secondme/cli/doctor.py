@@ -26,7 +26,9 @@ def register(verbs: Any) -> None:
         "and without a key. With --read-data it also reads everything that is stored and holds it to its log.",
     )
     parser.add_argument(
-        "--read-data", action="store_true", help="verify every record, passage, word and vector; needs the key"
+        "--read-data",
+        action="store_true",
+        help="verify every record, passage, word, vector and cartridge; needs the key",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a check")
     add_key(parser)

@@ -170,7 +170,10 @@ def _lines(assistant: Assistant, shown: Forgetting, target: Target) -> Iterator[
     if shown.answers:
         yield from _listed([f"{gone} of answers: {', '.join(f't{i}' for i in shown.answers[:MAX_SHOWN])}"])
     yield from _listed([f"no longer followed: {clean_line(f.path)}" for f in shown.folders])
-    yield f"  vectors {shown.n_vectors}, citations {shown.n_citations}, links {shown.n_links}"
+    yield (
+        f"  vectors {shown.n_vectors}, citations {shown.n_citations}, links {shown.n_links},"
+        f" cartridges {shown.n_cartridges}"
+    )
 
 
 def _listed(lines: Sequence[str]) -> Iterator[str]:

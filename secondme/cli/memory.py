@@ -137,4 +137,6 @@ def _stats(assistant: Assistant, args: argparse.Namespace) -> int:
     print(f"conversations  {stats.n_conversations}")
     print(f"turns          {stats.n_turns}")
     print(f"on disk        {stats.size_bytes / 1e6:.1f} MB, encrypted")
+    if stats.n_cartridges:
+        print(f"cartridges     {stats.n_cartridges}, {stats.cartridge_bytes / 1e6:.1f} MB, sealed")
     return 0

@@ -70,6 +70,10 @@ class Keys:
                 self._projects[use] = slots.open_key(self.file, self.master, use)
             return self._projects[use]
 
+    def next_project(self, uid: bytes) -> bytearray:
+        """The key that a rotation under way will give the project, for the caller to erase. Raises CorruptRecord."""
+        return slots.open_key(self.file, self.master, _project(uid), of_next=True)
+
     def _add(self, use: str) -> None:
         if len(self.file.keys) >= keyslots.MAX_KEYS:
             raise StoreError("there are too many projects for one memory", hint="wipe those that are no longer used")

@@ -72,13 +72,26 @@ def remove(path: Path) -> bool:
     return not os.path.lexists(path)
 
 
-def tidy(data: Path, projects: Collection[bytes]) -> None:
-    """Remove the empty folders of all but these projects, by their uids. Raises nothing."""
+def tidy(data: Path, projects: Collection[bytes] = ()) -> None:
+    """Remove the empty folders of all but these projects, by their uids, and then the empty whole. Raises nothing."""
     for folder in _listed(data / FOLDER):
         if _UID.fullmatch(folder.name) is not None and bytes.fromhex(folder.name) not in projects:
-            with suppress(OSError):
-                folder.rmdir()
-                sync_folder(folder.parent)
+            _remove_empty(folder)
+    if (data / FOLDER).is_dir():
+        _remove_empty(data / FOLDER)
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
+        sync_folder(folder.parent)
+
+
+def foreign(data: Path) -> bool:
+    """Whether anything lies there that is none of ours."""
+    ours = {path for path, _ in found(data)}
+    folders = _listed(data / FOLDER)
+    return any(_UID.fullmatch(f.name) is None or not f.is_dir() or set(_listed(f)) - ours for f in folders)
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import apsw
 
 from secondme.memory import oplog
+from secondme.memory.cartridge_files import Named
 from secondme.memory.rows import Row, pack_text, unpack_path, unpack_text
 
 SECRET_BYTES = 32
@@ -101,11 +102,12 @@ def one(connection: apsw.Connection, source_id: int) -> StoredCartridge | None:
     return _stored(row) if row else None
 
 
-def files(connection: apsw.Connection) -> frozenset[tuple[bytes, str]]:
-    """(project uid, file) of all that there are."""
-    sql = """select p.uid, c.file from cartridge c join source s on s.id = c.source_id
+def files(connection: apsw.Connection, source_ids: Collection[int] | None = None) -> frozenset[Named]:
+    """(project uid, file) of all that there are, or of those of these sources."""
+    sql = """select c.source_id, p.uid, c.file from cartridge c join source s on s.id = c.source_id
              join project p on p.id = s.project_id"""
-    return frozenset((bytes(row[0]), str(row[1])) for row in connection.execute(sql))
+    rows = connection.execute(sql)
+    return frozenset((bytes(uid), str(name)) for i, uid, name in rows if source_ids is None or i in source_ids)
 
 
 def sizes(connection: apsw.Connection) -> tuple[int, int]:

@@ -22,6 +22,7 @@ REINDEX = "run: secondme memory reindex"
 
 _LISTED = 20
 _TABLES = {
+    "cartridge": "the list of cartridges",
     "chunk": "the texts of the files",
     "conversation": "the list of conversations",
     "edge": "the links between memories",

@@ -12,7 +12,8 @@ from pathlib import Path
 import apsw
 
 from secondme.errors import CorruptRecord
-from secondme.memory import conversations, oplog, sources, tombstones, vectors
+from secondme.memory import cartridges, conversations, oplog, sources, tombstones, vectors
+from secondme.memory.cartridge_files import path_of
 from secondme.memory.digests import source_digest, turn_digest
 from secondme.memory.forgetting import Plan, Target, examine
 from secondme.memory.redaction import REMOVED_ANSWER
@@ -91,6 +92,7 @@ def _log(connection: apsw.Connection, plan: Plan, single: Sequence[Passage]) -> 
         "answers": len(shown.answers),
         "citations": shown.n_citations,
         "links": shown.n_links,
+        "cartridges": shown.n_cartridges,
         "tombstones": sum(len(hashes) for _, hashes in plan.tombstones),
     }
     oplog.append(connection, "forgotten", subjects, detail=counts)
@@ -119,6 +121,16 @@ def verify(connection: apsw.Connection, plan: Plan) -> None:
         )
 
 
+def verify_files(data: Path, plan: Plan) -> None:
+    """The files of cartridges must be gone from the store's folder. Raises CorruptRecord."""
+    left = [path for named in plan.files if (path := path_of(data, named)).exists()]
+    if left:
+        raise CorruptRecord(
+            f"{len(left)} cartridges of what was forgotten cannot be deleted, though nothing opens them any more",
+            hint=f"check the permissions of {left[0].parent}, then delete {left[0].name}",
+        )
+
+
 def verify_log(store: Path) -> None:
     """The write-ahead log, where earlier versions of rows live on, must be empty. Raises CorruptRecord."""
     log = store.with_name(store.name + "-wal")
@@ -138,6 +150,8 @@ def _left(connection: apsw.Connection, plan: Plan) -> Iterator[tuple[str, int]]:
     ids = (c.id for c in shown.conversations)
     yield "conversations", _count(connection, "select count(*) from conversation where id = ?", ids)
     yield "citations", _citations_left(connection, frozenset(shown.passages))
+    left = {name for _, name in cartridges.files(connection)}
+    yield "cartridges", sum(name in left for _, name in plan.files)
     yield "links", _count(connection, "select count(*) from edge where from_uid = ?1 or to_uid = ?1", plan.uids)
 
 

@@ -1,9 +1,9 @@
 """What goes when something is forgotten: the items, what was derived from them, and what must not come back.
 
-Derived are the passages of a file, their words, vectors and links, and the answers that rest on them: those that cite
-one of them, in whatever version, and those that repeat a distinct line or sentence. A passage takes its copies in
-other files along; a file does not, since it may be the copy that is not wanted. What is left standing elsewhere in
-memory gets no tombstone: it was not forgotten.
+Derived are the passages of a file, their words, vectors and links, its cartridge, and the answers that rest on them:
+those that cite one of them, in whatever version, and those that repeat a distinct line or sentence. A passage takes its
+copies in other files along; a file does not, since it may be the copy that is not wanted. What is left standing
+elsewhere in memory gets no tombstone: it was not forgotten.
 
 Nothing is changed here, `forget.py` does that. Every function works on a connection inside the caller's transaction.
 """
@@ -16,7 +16,8 @@ from pathlib import PurePath
 
 import apsw
 
-from secondme.memory import conversations, sources, vectors
+from secondme.memory import cartridges, conversations, sources, vectors
+from secondme.memory.cartridge_files import Named
 from secondme.memory.redaction import Gone, Redaction, chunk_ids_of, redact, runs_of
 from secondme.memory.rows import SELECT_SOURCE, passage_uid, to_source, unpack_headings, unpack_text
 from secondme.memory.tombstones import (
@@ -60,6 +61,7 @@ class Forgetting:
     copies: tuple[int, ...]
     n_vectors: int
     n_links: int
+    n_cartridges: int
     n_citations: int
     answers: tuple[int, ...]
     turns: tuple[int, ...]
@@ -83,7 +85,7 @@ class Names:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Plan:
-    """A Forgetting with all that carrying it out takes; holds text, and is never shown."""
+    """A Forgetting with all that carrying it out takes; holds text, and is never shown. `files` are of cartridges."""
 
     shown: Forgetting
     passages: tuple[Passage, ...]
@@ -91,6 +93,7 @@ class Plan:
     uids: frozenset[bytes]
     redactions: tuple[Redaction, ...]
     names: tuple[Names, ...]
+    files: frozenset[Named]
     tombstones: tuple[tuple[Kind, frozenset[bytes]], ...]
 
 
@@ -113,12 +116,16 @@ def examine(connection: apsw.Connection, target: Target) -> Plan:
     )
     redactions, n_citations = redact(connection, gone, target.turns, going_turns, keep_answers=target.keep_answers)
     uids = _uids(connection, target, passages, whole)
+    names = tuple(_names(connection, hunt, places, frozenset(p.id for p in passages)))
+    changed = {p.source_id for p in passages} | whole.keys() | {n.source_id for n in names}
+    files = cartridges.files(connection, changed)
     shown = Forgetting(
         sources=tuple(whole.values()),
         passages=tuple(p.id for p in passages),
         copies=tuple(p.id for p in copies),
         n_vectors=_count_vectors(connection, passages),
         n_links=_count_links(connection, uids),
+        n_cartridges=len(files),
         n_citations=n_citations,
         answers=tuple(r.turn_id for r in redactions),
         turns=going_turns,
@@ -127,8 +134,7 @@ def examine(connection: apsw.Connection, target: Target) -> Plan:
         missing=_missing(connection, target),
     )
     tombstones = _tombstones(connection, target, whole, hunt, places) if target.for_good else ()
-    names = tuple(_names(connection, hunt, places, frozenset(shown.passages)))
-    return Plan(shown, passages, places, uids, redactions, names, tombstones)
+    return Plan(shown, passages, places, uids, redactions, names, files, tombstones)
 
 
 # Files and passages ------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ import apsw
 
 from secondme.crypto.keys import StoreKeys
 from secondme.errors import CorruptRecord, IntegrityError, WrongPassphrase
-from secondme.memory import bits, oplog, pages, watermark
+from secondme.memory import bits, cartridges, oplog, pages, watermark
+from secondme.memory.cartridges import StoredCartridge
 from secondme.memory.database import FIRST_WITH_LOG, check_file, connect
 from secondme.memory.failures import os_errors, store_errors
 from secondme.memory.guard import Guard
@@ -82,6 +83,15 @@ def opened(path: Path, keys: StoreKeys, witness: Path | None = None) -> Iterator
         # SQLite made it for the looking; while the store is open, no other process has it.
         guard.remove_empty_log()
         connection.close()
+
+
+def cartridges_of(path: Path, keys: StoreKeys, witness: Path | None = None) -> list[StoredCartridge]:
+    """The rows of cartridges, as far as they can be read; none of a store from before there were any."""
+    rows: list[StoredCartridge] = []
+    with opened(path, keys, witness) as damaged, store_errors(damaged.connection), tolerant():
+        if damaged.connection.table_exists(None, "cartridge"):
+            rows = cartridges.several(damaged.connection)
+    return rows
 
 
 def _logged(path: Path) -> frozenset[int]:

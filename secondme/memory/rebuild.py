@@ -2,7 +2,7 @@
 
 The trace comes first, row by row: projects, files with their passages, conversations, folders. Then the operation log
 as far as its chain is whole, with a step for each item that it does not vouch for any more. Words and vectors are made
-again.
+again; cartridges are left to be built anew.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ LEFT_OUT = "its text in memory was damaged; add it again"
 """Reason of a file of which nothing is left but its name."""
 
 _UNLOGGED = frozenset({"migration", "op", "op_subject"})
+_DERIVED = frozenset({"cartridge"})
+"""Not taken over: a text that is not vouched for any more may be another than they were made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def _copy_tables(copying: _Copying) -> None:
     sql = """select name, wr from pragma_table_list where schema = 'main' and type = 'table'
              and name not like 'sqlite\\_%' escape '\\'"""
     for name, without_rowid in copying.new.execute(sql).fetchall():
-        if name not in _UNLOGGED:
+        if name not in _UNLOGGED | _DERIVED:
             _copy_table(copying, str(name), bool(without_rowid))
     bounds: list[Row] = []
     with tolerant():

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import apsw
 
 from secondme.crypto.keys import StoreKeys
 from secondme.errors import CorruptRecord, WrongPassphrase
-from secondme.memory import oplog
+from secondme.memory import cartridges, oplog
+from secondme.memory.cartridges import StoredCartridge
 from secondme.memory.database import check_file, connect, open_database, use_key
 from secondme.memory.failures import os_errors, store_errors
 from secondme.memory.install import discard, install, next_path
 
+Renewed = tuple[int, str, bytes]
+"""A row of a cartridge by its id, and the name and secret of the file that it has from then on."""
+Reseal = Callable[[Sequence[StoredCartridge]], Sequence[Renewed]]
 
-def rekey(store: Path, old: StoreKeys, new: StoreKeys, witness: Path | None = None) -> None:
+
+def rekey(
+    store: Path, old: StoreKeys, new: StoreKeys, witness: Path | None = None, *, reseal: Reseal | None = None
+) -> None:
     """Write the store anew under other keys of the same memory. Needs as much space again as the store.
 
+    `reseal` writes the files of the cartridges anew, and says which; without it, or left out by it, they are dropped.
     Raises what opening it raises, StoreFull and StoreError; until it returns, the old keys may open the store, and
     `opens_with` tells.
     """
@@ -28,13 +37,24 @@ def rekey(store: Path, old: StoreKeys, new: StoreKeys, witness: Path | None = No
         with database.writing() as connection:
             oplog.append(connection, "rekeyed", ["store"])
         with database.reading() as connection:
+            rows = cartridges.several(connection)
+            renewed = reseal(rows) if reseal is not None and rows else ()
             _copy(connection, next_path(store), new)
+        if rows:
+            _point_to(next_path(store), new, renewed)
     except BaseException:
         database.close()
         discard(store)
         raise
     database.close()
     install(store, new, witness)
+
+
+def _point_to(fresh: Path, keys: StoreKeys, renewed: Sequence[Renewed]) -> None:
+    with closing(connect(fresh, keys.db)) as connection, store_errors(connection):
+        connection.execute("begin immediate")
+        cartridges.reseal(connection, renewed)
+        connection.execute("commit")
 
 
 def _copy(connection: apsw.Connection, path: Path, keys: StoreKeys) -> None:

@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,7 +26,7 @@ import apsw
 from secondme.crypto.keys import StoreKeys
 from secondme.durable import sync_file, sync_folder
 from secondme.errors import RolledBack
-from secondme.memory import checks, derived, lenient, oplog, pages, sources
+from secondme.memory import cartridges, checks, derived, lenient, oplog, pages, sources
 from secondme.memory.bits import Bit, set_right, turned, turned_in_log
 from secondme.memory.database import FIRST_WITH_LOG
 from secondme.memory.failures import os_errors, store_errors
@@ -121,10 +121,18 @@ class Salvage:
                 yield f"{_name(bad)}: {n} {'passage is' if n == 1 else 'passages are'} kept"
             elif bad.fault == "changed" and self._is_accepted(bad):
                 yield f"{_name(bad)} is kept as it is: the step that changed it may be among the lost ones"
+        if self._way() == "rebuild" and self._has_cartridges():
+            yield "the cartridges are made again from the text"
         if found.opening is not None:
             yield "from then on the store counts as it is"
         if self._way() == "rebuild":
             yield "the damaged file is kept beside the new one"
+
+    def _has_cartridges(self) -> bool:
+        n = 0
+        with tolerant(), suppress(apsw.SQLError):  # the table is from a later version than the store may be
+            n = cartridges.sizes(self._damaged.connection)[0]
+        return n > 0
 
     def _lost(self) -> Iterator[str]:
         found = self._found

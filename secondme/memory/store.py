@@ -235,6 +235,11 @@ class Store:
         with self._database.reading() as connection:
             return projects.one(connection, name)
 
+    def project_version(self, name: str) -> str | None:
+        """Changes with every change to a project's texts; None if there is no such project."""
+        with self._database.reading() as connection:
+            return projects.version(connection, name)
+
     def new_project(self, name: str) -> None:
         """Make an empty project. Raises UsageError if there is one of that name."""
         with self._database.writing() as connection:
@@ -502,6 +507,7 @@ class Store:
             ).fetchall()[0]
             n_vectors = vectors.count(connection) if settings.embedder(connection) else 0
             n_sources, n_skipped, n_chunks, n_conversations, n_turns = row
+            n_cartridges, cartridge_bytes = cartridges.sizes(connection)
         return StoreStats(
             n_sources=n_sources,
             n_skipped=n_skipped,
@@ -510,6 +516,8 @@ class Store:
             n_conversations=n_conversations,
             n_turns=n_turns,
             size_bytes=self._database.size_bytes(),
+            n_cartridges=n_cartridges,
+            cartridge_bytes=cartridge_bytes,
         )
 
     def check(self, *, read_data: bool = False) -> list[Check]:

@@ -24,7 +24,7 @@ from secondme.memory.scavenge import DAMAGE, Gap, only_damage, tolerant
 Fault = Literal["lost", "changed", "unreadable"]
 """`lost`: the log knows the item and the store does not; `changed`: readable, but not what was stored."""
 
-DERIVED = ("word", "vector")
+DERIVED = ("word", "vector", "cartridge")
 """Tables that can be made again from the others, by the beginning of their names."""
 
 

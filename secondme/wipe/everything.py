@@ -22,6 +22,7 @@ from secondme.crypto.keyslots import FILE as KEY_FILE
 from secondme.crypto.stream import MAGIC as SEALED_MAGIC
 from secondme.durable import remove_file
 from secondme.errors import SecondMeError
+from secondme.memory import cartridge_files
 from secondme.memory.lock import FILE as LOCK_FILE
 from secondme.wipe.report import Report
 
@@ -51,10 +52,15 @@ def found(places: Places) -> tuple[list[Path], list[Path]]:
     ours: list[Path] = []
     others: list[Path] = []
     for folder in places.folders():
+        ours += (path for path, _ in cartridge_files.found(folder))
         for path in sorted(folder.iterdir()):
-            if path.name not in _LAST:
+            if path.name not in _LAST and not _holds_cartridges_only(path):
                 (ours if _is_ours(path) else others).append(path)
     return ours, others
+
+
+def _holds_cartridges_only(path: Path) -> bool:
+    return path.name == cartridge_files.FOLDER and path.is_dir() and not cartridge_files.foreign(path.parent)
 
 
 def _is_ours(path: Path) -> bool:
@@ -94,6 +100,7 @@ def wipe(places: Places, keys: Keys | None) -> Iterator[Destroyed | Report]:
         done = destroy_file(path)
         destroyed.append(done)
         yield done
+    cartridge_files.tidy(places.data)
     verified += _looked_for(places)
     if all(item.done for item in verified) and places.data.is_dir():
         verified.append(_mark_removed(places.data))
@@ -198,7 +205,7 @@ def _looked_for(places: Places) -> list[Destroyed]:
     left = [path for path in found(places)[0] if path.is_symlink() or path.stat().st_size]
     verified = []
     for folder in places.folders():
-        n_left = sum(1 for path in left if path.parent == folder)
+        n_left = sum(1 for path in left if path.is_relative_to(folder))
         detail = f"{n_left} files of memory are left" if n_left else "no file of memory is left"
         verified.append(Destroyed(str(folder), not n_left, detail))
     entries = keyring_entries(places.data)

@@ -26,8 +26,15 @@ def wipe_project(store: Store, keys: Keys, name: str) -> Report:
     keys_s = time.perf_counter() - mark
     what = f"project {uid.hex()}"
     key = Destroyed(f"the key of {what}", True, "taken out of the key file" if had_key else "it had none of its own")
+    sealed = [store.cartridge_path((c.project_uid, c.file)) for c in store.cartridges(name)]
+    n_bytes = sum(path.stat().st_size for path in sealed if path.exists())
     shown = store.forget_project(name)
     assert shown is not None
+    files = Destroyed(
+        f"the cartridges of {what}",
+        not any(path.exists() for path in sealed),
+        f"{len(sealed)} files, {n_bytes} bytes: their keys destroyed, their beginnings overwritten, deleted",
+    )
     rows = Destroyed(
         f"the rows of {what}",
         True,
@@ -39,4 +46,4 @@ def wipe_project(store: Store, keys: Keys, name: str) -> Report:
         Destroyed("the write-ahead log", True, "empty"),
         Destroyed("the project itself", store.project_uid(name) is None, "no longer found by its name"),
     )
-    return Report(what, keys.file.store_id, began, time.time(), keys_s, (key, rows), verified)
+    return Report(what, keys.file.store_id, began, time.time(), keys_s, (key, rows, files), verified)

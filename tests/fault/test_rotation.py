@@ -171,7 +171,7 @@ def test_a_rotation_may_follow_one_that_ended_just_before_the_watermark_took_its
 def test_a_full_disk_takes_the_rotation_back(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     before = memory.check()
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise StoreFull("the disk is full", hint="free some space")
 
     with pytest.MonkeyPatch.context() as patch:

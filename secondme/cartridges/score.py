@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from secondme.errors import Cancelled
 from secondme.runtime.kv import Cells, FloatRows, KvReader, KvShape
 from secondme.types import CancelCheck, PrefillProgress, never_cancelled
 
@@ -109,13 +110,20 @@ def read_again(
 ) -> Iterator[PrefillProgress]:
     """Read each of `texts` (token ids) behind what `reader` holds, record its attention, and drop it again.
 
-    The progress counts the tokens of all texts. The reader is left as it was found, also after Cancelled.
+    The progress counts the tokens of all texts. The reader is left as it was found, also after Cancelled, for which is
+    looked between layers.
     """
     n_held, n_done, n_all = reader.n_tokens, 0, sum(len(text) for text in texts)
+
+    def capture(layer: int, queries: FloatRows, keys: FloatRows) -> None:
+        if cancelled():
+            raise Cancelled("reading was stopped")
+        recorder.capture(layer, queries, keys)
+
     try:
         for text in texts:
             recorder.begin()
-            for progress in reader.read(text, capture=recorder.capture, cancelled=cancelled, paused=paused):
+            for progress in reader.read(text, capture=capture, cancelled=cancelled, paused=paused):
                 yield PrefillProgress(n_done + progress.n_done, n_all)
             n_done += len(text)
             reader.rewind(n_held)

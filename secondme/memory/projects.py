@@ -32,6 +32,19 @@ def one(connection: apsw.Connection, name: str) -> ProjectRow | None:
     return ProjectRow(unpack_text(row[0]), *row[1:]) if row else None
 
 
+def version(connection: apsw.Connection, name: str) -> str | None:
+    """Changes with every change to a project's texts; None if there is no such project."""
+    number = project_id(connection, name)
+    if number is None:
+        return None
+    row = connection.execute(
+        """select count(*), max(id), sum(n_chunks), max(ingested_at) from source
+           where project_id = ? and skip_reason is null""",
+        (number,),
+    ).fetchone()
+    return f"{number}:{row}"
+
+
 def new(connection: apsw.Connection, name: str) -> None:
     """Make an empty project. Raises UsageError if there is one of that name."""
     if project_id(connection, name) is not None:

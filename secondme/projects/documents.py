@@ -5,8 +5,6 @@ So the tokens of one do not depend on its neighbours, and what was computed for 
 
 from __future__ import annotations
 
-import hashlib
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -28,14 +26,11 @@ _SMALL_MODEL_PARAMS = 300_000_000
 
 @dataclass(frozen=True, slots=True)
 class ProjectDocument:
-    """A source's tokens. `content_hash` and `tokens_hash` are sha256 (hex), of the file and of the tokens."""
+    """A source's tokens; `document_hash` is the store's of the text that they are."""
 
-    source_id: int
-    path: str
-    title: str
-    content_hash: str
+    source: StoredSource
+    document_hash: bytes
     tokens: tuple[int, ...]
-    tokens_hash: str
 
 
 def rules(generator: Generator) -> str:
@@ -54,23 +49,21 @@ def in_order(sources: Sequence[StoredSource]) -> list[StoredSource]:
     return sorted((s for s in sources if s.n_chunks and s.skip_reason is None), key=lambda s: s.id)
 
 
-def read(store: Store, source: StoredSource, generator: Generator) -> ProjectDocument:
-    """The document of a source, from the text in memory: what was forgotten of it is not in it."""
-    text = "".join(c.chunk.text for c in store.source_chunks(source.id)).strip()
-    tokens = tuple(generator.tokenize(f"{source.title}\n\n{text}\n\n"))
-    return ProjectDocument(
-        source.id, source.path, source.title, source.content_hash.hex(), tokens, hash_of_tokens(tokens)
-    )
+def read(store: Store, source: StoredSource, generator: Generator) -> ProjectDocument | None:
+    """The document of a source, from the text in memory: what was forgotten of it is not in it. None if it is gone."""
+    # The hash first: were the text changed in between, nothing made of its tokens would be stored under this hash.
+    document_hash = store.document_hash(source.id)
+    chunks = store.source_chunks(source.id)
+    if document_hash is None or not chunks:
+        return None
+    text = "".join(c.chunk.text for c in chunks).strip()
+    tokens = tuple(generator.tokenize(f"{chunks[0].title}\n\n{text}\n\n"))
+    return ProjectDocument(source, document_hash, tokens)
 
 
-def documents(
-    store: Store, sources: Sequence[StoredSource], generator: Generator
-) -> Iterator[tuple[StoredSource, ProjectDocument]]:
-    """Each source with its document, in order, as they are asked for."""
+def documents(store: Store, sources: Sequence[StoredSource], generator: Generator) -> Iterator[ProjectDocument]:
+    """Those of `sources`, in order, each read when it is asked for."""
     for source in in_order(sources):
-        yield source, read(store, source, generator)
-
-
-def hash_of_tokens(tokens: Sequence[int]) -> str:
-    """sha256 (hex) of token ids as little-endian int32."""
-    return hashlib.sha256(struct.pack(f"<{len(tokens)}i", *tokens)).hexdigest()
+        document = read(store, source, generator)
+        if document is not None:
+            yield document

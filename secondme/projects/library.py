@@ -1,0 +1,105 @@
+"""What a project's documents are to the model at hand: which fit, which have a cartridge, and what the others lack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from secondme.cartridges.files import Shelf
+from secondme.cartridges.manifest import hash_of_tokens, model_key
+from secondme.errors import CartridgeError
+from secondme.memory.cartridges import StoredCartridge
+from secondme.memory.store import Store
+from secondme.projects import documents, plan
+from secondme.projects.documents import ProjectDocument
+from secondme.projects.plan import Plan, Room
+from secondme.runtime.base import Generator
+from secondme.runtime.kv import KvIdentity
+
+OFF = "off"
+"""The tier of an owner who wants no cartridges."""
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The parts that opening and building need. `tier` is the one wanted, or OFF."""
+
+    store: Store
+    shelf: Shelf
+    generator: Generator
+    tier: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The model at hand as cartridges see it. `identity` is None where its cache cannot be taken apart: `why_not`."""
+
+    head: tuple[int, ...]
+    identity: KvIdentity | None
+    tier: str
+    calibration: str
+    why_not: str = ""
+
+    @property
+    def prefix_hash(self) -> str:
+        return hash_of_tokens(self.head)
+
+    def fits(self, row: StoredCartridge) -> bool:
+        """Whether a row's cartridge was made for this model, whatever its tier."""
+        if self.identity is None:
+            return False
+        calibration = self.calibration if row.tier != "T0" else ""
+        return row.model_key == model_key(self.identity, self.prefix_hash, calibration)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """A project as it could be opened now. `rows` are its cartridges by source id."""
+
+    model: Model
+    room: Room
+    plan: Plan
+    rows: dict[int, StoredCartridge]
+
+    def ready(self, document: ProjectDocument) -> bool:
+        """Whether a cartridge of the document can be opened."""
+        row = self.rows.get(document.source.id)
+        return row is not None and row.complete and self.model.fits(row)
+
+    def done(self, document: ProjectDocument) -> bool:
+        """Whether it is of the tier that is wanted, too."""
+        return self.ready(document) and self.rows[document.source.id].tier == self.model.tier
+
+    def lacks(self, document: ProjectDocument) -> str:
+        """Why it cannot be opened from a cartridge."""
+        row = self.rows.get(document.source.id)
+        if row is None:
+            return "not prepared yet"
+        if not self.model.fits(row):
+            return "prepared for another model or version"
+        return "" if row.complete else "prepared in part"
+
+
+def model_at_hand(library: Library) -> Model:
+    """Raises ModelError."""
+    generator = library.generator
+    if library.tier == OFF:
+        return Model(documents.head(generator), None, OFF, "", "cartridges are turned off")
+    head = documents.head(generator)
+    try:
+        identity = generator.kv_identity()
+    except CartridgeError as error:
+        return Model(head, None, OFF, "", error.message)
+    return Model(head, identity, library.tier, "")
+
+
+def outlook(library: Library, project: str, model: Model | None = None) -> Outlook:
+    """Look at a project's documents, as far as there is room for them. Raises ModelError, StoreError."""
+    store, generator = library.store, library.generator
+    model = model or model_at_hand(library)
+    rows = {row.source_id: row for row in store.cartridges(project)}
+    speed = plan.measured_speed((r.n_tokens, r.prefill_s) for r in rows.values() if model.fits(r))
+    room = plan.room(generator.info, len(model.head), speed)
+    sources = documents.in_order(store.sources(project))
+    found = documents.documents(store, sources, generator)
+    chosen = plan.plan(found, len(sources), room, cartridges=model.identity is not None)
+    return Outlook(model, room, chosen, rows)

@@ -287,8 +287,9 @@ def _check_identity(identity: KvIdentity) -> None:
     _demand(shape.n_heads % shape.n_kv_heads == 0, "heads")
     _demand(_is_int(shape.k_dim, 1, MAX_DIM) and _is_int(shape.v_dim, 1, MAX_DIM), "dimensions")
     _demand(rope.pairs in get_args(RopePairs) and isinstance(rope.movable, bool), "rope")
-    _demand(_is_int(rope.n_dims, 0, shape.k_dim) and rope.n_dims % 2 == 0, "rope")
-    _demand(rope.pairs == "none" or rope.n_dims, "rope")
+    _demand(_is_int(rope.n_dims, 0, MAX_DIM), "rope")
+    fits = rope.pairs != "none" and 0 < rope.n_dims <= shape.k_dim and rope.n_dims % 2 == 0
+    _demand(fits or not rope.movable, "rope")
     _demand(_is_positive(rope.freq_base) and _is_positive(rope.freq_scale), "rope")
     _demand(isinstance(rope.factors, tuple) and len(rope.factors) in (0, rope.n_dims // 2), "rope")
     _demand(all(_is_positive(f) for f in rope.factors), "rope")

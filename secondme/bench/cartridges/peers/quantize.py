@@ -58,13 +58,13 @@ def ideal_bits(quantized: Quantized, keep: Any) -> float:
 
     keep: bool [heads, n].
     """
-    total = 0.0
-    for head in range(keep.shape[0]):
-        rows = keep[head]
-        total += _entropy_bits(quantized.codes[head][rows], 16)
-        total += _entropy_bits(quantized.scales[head][rows] >> 8, 256)
-        total += _entropy_bits(quantized.scales[head][rows] & 255, 256)
-    return total
+    rows = keep[..., None].expand_as(quantized.scales)
+    scales = quantized.scales
+    return (
+        _entropy_bits(quantized.codes, keep[..., None].expand_as(quantized.codes), 16)
+        + _entropy_bits(scales >> 8, rows, 256)
+        + _entropy_bits(scales & 255, rows, 256)
+    )
 
 
 def index_bits(keep: Any) -> float:
@@ -74,11 +74,14 @@ def index_bits(keep: Any) -> float:
     return total
 
 
-def _entropy_bits(symbols: Any, n_symbols: int) -> float:
-    counts = torch.bincount(symbols.reshape(-1).long(), minlength=n_symbols).double()
-    n = float(counts.sum())
-    counts = counts[counts > 0]
-    return n * math.log2(n) - float((counts * counts.log2()).sum()) if n else 0.0
+def _entropy_bits(symbols: Any, wanted: Any, n_symbols: int) -> float:
+    """Sum over heads of n times the entropy of the n `wanted` symbols of the head."""
+    n_heads = symbols.shape[0]
+    first = (torch.arange(n_heads, dtype=torch.int32) * n_symbols).view(-1, *[1] * (symbols.dim() - 1))
+    counts = torch.bincount((symbols.int() + first)[wanted], minlength=n_heads * n_symbols)
+    counts = counts.double().view(n_heads, n_symbols)
+    each = torch.special.xlogy(counts.sum(1), counts.sum(1)) - torch.special.xlogy(counts, counts).sum(1)
+    return float(each.sum()) / math.log(2)
 
 
 def _binary_entropy(p: float) -> float:

@@ -13,6 +13,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,13 @@ def _run(folder: Path, request: Request, tokenizer_folder: str) -> None:
     from secondme.bench.cartridges.peers.presses import choosers
 
     known = choosers(model, tokenizer_folder)
-    better: dict[tuple[str, str], str] = {}
+    learnt = Learnt({}, {})
     for i, case in enumerate(request.cases):
         started = time.monotonic()
         desk = Desk(model, case, i, folder)
         for name in request.presses:
             _say(f"document {i + 1} of {len(request.cases)}: {name}, {time.monotonic() - started:.0f} s")
-            desk.judge(name, known[name], better)
+            desk.judge(name, known[name], learnt)
         _say(f"document {i + 1} of {len(request.cases)}: {time.monotonic() - started:.0f} s")
 
 
@@ -68,6 +69,26 @@ def _load(path: Path, tokenizer_folder: str) -> Any:
     # A tokenizer's folder without this file is taken for a model that is to be fetched.
     model.config.save_pretrained(tokenizer_folder)
     return model.eval()
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """From earlier documents and tiers. quantizer: of a press, the better one at the first tier of the first document.
+    share: of a tier and quantizer, the rows that fitted last, where the next search begins."""
+
+    quantizer: dict[str, str]
+    share: dict[tuple[str, str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """keep: what stays in each layer; share: what the press was asked for; kept: what it made of that; ratio: times
+    smaller than f16, by ideal bytes."""
+
+    keep: list[Any]
+    share: float
+    kept: float
+    ratio: float
 
 
 class Desk:
@@ -95,30 +116,30 @@ class Desk:
         self._full = ask.log_probs(model, full, self._sheet)
         self._add("", "", "", 1.0, 1.0, self._full)
 
-    def judge(self, name: str, chooser: Any, better: dict[tuple[str, str], str]) -> None:
-        """Every tier under one press; what quantizer serves it better is settled on the first document."""
+    def judge(self, name: str, chooser: Any, learnt: Learnt) -> None:
+        """Every tier under one press."""
         from secondme.bench.cartridges.peers import ask
 
         choose = chooser(self._cache)
         for tier, ratio in self._case.ratios.items():
             tried = []
-            for quantizer in [better[name, tier]] if (name, tier) in better else self._quantized:
-                keep, reached, share = self._fit(choose, quantizer, ratio)
-                logs = ask.log_probs(self._model, self._rows(keep, quantizer), self._sheet)
-                kl = sum(ask.kl_sums(self._full, logs, self._sheet))
-                tried.append((kl, quantizer, reached, share, logs))
-            _, quantizer, reached, share, logs = min(tried, key=lambda x: x[0])
-            better[name, tier] = quantizer
-            self._add(name, tier, quantizer, reached, share, logs)
+            for quantizer in [learnt.quantizer[name]] if name in learnt.quantizer else self._quantized:
+                start = learnt.share.get((tier, quantizer), min(1.0, 16 / ratio / 4))
+                fit = self._fit(choose, quantizer, ratio, start)
+                learnt.share[tier, quantizer] = fit.share
+                logs = ask.log_probs(self._model, self._rows(fit.keep, quantizer), self._sheet)
+                tried.append((sum(ask.kl_sums(self._full, logs, self._sheet)), quantizer, fit, logs))
+            _, quantizer, fit, logs = min(tried, key=lambda x: x[0])
+            learnt.quantizer[name] = quantizer
+            self._add(name, tier, quantizer, fit.ratio, fit.kept, logs)
 
-    def _fit(self, choose: Any, quantizer: str, ratio: float) -> tuple[list[Any], float, float]:
-        """(what stays, times smaller than f16, share of rows): as much as the bytes allow, within half a percent."""
+    def _fit(self, choose: Any, quantizer: str, ratio: float, share: float) -> Fit:
+        """As many rows as the bytes allow, within half a percent; the search begins with `share`."""
         from secondme.bench.cartridges.peers.quantize import ideal_bits, index_bits
 
         n_prefix, pairs = self._cache.n_prefix, self._quantized[quantizer]
         n_values = sum(side.values.numel() for pair in pairs for side in pair)
         budget = 16 * n_values / ratio
-        share = min(1.0, 16 / ratio / 4)
         for _ in range(6):
             keep = choose(share)
             document = [k[:, n_prefix:] for k in keep]
@@ -129,7 +150,7 @@ class Desk:
                 break
             share = wanted
         kept = sum(int(k.sum()) for k in document) / sum(k.numel() for k in document)
-        return keep, 16 * n_values / bits, kept
+        return Fit(keep, share, kept, 16 * n_values / bits)
 
     def _rows(self, keep: list[Any], quantizer: str) -> list[Any]:
         """Each layer's kept rows, the document's quantized, the prefix's as they are."""

@@ -133,8 +133,7 @@ class LlamaGenerator:
         self, sampling: Sampling, *, cancelled: CancelCheck = never_cancelled
     ) -> Iterator[DecodedText | DecodeEnd]:
         self._check_open()
-        if not self._cache:
-            raise nothing_cached_error()
+        self._check_continuable()
         return self._decode(sampling, cancelled)
 
     def _decode(self, sampling: Sampling, cancelled: CancelCheck) -> Iterator[DecodedText | DecodeEnd]:
@@ -223,7 +222,7 @@ class LlamaGenerator:
     def reader(self, n_ctx: int) -> LlamaReader:
         with self._readers_lock:
             self._check_open()
-            n_ctx = choose_n_ctx(self._model.header, n_ctx, on_gpu=self._model.on_gpu)
+            n_ctx = choose_n_ctx(self._model.header, n_ctx, on_gpu=self._model.on_gpu, loaded=True)
             kv_type = self._options.kv_type
             reader = LlamaReader(
                 self._model,
@@ -277,12 +276,16 @@ class LlamaGenerator:
         """After a loaded state or a failed block the last token is evaluated again."""
         if self._has_logits:
             return
-        if len(self._cache) == self._n_placed:  # what was computed elsewhere cannot be evaluated in part
-            raise nothing_cached_error()
+        self._check_continuable()
         tokens = list(self._cache)
         self._trim(len(tokens) - 1)
         for start in range(len(self._cache), len(tokens), self._n_batch):
             self._evaluate(tokens[start : start + self._n_batch])
+
+    def _check_continuable(self) -> None:
+        """What was computed elsewhere came without logits, and cannot be evaluated in part."""
+        if not self._has_logits and len(self._cache) == self._n_placed:
+            raise nothing_cached_error()
 
     def _trim(self, n_kept: int) -> None:
         """Drop all after the first `n_kept` tokens; everything, if a part cannot be dropped.

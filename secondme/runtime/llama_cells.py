@@ -144,14 +144,16 @@ def cells_of(raw: RawCells, layout: CellLayout, start: int) -> Cells:
     shape = layout.shape
     k = np.empty((shape.n_layers, len(chosen), shape.n_kv_heads, shape.k_dim), np.float16)
     v = np.empty((shape.n_layers, len(chosen), shape.n_kv_heads, shape.v_dim), np.float16)
-    for out, rows in zip((*k, *v), (*raw.k, *_value_rows(raw)), strict=False):
+    sides = zip((*k, *v), (*raw.k, *_value_rows(raw)), strict=True) if len(chosen) else ()
+    for out, rows in sides:
+        width = out.shape[1] * out.shape[2]
         if layout.dtype == "f16":
-            np.take(rows.view("<f2"), chosen, axis=0, out=out.reshape(len(chosen), -1), mode="clip")
+            np.take(rows.view("<f2"), chosen, axis=0, out=out.reshape(-1, width), mode="clip")
         else:
             blocks = rows[chosen].view(_BLOCK_TYPE)
-            q = np.ascontiguousarray(blocks["q"]).reshape(len(chosen), -1)
+            q = np.ascontiguousarray(blocks["q"]).reshape(-1, width)
             out[:] = kv.dequantize_q8_0(q, np.ascontiguousarray(blocks["d"])).reshape(out.shape)
-    if layout.rotated:
+    if layout.rotated and len(chosen):
         for out, size in ((k, key_rotation(shape.k_dim)), (v, VALUE_ROTATION)):
             for layer in out:
                 layer[:] = kv.hadamard(layer.astype(np.float32), size)
@@ -172,7 +174,7 @@ def quantized_of(raw: RawCells, layout: CellLayout, start: int) -> QuantizedCell
         for layer, rows in enumerate(layers):
             blocks = rows[chosen].view(_BLOCK_TYPE)
             q[layer], d[layer] = blocks["q"], blocks["d"]
-        parts += [q.reshape(shape.n_layers, len(chosen), -1), d]
+        parts += [q.reshape(*q.shape[:2], n_blocks * _BLOCK), d]
     return QuantizedCells(raw.positions[chosen], layout.rotated, *parts)  # type: ignore[arg-type]
 
 
@@ -242,7 +244,8 @@ def _f16_side(cells: Cells | QuantizedCells, is_key: bool, layer: int, dim: int)
         side = cells.k[layer] if is_key else cells.v[layer]
         return np.ascontiguousarray(side).reshape(len(side), -1)
     rows = _plain_rows(cells, is_key, layer, dim)
-    return rows.reshape(len(rows), -1).astype(np.float16)
+    with np.errstate(over="ignore"):
+        return _finite(rows.reshape(len(rows), -1).astype(np.float16))
 
 
 def _q8_side(
@@ -258,7 +261,16 @@ def _q8_side(
     )
     if rotated:
         rows = kv.hadamard(rows, key_rotation(dim) if is_key else VALUE_ROTATION)
-    return kv.quantize_q8_0(rows.reshape(len(rows), -1))
+    with np.errstate(over="ignore"):
+        q, scales = kv.quantize_q8_0(rows.reshape(len(rows), -1))
+    return q, _finite(scales)
+
+
+def _finite(numbers: F16Cells) -> F16Cells:
+    """What came out of finite numbers may still be too large for float16."""
+    if not np.isfinite(numbers).all():
+        raise _unfit("its numbers are too large")
+    return numbers
 
 
 def _plain_rows(cells: QuantizedCells, is_key: bool, layer: int, dim: int) -> FloatRows:
@@ -309,9 +321,9 @@ def quantized(cells: Cells) -> QuantizedCells:
     """`cells` rounded to q8_0 blocks, not rotated."""
     sides: list[NDArray[np.int8] | F16Cells] = []
     for side in (cells.k, cells.v):
-        q = np.empty((*side.shape[:2], side[0, 0].size if side.size else 0), np.int8)
+        q = np.empty((*side.shape[:2], side.shape[2] * side.shape[3]), np.int8)
         d = np.empty((*q.shape[:2], q.shape[2] // _BLOCK), np.float16)
-        for layer, rows in enumerate(side):
-            q[layer], d[layer] = kv.quantize_q8_0(rows.reshape(len(rows), -1).astype(np.float32))
+        for layer, rows in enumerate(side if len(cells) else ()):
+            q[layer], d[layer] = kv.quantize_q8_0(rows.reshape(q.shape[1:]).astype(np.float32))
         sides += [q, d]
     return QuantizedCells(cells.positions, False, *sides)  # type: ignore[arg-type]

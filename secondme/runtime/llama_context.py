@@ -81,6 +81,10 @@ class LlamaContext:
             params.cb_eval = settings.eval_callback
         return params
 
+    def beside(self, settings: ContextSettings) -> LlamaContext:
+        """Another context over the same weights."""
+        return LlamaContext(self._model, settings, self._governor)
+
     @property
     def n_positions(self) -> int:
         """One more than the highest position in the cache."""
@@ -131,7 +135,7 @@ class LlamaContext:
         lib = library()
         size = lib.llama_state_seq_get_size(self.handle, 0)
         buffer = np.empty(size, np.uint8)
-        if lib.llama_state_seq_get_data(self.handle, _pointer(buffer), size, 0) != size:
+        if not size or lib.llama_state_seq_get_data(self.handle, _pointer(buffer), size, 0) != size:
             raise ModelError("llama.cpp did not give its cache out", hint="nothing is lost: the text is read again")
         return buffer
 

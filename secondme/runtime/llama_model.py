@@ -240,8 +240,8 @@ def uses_gpu(options: LlamaOptions) -> bool:
     return bool(library().llama_supports_gpu_offload()) and options.gpu_layers != 0
 
 
-def choose_n_ctx(header: GgufHeader, asked: int, *, on_gpu: bool) -> int:
-    """The context length to use, in tokens.
+def choose_n_ctx(header: GgufHeader, asked: int, *, on_gpu: bool, loaded: bool = False) -> int:
+    """The context length to use, in tokens. `loaded`: whether the weights are in memory already.
 
     An explicit wish is granted or refused, never lowered. Raises ModelError if the model was not trained for it and
     OutOfMemory if it does not fit.
@@ -256,13 +256,15 @@ def choose_n_ctx(header: GgufHeader, asked: int, *, on_gpu: bool) -> int:
     if on_gpu:
         return wanted
     per_token = max(header.kv_bytes_per_token, 1)
-    fits = (available_memory() - header.size_bytes - _WORK_BYTES) // per_token
+    weights = 0 if loaded else header.size_bytes
+    fits = (available_memory() - weights - _WORK_BYTES) // per_token
     if fits >= wanted:
         return wanted
     if asked or fits < min(_LEAST_N_CTX, wanted):
-        needed = (header.size_bytes + _WORK_BYTES + per_token * wanted) / 1e9
+        needed = (weights + _WORK_BYTES + per_token * wanted) / 1e9
+        what = "a further" if loaded else "the model with a"
         raise OutOfMemory(
-            f"the model with a context of {wanted} tokens needs about {needed:.1f} GB, more memory than is free",
+            f"{what} context of {wanted} tokens needs about {needed:.1f} GB, more memory than is free",
             hint="close other programs, set a smaller context_tokens, or choose a smaller model",
         )
     return fits // _N_CTX_STEP * _N_CTX_STEP or fits

@@ -18,12 +18,13 @@ from secondme.kernels import kv
 from secondme.runtime.kv import VALUE_ROTATION, FloatRows, KvShape, Rope
 from secondme.runtime.llama_capture import Capture
 from secondme.runtime.llama_cells import CellLayout, build_state, cells_of, parse_state, quantized_of
-from secondme.runtime.llama_context import LlamaContext
+from secondme.runtime.llama_context import ContextSettings, LlamaContext
 from secondme.runtime.llama_identity import incompatible
 from secondme.runtime.llama_lib import build_identity
 from secondme.runtime.llama_model import LlamaModel
 
 _TEXT = "one two three four"
+_TEST_N_CTX = 256
 _F16_ERROR, _Q8_ERROR, _ROPE_ERROR = 2e-3, 3e-2, 1e-2  # of the length of a key
 _verdicts: dict[tuple[str, ...], _Verdict | CartridgeError] = {}
 _lock = threading.Lock()
@@ -72,7 +73,7 @@ class _Test:
         once = self.model.tokenize(_TEXT, special=False)[:4]
         tokens = once + once
         near = self.keys(tokens, 0)
-        layout = self.layout(near)
+        layout = self.layout(near, tokens)
         state = context.state()
         following = self.logits(once[0], len(tokens))
         context.trim(len(tokens))
@@ -100,19 +101,37 @@ class _Test:
         self.context.evaluate([token], position)
         return self.context.logits(1)
 
-    def layout(self, keys: list[FloatRows]) -> CellLayout:
-        dtype = self.context.settings.kv_type
-        raw = parse_state(self.context.state(), self.shape, dtype)
-        rotatable = [dim % VALUE_ROTATION == 0 for dim in (self.shape.k_dim, self.shape.v_dim)]
-        if dtype == "q8_0" and (any(rotatable) != all(rotatable) or self.shape.k_dim % 32 or self.shape.v_dim % 32):
+    def layout(self, keys: list[FloatRows], tokens: list[int]) -> CellLayout:
+        dtype, shape = self.context.settings.kv_type, self.shape
+        raw = parse_state(self.context.state(), shape, dtype)
+        if len(raw) != len(tokens):
+            raise incompatible("the model's cache does not hold a cell for each token")
+        rotatable = {dim % VALUE_ROTATION == 0 for dim in (shape.k_dim, shape.v_dim)}
+        if dtype == "q8_0" and (
+            len(rotatable) > 1 or any(shape.n_kv_heads * dim % 32 for dim in (shape.k_dim, shape.v_dim))
+        ):
             raise incompatible("the model's heads do not fit into blocks of 8 bits")
-        for rotated in (True, False) if dtype == "q8_0" and all(rotatable) else (False,):
-            layout = CellLayout(self.shape, dtype, rotated, raw.transposed)
-            held = cells_of(raw, layout, 0).k.astype(np.float32)
+        values = None if dtype == "f16" else self.first_values(tokens)
+        for rotated in (False,) if dtype == "f16" or rotatable == {False} else (True, False):
+            layout = CellLayout(shape, dtype, rotated, raw.transposed)
+            cells = cells_of(raw, layout, 0)
             allowed = _F16_ERROR if dtype == "f16" else _Q8_ERROR
-            if len(raw) == len(keys[0]) and _error(held, np.stack(keys)) < allowed:
+            if _error(cells.k.astype(np.float32), np.stack(keys)) < allowed and (
+                values is None or _error(cells.v[0].astype(np.float32), values) < allowed
+            ):
                 return layout
-        raise incompatible("the model's cache does not hold the keys that were computed")
+        raise incompatible("the model's cache does not hold what was computed")
+
+    def first_values(self, tokens: list[int]) -> FloatRows:
+        """The values of the first layer, as an f16 cache holds them; further up they depend on the cache's type."""
+        plain = self.context.beside(ContextSettings(_TEST_N_CTX, len(tokens)))
+        try:
+            plain.evaluate(tokens, 0)
+            raw = parse_state(plain.state(), self.shape, "f16")
+            values: FloatRows = cells_of(raw, CellLayout(self.shape, "f16", False, raw.transposed), 0).v[0].astype("f4")
+            return values
+        finally:
+            plain.close()
 
     def rope_holds(self, near: FloatRows, once: list[int]) -> bool:
         """Before RoPE, the first layer's keys depend on nothing but the token."""

@@ -18,8 +18,8 @@ from secondme.memory.store import Store
 from secondme.runtime.kv import KvIdentity, KvShape, QuantizedCells, Rope
 
 KEY = bytes(range(32))
-BITS = 7
-"""Chunks of 128 bytes, so that a small cartridge has many."""
+BITS = 8
+"""Chunks of 256 bytes, so that a small cartridge has many."""
 SHAPE = KvShape(n_layers=2, n_kv_heads=1, n_heads=2, k_dim=32, v_dim=32)
 ROPE = Rope("adjacent", 32, 10000.0)
 TOKENS = (7, 1, 49151)

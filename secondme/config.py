@@ -13,6 +13,7 @@ from secondme.paths import config_file
 DEFAULT_MODEL = "smollm2-135m-instruct"
 DEFAULT_EMBEDDER = "all-minilm-l6-v2"
 
+CARTRIDGE_TIERS = ("T0", "T1", "T2", "T3", "off")
 _MINUS_ONE = frozenset({"gpu_layers", "vector_index_mb"})  # where it means as much as fits
 
 
@@ -30,6 +31,8 @@ class Config:
     idle_lock_minutes: the terminal app locks memory after that long without a key; 0 means never.
     vector_index_mb: memory for the copy of all vectors that makes searches fast; 0 means none is made, -1 as much as an
         eighth of the machine's memory.
+    cartridge_tier: how small the saved readings of a project's documents are made: T0 (exact), T1, T2, T3, or off.
+    cartridge_build_in_background: whether the terminal app makes those that are missing while nobody waits for it.
     """
 
     model: str = DEFAULT_MODEL
@@ -41,6 +44,8 @@ class Config:
     theme: str = "textual-dark"
     idle_lock_minutes: int = 15
     vector_index_mb: int = -1
+    cartridge_tier: str = "T1"
+    cartridge_build_in_background: bool = True
 
 
 def load_config(path: Path | None = None) -> Config:
@@ -67,4 +72,8 @@ def _checked(table: dict[str, Any], path: Path) -> dict[str, Any]:
             raise ConfigError(f"{path}: {name} must be of type {kinds[name].__name__}", hint="correct the value")
         if isinstance(value, int) and value < (-1 if name in _MINUS_ONE else 0):
             raise ConfigError(f"{path}: {name} must not be negative", hint="correct the value")
+    if table.get("cartridge_tier", CARTRIDGE_TIERS[0]) not in CARTRIDGE_TIERS:
+        raise ConfigError(
+            f"{path}: cartridge_tier must be one of {', '.join(CARTRIDGE_TIERS)}", hint="correct the value"
+        )
     return table

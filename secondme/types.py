@@ -394,8 +394,9 @@ class OpenedDocument:
     """How a document of a project takes part in its conversations.
 
     `cartridge`: its keys and values were loaded. `text`: the model read it. `recall`: it is searched for each question
-    only, because of `why`. `tier`, `size_bytes` (on the disk), `f16_bytes` (as the model would hold it) and `prefill_s`
-    (what reading it took) are those of its cartridge, which may exist without being loaded.
+    only, because of `why`; `pending` tells that a cartridge would change that. `tier`, `size_bytes` (on the disk),
+    `f16_bytes` (as the model would hold it) and `prefill_s` (what reading it took) are those of its cartridge, which
+    may exist without being loaded.
     """
 
     source_id: int
@@ -404,6 +405,7 @@ class OpenedDocument:
     n_tokens: int
     opened_as: OpenedAs
     why: str = ""
+    pending: bool = False
     tier: str = ""
     size_bytes: int = 0
     f16_bytes: int = 0
@@ -444,6 +446,22 @@ class ProjectRow:
     n_sources: int
     n_conversations: int
     used_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectStatus:
+    """A project as it would open now. `documents` are those looked at; `n_unread` more were not, for want of room.
+
+    `n_pending` cartridges are to be built, of tier `tier`, or "off"; `why_not` says why there can be none at all.
+    """
+
+    name: str
+    n_conversations: int
+    documents: tuple[OpenedDocument, ...]
+    n_unread: int
+    n_pending: int
+    tier: str
+    why_not: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Nothing heavy happens before it is needed: the store opens on `unlock`, a model 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Self
 
 from secondme.assistant.memory import Credentials, Memory
 from secondme.assistant.models import Models
+from secondme.assistant.projects import Projects
 from secondme.config import Config
-from secondme.errors import SecondMeError, StoreFull
+from secondme.errors import SecondMeError, StoreFull, UsageError
 from secondme.paths import absolute
 from secondme.types import (
-    Answer,
     AnswerEvent,
     CancelCheck,
     Citation,
@@ -27,8 +27,9 @@ from secondme.types import (
     Conversation,
     EmbedProgress,
     IngestEvent,
-    Message,
-    Notice,
+    Opened,
+    ProjectRow,
+    ProjectStatus,
     StoredChunk,
     StoredSource,
     StoreStats,
@@ -38,11 +39,15 @@ from secondme.types import (
 )
 
 if TYPE_CHECKING:
+    from secondme.cartridges.events import BuildEvent
+    from secondme.cartridges.files import Shelf
     from secondme.crypto.keys import Keys
     from secondme.exchange.export import ExportEvent, ExportOptions
     from secondme.exchange.importing import ImportEvent, ImportRequest
+    from secondme.memory.cartridges import StoredCartridge
     from secondme.memory.forgetting import Forgetting, Target
     from secondme.memory.store import Store
+    from secondme.projects.open import OpenEvent
     from secondme.runtime.base import Embedder, Generator
 
 DEFAULT_PROJECT = "default"
@@ -67,6 +72,7 @@ class Assistant:
         self.config = config
         self._memory = Memory(config, credentials or Credentials())
         self._models = Models(config, generator, embedder)
+        self._projects = Projects(self._memory, self._models, config.cartridge_tier)
 
     def __enter__(self) -> Self:
         return self
@@ -88,6 +94,7 @@ class Assistant:
 
         From here on another process may open the store, and whatever needs memory fails until `unlock` is called.
         """
+        self._projects.close()
         self._memory.lock()
         self._models.forget()
 
@@ -125,6 +132,7 @@ class Assistant:
 
     def close(self) -> None:
         """Close everything that was opened; the lock goes last."""
+        self._projects.close()
         self._models.close()
         self._memory.close()
 
@@ -145,6 +153,7 @@ class Assistant:
         """
         from secondme.ingest.pipeline import IngestOptions, ingest
 
+        self._check_name(project)
         yield from self.embed_missing(cancelled=cancelled)
         for path in paths:
             if path.is_dir():
@@ -257,40 +266,29 @@ class Assistant:
     ) -> Iterator[AnswerEvent]:
         """Answer a question; with a conversation, its turns are read first and both new turns are stored.
 
-        The question is stored before the answer begins, so that a crash loses no word of the owner.
+        Where `project` is open (`open_project`), its documents lie before the question.
         """
-        from secondme.chat.turn import Engines, Question, answer
+        from secondme.assistant.answering import Asked, answer
+        from secondme.chat.turn import Engines
 
         self._check_embedder()
-        history: tuple[Message, ...] = ()
-        if conversation_id is not None:
-            history = tuple(Message(t.role, t.text) for t in self.turns(conversation_id))
-            self.store.add_turn(conversation_id, "user", question, ())
-        engines = Engines(self.store, self.embedder, self.generator)
-        for event in answer(Question(question, project, history, attached), engines, cancelled=cancelled):
-            if isinstance(event, Answer):
-                turn_id = None
-                if conversation_id is not None:
-                    turn_id = self.store.add_turn(conversation_id, "assistant", event.text, event.citations)
-                try:
-                    self._note_use(event, turn_id)
-                except StoreFull:
-                    yield Notice("the disk is full, so that the log does not say what this answer used")
-            yield event
-
-    def _note_use(self, answer: Answer, turn_id: int | None) -> None:
-        """Log which passages the model read, and which are marked in what it said."""
-        read = [c for c in answer.citations if c.chunk_id]
-        if read:
-            marked = " ".join(str(c.chunk_id) for c in read if c.marked)
-            subjects = [f"passage:{c.chunk_id}" for c in read] + ([f"turn:{turn_id}"] if turn_id else [])
-            self.store.note("used" if marked else "shown", subjects, detail={"by": "answer", "marked": marked})
+        with self._projects.waited_for():
+            for event in self._projects.ready(project, cancelled=cancelled):
+                if not isinstance(event, Opened):
+                    yield event
+            asked = Asked(question, conversation_id, project, attached, self._projects.opened(project))
+            yield from answer(asked, Engines(self.store, self.embedder, self.generator), cancelled=cancelled)
 
     def new_conversation(self, project: str = DEFAULT_PROJECT, title: str = "New conversation") -> int:
+        self._check_name(project)
         return self.store.new_conversation(project, title)
 
     def conversations(self, project: str | None = None) -> list[Conversation]:
         return self.store.conversations(project)
+
+    def last_conversation(self, project: str) -> Conversation | None:
+        """The one of a project that was used last."""
+        return next(iter(self.store.conversations(project)), None)
 
     def rename_conversation(self, conversation_id: int, title: str) -> None:
         self.store.rename_conversation(conversation_id, title)
@@ -303,3 +301,70 @@ class Assistant:
 
     def stats(self) -> StoreStats:
         return self.store.stats()
+
+    # Projects --------------------------------------------------------------------------------------------------
+
+    def projects(self) -> list[ProjectRow]:
+        """All projects, the one used last first."""
+        return self.store.projects()
+
+    def new_project(self, name: str) -> str:
+        """Make an empty project; returns its name. Raises UsageError for a name that cannot be, or is taken."""
+        from secondme.projects.names import check_name
+
+        name = check_name(name)
+        self.store.new_project(name)
+        return name
+
+    def _check_name(self, project: str) -> None:
+        """A name that is new must be one that can be shown; earlier ones stay as they are."""
+        from secondme.projects.names import check_name
+
+        if self.store.project_uid(project) is None and check_name(project) != project:
+            raise UsageError("a project's name has no space at its ends", hint="leave it out")
+
+    def open_project(
+        self, name: str, *, read_texts: bool = True, cancelled: CancelCheck = never_cancelled
+    ) -> Iterator[OpenEvent]:
+        """Bring a project's documents before the model, for all questions about it; the last event is an Opened.
+
+        Without `read_texts` only cartridges are opened. At most one Notice says what is not as it could be. Raises
+        UsageError if there is no such project, Cancelled, ModelError, StoreError.
+        """
+        with self._projects.waited_for():
+            yield from self._projects.session.open(name, read_texts=read_texts, cancelled=cancelled)
+
+    @property
+    def opened(self) -> Opened | None:
+        """The project that is open; None before `open_project`, and once memory was locked."""
+        return self._projects.session.opened
+
+    def project_status(self, name: str) -> ProjectStatus:
+        """How a project would open now; loads the model. Raises UsageError if there is none of that name."""
+        return self._projects.status(name)
+
+    def build_cartridges(
+        self,
+        projects: Sequence[str],
+        *,
+        tier: str | None = None,
+        again: bool = False,
+        background: bool = False,
+        cancelled: CancelCheck = never_cancelled,
+    ) -> Iterator[BuildEvent]:
+        """Build the cartridges that projects lack, or all of them `again`; the last event is a BuildsDone.
+
+        What is done is kept when it is cancelled. In the background it runs at low priority, and stands still while
+        an answer or an opening project is waited for. `tier` None is the one of the settings. Raises
+        CartridgeIncompatible where there can be none, Cancelled, ModelError, StoreError.
+        """
+        yield from self._projects.build(projects, tier=tier, again=again, background=background, cancelled=cancelled)
+
+    def cartridges(self, project: str | None = None) -> list[StoredCartridge]:
+        """The cartridges there are, in the order of project and path."""
+        return self.store.cartridges(project)
+
+    @property
+    def shelf(self) -> Shelf:
+        """The files of the cartridges, to verify and to clear them."""
+        return self._projects.shelf

@@ -15,11 +15,9 @@ from secondme.cartridges.format import CartridgeReader, SectionData
 from secondme.cartridges.manifest import Manifest
 from secondme.errors import CorruptCartridge
 from secondme.kernels import kv
-from secondme.runtime.kv import Cells, F16Cells, KvIdentity, KvShape, QuantizedCells
-from secondme.runtime.llama_cells import dequantize_q8, hadamard, key_rotation
+from secondme.runtime.kv import VALUE_ROTATION, Cells, F16Cells, KvIdentity, KvShape, QuantizedCells, key_rotation
 
 CODEC = 1
-_VALUE_ROTATION = 64
 _HINT = "nothing is lost: the document's text is read instead, and the cartridge is made again"
 
 Sections = Mapping[tuple[str, int], bytes]
@@ -84,13 +82,13 @@ def plain(cells: QuantizedCells, shape: KvShape) -> Cells:
     return Cells(
         cells.positions,
         _plain_side(cells.k, cells.k_scales, shape.k_dim, key_rotation(shape.k_dim) if cells.rotated else 0),
-        _plain_side(cells.v, cells.v_scales, shape.v_dim, _VALUE_ROTATION if cells.rotated else 0),
+        _plain_side(cells.v, cells.v_scales, shape.v_dim, VALUE_ROTATION if cells.rotated else 0),
     )
 
 
 def _plain_side(blocks: NDArray[np.int8], scales: F16Cells, dim: int, rotation: int) -> F16Cells:
     out = np.empty((*blocks.shape[:2], blocks.shape[2] // dim, dim), np.float16)
     for layer in range(len(blocks)):
-        rows = dequantize_q8(blocks[layer], scales[layer])
-        out[layer] = (hadamard(rows, rotation) if rotation else rows).reshape(out.shape[1:])
+        rows = kv.dequantize_q8_0(blocks[layer], scales[layer])
+        out[layer] = (kv.hadamard(rows, rotation) if rotation else rows).reshape(out.shape[1:])
     return out

@@ -38,7 +38,7 @@ def at_low_priority(work: Callable[[CancelCheck], Iterator[T]], cancelled: Cance
             _be_nice()
             for event in work(stop):
                 events.put(event)
-        except BaseException as caught:
+        except BaseException as caught:  # noqa: BLE001 - raised again in the caller's thread
             error = caught
         events.put(_End(error))
 

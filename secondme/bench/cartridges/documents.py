@@ -74,7 +74,7 @@ class Recipe:
     n_documents: int = 10
     n_tokens: int = 0
     n_questions: int = 16
-    n_facts: int = 12
+    n_facts: int = 16
     seed: str = "proof"
     format: str = "cloze"
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from secondme.bench.cartridges.documents import Document, Question
 from secondme.bench.cartridges.metrics import LogProbs, Reply, Scores, exact, f1, holds, kl_rows, log_probs
@@ -21,6 +22,8 @@ from secondme.bench.cartridges.prompts import Tokenizer
 from secondme.errors import Cancelled
 from secondme.runtime.kv import Cells, KvReader
 from secondme.types import CancelCheck, never_cancelled
+
+FloatRow = NDArray[np.float32]
 
 MAX_TOKENS = 16
 """Of a greedy answer about the text; of others four more than of the gold answer."""
@@ -37,6 +40,19 @@ class Reference:
     greedy: tuple[tuple[int, ...], ...]
     gold: LogProbs
     continuation: LogProbs
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """Where a greedy answer ends: at one of the tokens `ends`, after `most`, or with what is `enough` and one more.
+
+    draft: what it probably is.
+    """
+
+    ends: frozenset[int]
+    most: int
+    draft: Sequence[int]
+    enough: tuple[int, ...] = ()
 
 
 class Judge:
@@ -124,9 +140,8 @@ class Judge:
             if self._cancelled():
                 raise Cancelled("measuring was stopped")
             self._reader.rewind(n_start + len(common))
-            gold, answer = self._answer(
-                document, question, len(common), reference.greedy[i] if reference else (), greedy
-            )
+            stop = _stop(question, document, reference.greedy[i] if reference else ()) if greedy else None
+            gold, answer = self._answer(question, len(common), stop)
             full = reference.gold[at : at + len(gold)] if reference else gold
             at += len(gold)
             replies.append(self._reply(question, full, gold, answer))
@@ -143,37 +158,35 @@ class Judge:
             return np.zeros((0, 1), np.float32)
         return log_probs(self._reader.logits(document.continuation[:-1]))
 
-    def _answer(
-        self, document: Document, question: Question, n_common: int, draft: Sequence[int], greedy: bool
-    ) -> tuple[LogProbs, tuple[int, ...]]:
-        """(log-probabilities at the gold tokens, greedy answer). The cache stands after the common part of the tail."""
+    def _answer(self, question: Question, n_common: int, stop: _Stop | None) -> tuple[LogProbs, tuple[int, ...]]:
+        """(log-probabilities at the gold tokens, greedy answer or none). The cache holds the tails' common part."""
         tail, gold = question.tail[n_common:], question.gold
         start = self._reader.n_tokens + len(tail)
         rows = self._reader.logits([*tail, *gold])[len(tail) - 1 :]
         answer: list[int] = []
-        if greedy:
+        if stop is not None:
             n_same = _n_same(rows, gold)
-            answer = self._go_on(list(gold[:n_same]), rows[n_same], start, draft, document, _most(question))
+            answer = self._go_on(list(gold[:n_same]), rows[n_same], start, stop)
         return log_probs(rows[:-1]), tuple(answer)
 
-    def _go_on(
-        self, answer: list[int], row: Any, start: int, draft: Sequence[int], document: Document, most: int
-    ) -> list[int]:
+    def _go_on(self, answer: list[int], row: FloatRow, start: int, stop: _Stop) -> list[int]:
         """Greedy tokens after `answer`, whose next logits are `row`. What the full cache answered is tried as a whole:
         a few tokens at once cost hardly more than one.
         """
-        while len(answer) < most:
+        while len(answer) < stop.most:
             token = int(row.argmax())
-            if token in document.ends:
+            if token in stop.ends:
                 break
-            self._reader.rewind(start + len(answer))
             answer.append(token)
-            guess = draft[len(answer) :] if list(draft[: len(answer)]) == answer else ()
+            if tuple(answer[:-1]) == stop.enough:
+                break  # the token after it only shows whether the answer is a part of a longer word
+            self._reader.rewind(start + len(answer) - 1)
+            guess = stop.draft[len(answer) :] if list(stop.draft[: len(answer)]) == answer else ()
             rows = self._reader.logits([token, *guess])
             n_same = _n_same(rows, guess)
             answer += guess[:n_same]
             row = rows[n_same]
-        return answer[:most]
+        return answer[: stop.most]
 
     def _reply(self, question: Question, full: LogProbs, gold: LogProbs, answer: Sequence[int]) -> Reply:
         text = self._tokenizer.detokenize(answer).strip()
@@ -233,8 +246,10 @@ def _save(path: Path, array: Any) -> None:
     part.replace(path)
 
 
-def _most(question: Question) -> int:
-    return MAX_TOKENS if question.kind == "text" else len(question.gold) + 4
+def _stop(question: Question, document: Document, draft: Sequence[int]) -> _Stop:
+    if question.kind == "text":
+        return _Stop(document.ends, MAX_TOKENS, draft)
+    return _Stop(document.ends, len(question.gold) + 4, draft, question.gold)
 
 
 def _common(tails: Sequence[tuple[int, ...]]) -> list[int]:

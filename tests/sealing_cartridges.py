@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from secondme.cartridges import exact
 from secondme.cartridges.files import Shelf
 from secondme.cartridges.format import CartridgeReader, SectionData, token_section, write_cartridge
-from secondme.cartridges.manifest import Manifest, Tier, hash_of_tokens
+from secondme.cartridges.manifest import WHOLE, Manifest, hash_of_tokens
 from secondme.memory.cartridges import StoredCartridge
 from secondme.memory.store import Store
 from secondme.runtime.kv import KvIdentity, KvShape, QuantizedCells, Rope
@@ -73,8 +72,11 @@ def cells_of(n: int = len(TOKENS), seed: int = 1) -> QuantizedCells:
     return QuantizedCells(positions, False, blocks(), scales(), blocks(), scales())
 
 
-def sections_of(tokens: Sequence[int] = TOKENS, seed: int = 1) -> Iterator[SectionData]:
+def sections_of(tokens: Sequence[int] = TOKENS, seed: int = 1, padding: int = 0) -> Iterator[SectionData]:
+    """With `padding` one more of so many bytes, so that what is asked for lies in chunks that were not read yet."""
     yield token_section(list(tokens))
+    if padding:
+        yield SectionData("padding", WHOLE, bytes(padding))
     yield from exact.encode(cells_of(len(tokens), seed))
 
 
@@ -89,11 +91,11 @@ def content(reader: CartridgeReader) -> dict[tuple[str, int], bytes]:
 
 
 def shelve(
-    shelf: Shelf, store: Store, source_id: int, *, tokens: Sequence[int] = TOKENS, seed: int = 1, tier: Tier = "T0"
+    shelf: Shelf, store: Store, source_id: int, *, tokens: Sequence[int] = TOKENS, seed: int = 1, padding: int = 0
 ) -> StoredCartridge | None:
     """Put a cartridge of a source's present text on the shelf."""
     source = next(s for s in store.sources() if s.id == source_id)
     text_hash = store.document_hash(source_id)
     assert text_hash is not None
-    manifest = replace(manifest_of(tokens, source_hash=text_hash.hex()), tier=tier)
-    return shelf.put(source, manifest, sections_of(tokens, seed), prefill_s=1.5, build_s=2.0)
+    manifest = manifest_of(tokens, source_hash=text_hash.hex())
+    return shelf.put(source, manifest, sections_of(tokens, seed, padding), prefill_s=1.5, build_s=2.0)

@@ -107,7 +107,8 @@ class Shelf:
     def _write(self, path: Path, key: bytearray, manifest: Manifest, sections: Iterable[SectionData]) -> int:
         try:
             with os_errors():
-                private_dir(path.parent)
+                for folder in (path.parent.parent, path.parent):
+                    private_dir(folder)
             return write_cartridge(path, key, manifest, sections)[1].n_sealed_bytes
         finally:
             erase(key)

@@ -9,8 +9,8 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-N_VOCAB = 258
-"""256 byte tokens, an unknown and an end token."""
+N_VOCAB = 259
+"""256 byte tokens, an unknown and an end token, and the space."""
 N_CTX = 4096
 
 
@@ -67,11 +67,11 @@ def write_tiny(path: Path, tiny: Tiny) -> Path:
 def _add_vocabulary(writer: gguf.GGUFWriter, further: tuple[str, ...]) -> None:
     """SentencePiece with a token for each byte, so that every text is its bytes."""
     kinds = gguf.TokenType
-    names = [f"<0x{byte:02X}>" for byte in range(256)] + ["<unk>", "<end>", *further]
+    names = [f"<0x{byte:02X}>" for byte in range(256)] + ["<unk>", "<end>", "\u2581", *further]
     writer.add_tokenizer_model("llama")
     writer.add_token_list(names)
     writer.add_token_scores([0.0] * len(names))
-    writer.add_token_types([kinds.BYTE] * 256 + [kinds.UNKNOWN, kinds.CONTROL] + [kinds.NORMAL] * len(further))
+    writer.add_token_types([kinds.BYTE] * 256 + [kinds.UNKNOWN, kinds.CONTROL] + [kinds.NORMAL] * (1 + len(further)))
     writer.add_unk_token_id(256)
     writer.add_eos_token_id(257)
     writer.add_bos_token_id(257)

@@ -40,7 +40,7 @@ from secondme.types import (
 
 if TYPE_CHECKING:
     from secondme.cartridges.events import BuildEvent
-    from secondme.cartridges.files import Shelf
+    from secondme.cartridges.files import Collected
     from secondme.crypto.keys import Keys
     from secondme.exchange.export import ExportEvent, ExportOptions
     from secondme.exchange.importing import ImportEvent, ImportRequest
@@ -364,7 +364,10 @@ class Assistant:
         """The cartridges there are, in the order of project and path."""
         return self.store.cartridges(project)
 
-    @property
-    def shelf(self) -> Shelf:
-        """The files of the cartridges, to verify and to clear them."""
-        return self._projects.shelf
+    def verify_cartridge(self, row: StoredCartridge) -> None:
+        """Read all of a cartridge and check it. Raises CorruptCartridge, CartridgeIncompatible, StoreError."""
+        self._projects.shelf.verify(row)
+
+    def collect_cartridges(self) -> Collected:
+        """Clear away files without a row and rows without a file."""
+        return self._projects.shelf.collect()

@@ -9,12 +9,15 @@ import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from secondme.cli.output import ProgressLine, add_common, credentials, say
 from secondme.errors import SecondMeError, UsageError
 from secondme.sanitize import clean_line, clean_text
-from secondme.types import Answer, AnswerEvent, Citation, Notice, PrefillProgress, Recalled, TokenText
+from secondme.types import Answer, AnswerEvent, Citation, Notice, Opened, PrefillProgress, Recalled, TokenText
+
+if TYPE_CHECKING:
+    from secondme.assistant import Assistant
 
 MAX_PIPED_BYTES = 4 * 1024 * 1024
 
@@ -38,9 +41,18 @@ def run(args: argparse.Namespace) -> int:
     question, piped = _question(args.question, _piped())
     with Assistant(load_config(), credentials(args)) as assistant:
         assistant.unlock()
-        events = assistant.answer(question, project=args.project, attached=piped)
+        events = _events(assistant, question, piped, args.project)
         answer = _as_json(question, events) if args.json else _stream(events)
     return 130 if answer.stopped == "cancelled" else 0
+
+
+def _events(assistant: Assistant, question: str, piped: str, project: str) -> Iterator[AnswerEvent]:
+    """The answer, behind the project's cartridges if it has some; what is not prepared is found by search, as ever."""
+    if assistant.cartridges(project):
+        for event in assistant.open_project(project, read_texts=False):
+            if not isinstance(event, Opened):
+                yield event
+    yield from assistant.answer(question, project=project, attached=piped)
 
 
 def _question(given: str | None, piped: str) -> tuple[str, str]:

@@ -14,6 +14,8 @@ VERBS = {
     "ask": "ask one question and print the answer with its citations",
     "add": "bring files and folders into memory",
     "memory": "list, search and show what is in memory, and what became of it",
+    "project": "make, open, list and remove projects",
+    "cartridge": "list, build and verify what is kept of documents that were read",
     "forget": "take something out of memory with everything derived from it",
     "wipe": "destroy all of memory, or one project, and prove it",
     "export": "write all of memory into one file, sealed for a passphrase",

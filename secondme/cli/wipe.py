@@ -52,10 +52,15 @@ def register(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.verify:
         return _verify(Path(args.verify))
+    return _wipe_all(args, _target(args)) if args.project is None else wipe_named_project(args)
+
+
+def _target(args: argparse.Namespace) -> Path | None:
+    """The file for the report, if one was named. Raises UsageError if it is there already."""
     target = absolute(Path(args.report)) if args.report else None
     if target is not None and target.exists():
         raise UsageError("the file for the report is there already", hint="name a new one; nothing was destroyed")
-    return _wipe_all(args, target) if args.project is None else _wipe_project(args, target)
+    return target
 
 
 def _verify(path: Path) -> int:
@@ -172,11 +177,13 @@ def _with_holder(report: Report, places: Places, holder: str | None) -> Report:
 # One project -------------------------------------------------------------------------------------------------
 
 
-def _wipe_project(args: argparse.Namespace, target: Path | None) -> int:
+def wipe_named_project(args: argparse.Namespace) -> int:
+    """Wipe the project `args.project`; `args` has yes, report and key_fd, too."""
     from secondme.assistant import Assistant
     from secondme.config import load_config
     from secondme.wipe.project import wipe_project
 
+    target = _target(args)
     with Assistant(load_config(), credentials(args)) as assistant:
         assistant.unlock()
         if assistant.store.project_uid(args.project) is None:

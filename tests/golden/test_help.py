@@ -19,6 +19,7 @@ CASES = [
     *(f"memory {a}" for a in ("list", "search", "log", "why", "repair")),
     *(f"models {a}" for a in ("pull", "rm")),
 ]
+CASES += ["project status", "project rm", "cartridge ls", "cartridge build"]
 CASES += [f"keys {a}" for a in ("add-passphrase", "rotate")]
 
 

@@ -12,21 +12,31 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from secondme.cartridges import exact
+from secondme.cartridges import codec, exact
+from secondme.cartridges.calibration import Calibration
 from secondme.cartridges.events import BuildEvent, BuildProgress, CartridgeStored
 from secondme.cartridges.files import Shelf
 from secondme.cartridges.format import SectionData, token_section
 from secondme.cartridges.manifest import Expected, Manifest, Tier, check_manifest, hash_of_tokens, model_key
 from secondme.cartridges.prefix import Prefix
-from secondme.errors import Cancelled, CartridgeError, CartridgeStale, IntegrityError, StoreError
+from secondme.cartridges.score import AttentionRecorder, read_again, repetitions
+from secondme.cartridges.select import gather, select
+from secondme.cartridges.tiers import TIERS
+from secondme.errors import Cancelled, CartridgeError, CartridgeIncompatible, CartridgeStale, IntegrityError, StoreError
 from secondme.memory.cartridges import StoredCartridge
-from secondme.runtime.kv import KvReader, QuantizedCells
+from secondme.runtime.kv import Cells, KvReader, QuantizedCells
 from secondme.types import CancelCheck, StoredSource, never_cancelled
 
 CHECKPOINT_S = 60.0
 """Reading that an interruption may cost."""
 LEAST_KEPT = 256
 """Fewer tokens are sooner read again than kept."""
+CHUNK_TOKENS = 1024
+"""Of a document, at most so many are read again in one go."""
+PEAK_FROM = 1 / 4
+"""Keeping at least this share, tokens are weighed by the most attention they got; less, by its root mean square."""
+ROWS = "rows"
+"""The kind of the sections of T1 to T3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +51,17 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What builds: a reader whose cache is its own, the head that every document is read after, and the files."""
+    """What builds: a reader whose cache is its own, the head that every document is read after, and the files.
+
+    `calibration` is the model's, without which there is T0 alone. `instruction` are the tokens between a document and
+    its repetition: the end of the system's turn, a user's that asks for it, the beginning of the answer.
+    """
 
     reader: KvReader
     prefix: Prefix
     shelf: Shelf
+    calibration: Calibration | None = None
+    instruction: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +83,9 @@ class Clock:
         self.prefill_s = 0.0
         self.earlier_s = 0.0
 
+    def cancelled(self) -> bool:
+        return self._stop.cancelled()
+
     def paused(self) -> bool:
         """`Stop.paused`, timed."""
         now = time.perf_counter()
@@ -85,17 +104,29 @@ class Clock:
         return self.earlier_s + self.now()
 
 
-def read(order: Order, bench: Bench, clock: Clock, stop: Stop) -> Iterator[BuildEvent]:
-    """Bring the reader to prefix and document, and the document's T0 cartridge to the disk.
+def build(order: Order, bench: Bench, tier: Tier, clock: Clock) -> Iterator[BuildEvent]:
+    """Build one document's cartridge; it can be opened from the first complete CartridgeStored on.
 
     Raises Cancelled, with what was read kept; StoreFull, StoreError and ModelError, with the earlier cartridge left;
-    and CartridgeStale if the text was changed meanwhile.
+    CartridgeStale if the text was changed meanwhile; CartridgeIncompatible for a tier that the model cannot have.
     """
+    if tier != "T0" and bench.calibration is None:
+        raise CartridgeIncompatible(
+            "the model has no calibration, which a small cartridge needs",
+            hint="make one: secondme models calibrate NAME --text PATH",
+        )
+    yield from read(order, bench, clock)
+    if tier != "T0" and bench.calibration is not None:
+        yield from compress(order, bench, tier, clock)
+
+
+def read(order: Order, bench: Bench, clock: Clock) -> Iterator[BuildEvent]:
+    """Bring the reader to prefix and document, and the document's T0 cartridge to the disk."""
     n_kept = _go_on(order, bench, clock)
     if n_kept == len(order.tokens):
         return
     n_read, kept_at, mark = n_kept, clock.now(), clock.now()
-    events = bench.reader.read(order.tokens[n_kept:], cancelled=stop.cancelled, paused=clock.paused)
+    events = bench.reader.read(order.tokens[n_kept:], cancelled=clock.cancelled, paused=clock.paused)
     try:
         for progress in events:
             n_read = n_kept + progress.n_done
@@ -143,14 +174,37 @@ def _earlier(order: Order, bench: Bench) -> QuantizedCells | None:
 def _keep(order: Order, bench: Bench, clock: Clock) -> CartridgeStored:
     """Write what was read as a T0 cartridge."""
     cells = bench.reader.quantized_cells(len(bench.prefix))
-    manifest = manifest_of(order, bench, tier="T0", codec=exact.CODEC, n_tokens=len(cells))
+    manifest = manifest_of(order, bench, "T0", exact.CODEC, len(cells))
     tokens = order.tokens[: len(cells)]
     return stored(order, bench, manifest, clock, [token_section(tokens), *exact.encode(cells)])
 
 
-def manifest_of(
-    order: Order, bench: Bench, *, tier: Tier, codec: int, n_tokens: int, calibration: str = ""
-) -> Manifest:
+def compress(order: Order, bench: Bench, tier: Tier, clock: Clock) -> Iterator[BuildEvent]:
+    """Make the document's cartridge smaller, from the reader that holds it; the reader is left as it was."""
+    calibration, shape = bench.calibration, bench.reader.identity.shape
+    assert calibration is not None
+    calibration.check_fits(bench.reader.identity)
+    plan, n_prefix = TIERS[tier], len(bench.prefix)
+    cells = bench.reader.cells()
+    recorder = AttentionRecorder(shape, cells, start=n_prefix)
+    texts = repetitions(order.tokens, bench.instruction, chunk=CHUNK_TOKENS)
+    for progress in read_again(bench.reader, recorder, texts, cancelled=clock.cancelled, paused=clock.paused):
+        yield BuildProgress(order.source.id, "scoring", progress.n_done, progress.n_total)
+    if clock.cancelled():
+        raise Cancelled("building was stopped")
+    yield BuildProgress(order.source.id, "writing", 0, len(order.tokens))
+    found = recorder.scores()
+    scores = found.peak if plan.keep >= PEAK_FROM else found.rms
+    chosen = select(scores, max(1, round(plan.keep * scores.size)))
+    document = Cells(cells.positions[n_prefix:], cells.k[:, n_prefix:], cells.v[:, n_prefix:])
+    rows = gather(document, chosen, shape, bench.reader.identity.rope)
+    coded = codec.encode(rows, chosen.scores, calibration, plan)
+    sections = [SectionData(ROWS, layer, data) for layer, data in enumerate(coded)]
+    manifest = manifest_of(order, bench, plan.name, codec.CODEC, len(order.tokens))
+    yield stored(order, bench, manifest, clock, [token_section(order.tokens), *sections])
+
+
+def manifest_of(order: Order, bench: Bench, tier: Tier, codec_version: int, n_tokens: int) -> Manifest:
     """The manifest of a cartridge of the first `n_tokens` tokens, without sections."""
     return Manifest(
         identity=bench.reader.identity,
@@ -160,8 +214,8 @@ def manifest_of(
         n_tokens=n_tokens,
         start=len(bench.prefix),
         tier=tier,
-        codec=codec,
-        calibration=calibration,
+        codec=codec_version,
+        calibration=bench.calibration.digest if tier != "T0" and bench.calibration is not None else "",
         complete=n_tokens == len(order.tokens),
     )
 

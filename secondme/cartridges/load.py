@@ -7,70 +7,75 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from secondme.cartridges import exact
+from secondme.cartridges import codec, exact, place
+from secondme.cartridges.build import ROWS
+from secondme.cartridges.calibration import Calibration
 from secondme.cartridges.format import CartridgeReader
 from secondme.cartridges.manifest import Expected, check_manifest
 from secondme.cartridges.prefix import Prefix
-from secondme.errors import CartridgeIncompatible, CorruptCartridge
-from secondme.kernels import kv
-from secondme.runtime.kv import Cells, KvIdentity, QuantizedCells, Rope
+from secondme.cartridges.rows import HeadRows
+from secondme.errors import CartridgeIncompatible
+from secondme.runtime.kv import Cells, KvIdentity, QuantizedCells
 
 _HINT = "nothing is lost: the document's text is read instead, and the cartridge is made again"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A document's decoded cells, with the position of its first token when it was read."""
+    """A document's decoded keys and values, with the position of its first token when it was read."""
 
-    cells: QuantizedCells
+    held: QuantizedCells | HeadRows
     start: int
     n_tokens: int
 
 
-def decode(file: CartridgeReader, expected: Expected) -> Part:
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What parts are joined behind. `calibration` is needed where a part is none of T0; `n_ctx` is the context's."""
+
+    prefix: Prefix
+    identity: KvIdentity
+    n_ctx: int
+    calibration: Calibration | None = None
+
+
+def decode(file: CartridgeReader, expected: Expected, calibration: Calibration | None = None) -> Part:
     """Check an open cartridge against what it must be for, and decode it.
 
-    Raises CartridgeIncompatible, CartridgeStale, CorruptCartridge; and CartridgeStale for one that is not complete.
+    Raises CartridgeIncompatible, also for one that is not complete; CartridgeStale, CorruptCartridge, StoreError.
     """
     manifest = file.manifest
     check_manifest(manifest, expected)
     if not manifest.complete:
         raise CartridgeIncompatible("the cartridge holds only the beginning of its document", hint=_HINT)
+    if manifest.codec != (exact.CODEC if manifest.tier == "T0" else codec.CODEC):
+        raise CartridgeIncompatible("the cartridge was coded by another version", hint=_HINT)
     file.tokens()
     if manifest.tier == "T0":
-        if manifest.codec != exact.CODEC:
-            raise CartridgeIncompatible("the cartridge was coded by another version", hint=_HINT)
         return Part(exact.decode(file), manifest.start, manifest.n_tokens)
-    raise CorruptCartridge("the cartridge is of no known tier", hint=_HINT)
+    if calibration is None or calibration.digest != manifest.calibration:
+        raise CartridgeIncompatible("the cartridge needs a calibration that is not at hand", hint=_HINT)
+    sections = [bytes(file.section(ROWS, layer)) for layer in range(manifest.identity.shape.n_layers)]
+    return Part(codec.decode(sections, manifest.n_tokens, calibration), manifest.start, manifest.n_tokens)
 
 
-def compose(prefix: Prefix, parts: Sequence[Part], identity: KvIdentity) -> Cells | QuantizedCells:
-    """One cache: the prefix, and behind it the parts one after another.
+def compose(ground: Ground, parts: Sequence[Part]) -> tuple[int, Cells | QuantizedCells]:
+    """Number of positions and cells of one cache: the prefix, and behind it the parts, one after another.
 
-    Raises CartridgeIncompatible if one must move and the model's keys cannot.
+    Raises CartridgeIncompatible if one must move and the model's keys cannot, ContextOverflow if they do not fit.
     """
-    at = len(prefix)
-    if len(parts) == 1 and parts[0].start == at:
-        return exact.joined([prefix.cells, parts[0].cells])
-    placed = [exact.plain(prefix.cells, identity.shape)]
+    at, shape = len(ground.prefix), ground.identity.shape
+    if len(parts) == 1 and parts[0].start == at and isinstance(parts[0].held, QuantizedCells):
+        joined = exact.joined([ground.prefix.cells, parts[0].held])
+        return len(joined), joined
+    placed: list[place.Part] = []
     for part in parts:
-        cells = exact.plain(part.cells, identity.shape)
-        placed.append(moved(cells, at - part.start, identity.rope))
+        rows = exact.plain(part.held, shape) if isinstance(part.held, QuantizedCells) else part.held
+        placed.append(place.Part(rows, at))
         at += part.n_tokens
-    return Cells(
-        np.concatenate([p.positions for p in placed]),
-        np.concatenate([p.k for p in placed], axis=1),
-        np.concatenate([p.v for p in placed], axis=1),
-    )
-
-
-def moved(cells: Cells, distance: int, rope: Rope) -> Cells:
-    """The cells as if they had been read `distance` positions later (RoFormer, Su et al. 2021: rotations add up)."""
-    if distance == 0 or rope.pairs == "none":
-        return Cells(cells.positions + np.int32(distance), cells.k, cells.v)
-    if not rope.movable:
-        raise CartridgeIncompatible("this model's keys cannot be moved to another position", hint=_HINT)
-    frequencies = kv.rope_frequencies(rope.n_dims, rope.freq_base, rope.freq_scale, rope.factors)
-    angles = kv.rope_angles(np.array([distance], np.int32), frequencies)
-    keys = np.stack([kv.rotate_cells(layer, angles, rope.pairs) for layer in cells.k])
-    return Cells(cells.positions + np.int32(distance), keys, cells.v)
+    if ground.calibration is not None:
+        padding = ground.calibration.padding
+    else:  # all heads have as many rows: nothing is filled up
+        padding = np.zeros((shape.n_layers * shape.n_kv_heads, shape.k_dim), np.float16)
+    prefix = exact.plain(ground.prefix.cells, shape)
+    return place.place(place.Ground(prefix, padding, ground.identity.rope, ground.n_ctx), placed)

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from secondme.cartridges import build, prefix
 from secondme.cartridges.build import Bench, Clock, Order, Stop
 from secondme.cartridges.events import BuildEvent, BuildsDone, BuildSkipped, BuildStarted, CartridgeStored
+from secondme.cartridges.manifest import Tier
 from secondme.errors import CartridgeError, CartridgeIncompatible, ContextOverflow, OutOfMemory
+from secondme.projects import documents
 from secondme.projects.documents import ProjectDocument
 from secondme.projects.library import Library, Model, Outlook, model_at_hand, outlook
 
@@ -73,26 +75,23 @@ def _todo(view: Outlook, *, again: bool) -> list[ProjectDocument]:
 def _build_all(
     library: Library, model: Model, todo: Sequence[ProjectDocument], stop: Stop, *, again: bool
 ) -> Iterator[BuildEvent]:
+    tier: Tier = model.tier  # type: ignore[assignment]
     longest = max(len(d.tokens) for d in todo)
     n_ctx = min(len(model.head) + longest + _REPEATED_TOKENS, library.generator.info.n_ctx)
     reader = library.generator.reader(n_ctx)
     try:
         kept = prefix.stored(library.store, reader.identity, model.head)
         head = kept or prefix.read(library.store, reader, model.head)
-        bench = Bench(reader, head, library.shelf)
+        instruction = documents.repeat_instruction(library.generator)
+        bench = Bench(reader, head, library.shelf, model.calibration, instruction)
         for n, document in enumerate(todo):
             source = document.source
             yield BuildStarted(source.id, source.path, len(document.tokens), n, len(todo))
             try:
                 row = None if again else library.store.cartridge(source.id)
                 order = Order(source, document.tokens, document.document_hash, row)
-                yield from _build_one(order, bench, stop)
+                yield from build.build(order, bench, tier, Clock(stop))
             except (CartridgeError, ContextOverflow, OutOfMemory) as error:
                 yield BuildSkipped(source.id, source.path, error.message, error.hint or "")
     finally:
         reader.close()
-
-
-def _build_one(order: Order, bench: Bench, stop: Stop) -> Iterator[BuildEvent]:
-    clock = Clock(stop)
-    yield from build.read(order, bench, clock, stop)

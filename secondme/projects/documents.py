@@ -44,6 +44,13 @@ def head(generator: Generator) -> tuple[int, ...]:
     return tuple(before)
 
 
+def repeat_instruction(generator: Generator) -> tuple[int, ...]:
+    """What stands between documents and their repetition: the words that ask for it, in the model's own template."""
+    asked = Message("user", "Repeat the previous text exactly.")
+    _, after = generator.chat_parts([Message("system", rules(generator)), asked])
+    return tuple(after)
+
+
 def in_order(sources: Sequence[StoredSource]) -> list[StoredSource]:
     """Those with text, in the order in which they first came: a new one moves none of the others."""
     return sorted((s for s in sources if s.n_chunks and s.skip_reason is None), key=lambda s: s.id)

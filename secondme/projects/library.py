@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from secondme.cartridges.calibration import Calibration
+from secondme.cartridges.calibrations import calibration_of
 from secondme.cartridges.files import Shelf
 from secondme.cartridges.manifest import hash_of_tokens, model_key
 from secondme.errors import CartridgeError
@@ -31,12 +33,15 @@ class Library:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The model at hand as cartridges see it. `identity` is None where its cache cannot be taken apart: `why_not`."""
+    """The model at hand as cartridges see it. `identity` is None where its cache cannot be taken apart: `why_not`.
+
+    `tier` is the one wanted, or T0 where the model has no calibration.
+    """
 
     head: tuple[int, ...]
     identity: KvIdentity | None
     tier: str
-    calibration: str
+    calibration: Calibration | None = None
     why_not: str = ""
 
     @property
@@ -47,7 +52,7 @@ class Model:
         """Whether a row's cartridge was made for this model, whatever its tier."""
         if self.identity is None:
             return False
-        calibration = self.calibration if row.tier != "T0" else ""
+        calibration = "" if row.tier == "T0" or self.calibration is None else self.calibration.digest
         return row.model_key == model_key(self.identity, self.prefix_hash, calibration)
 
 
@@ -81,15 +86,15 @@ class Outlook:
 
 def model_at_hand(library: Library) -> Model:
     """Raises ModelError."""
-    generator = library.generator
+    head = documents.head(library.generator)
     if library.tier == OFF:
-        return Model(documents.head(generator), None, OFF, "", "cartridges are turned off")
-    head = documents.head(generator)
+        return Model(head, None, OFF, why_not="cartridges are turned off")
     try:
-        identity = generator.kv_identity()
+        identity = library.generator.kv_identity()
     except CartridgeError as error:
-        return Model(head, None, OFF, "", error.message)
-    return Model(head, identity, library.tier, "")
+        return Model(head, None, OFF, why_not=error.message)
+    calibration = calibration_of(identity)
+    return Model(head, identity, library.tier if calibration is not None else "T0", calibration)
 
 
 def outlook(library: Library, project: str, model: Model | None = None) -> Outlook:

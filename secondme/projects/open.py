@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from secondme.cartridges import load, prefix
+from secondme.cartridges import load
+from secondme.cartridges import prefix as prefixes
 from secondme.cartridges.load import Part
 from secondme.cartridges.manifest import Expected, hash_of_tokens
 from secondme.cartridges.prefix import Prefix
@@ -107,12 +108,12 @@ def _decoded(library: Library, view: Outlook, document: ProjectDocument, chosen:
         document.document_hash.hex(),
         view.model.prefix_hash,
         tokens_hash=hash_of_tokens(document.tokens),
-        calibration=view.model.calibration or None,
+        calibration=view.model.calibration.digest if view.model.calibration is not None else None,
         n_ctx=library.generator.info.n_ctx,
     )
     try:
         with library.shelf.open(row) as file:
-            return load.decode(file, expected)
+            return load.decode(file, expected, view.model.calibration)
     except (CartridgeError, IntegrityError) as error:
         chosen.broken[document.source.id] = error.message
         library.store.drop_cartridges([document.source.id])
@@ -121,7 +122,9 @@ def _decoded(library: Library, view: Outlook, document: ProjectDocument, chosen:
 
 def _placed(library: Library, view: Outlook, identity: KvIdentity, parts: Sequence[Part], chosen: _Chosen) -> bool:
     try:
-        cells = load.compose(_prefix(library, view, identity), parts, identity)
+        prefix = _prefix(library, view, identity)
+        ground = load.Ground(prefix, identity, library.generator.info.n_ctx, view.model.calibration)
+        _, cells = load.compose(ground, parts)
         library.generator.load_cells(_tokens(view, chosen.loaded), cells)
     except (CartridgeError, ModelError) as error:
         for document in chosen.loaded:
@@ -133,12 +136,12 @@ def _placed(library: Library, view: Outlook, identity: KvIdentity, parts: Sequen
 def _prefix(library: Library, view: Outlook, identity: KvIdentity) -> Prefix:
     """As it is kept; else it is read once more."""
     head = view.model.head
-    found = prefix.stored(library.store, identity, head)
+    found = prefixes.stored(library.store, identity, head)
     if found is not None:
         return found
     reader = library.generator.reader(min(max(_PREFIX_N_CTX, len(head)), library.generator.info.n_ctx))
     try:
-        return prefix.read(library.store, reader, head)
+        return prefixes.read(library.store, reader, head)
     finally:
         reader.close()
 

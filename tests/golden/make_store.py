@@ -1,4 +1,4 @@
-"""Writes tests/golden/store-2, the store of the newest format: python -m tests.golden.make_store FOLDER
+"""Writes tests/golden/store-3, the store of the newest format: python -m tests.golden.make_store FOLDER
 
 Run once for each released format and never again for an old one: later versions must open what is there. The
 passphrase is "golden", and nothing in it is anybody's.
@@ -7,14 +7,17 @@ passphrase is "golden", and nothing in it is anybody's.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from secondme.cartridges.files import Shelf
 from secondme.crypto.unlock import unlock
 from secondme.memory.store import Store
 from secondme.types import Chunk, Citation, FileStamp, SourceFile, Trust, WatchedFolder
+from tests.golden.make_cartridge import MANIFEST, sections
 
 PASSPHRASE = "golden"
 N_DIMS = 16
@@ -71,9 +74,10 @@ def vectors() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def make(folder: Path) -> None:
-    """Write the key file and the store into an empty folder."""
+    """Write the key file, the store and a cartridge into an empty folder."""
     folder.mkdir(parents=True)
-    store = Store.open(folder / "store.db", unlock(folder, passphrase=PASSPHRASE).store)
+    keys = unlock(folder, passphrase=PASSPHRASE)
+    store = Store.open(folder / "store.db", keys.store)
     store.set_embedder(*EMBEDDER)
     for source, chunks, matrix in zip(SOURCES, CHUNKS, vectors(), strict=True):
         store.put_source(source, chunks, matrix)
@@ -82,6 +86,12 @@ def make(folder: Path) -> None:
     conversation = store.new_conversation("default", "The tree")
     store.add_turn(conversation, "user", TURNS[0][1], ())
     store.add_turn(conversation, "assistant", TURNS[1][1], (CITATION,))
+    stored = store.source("default", SOURCES[0].path)
+    assert stored is not None
+    text_hash = store.document_hash(stored.id)
+    assert text_hash is not None
+    manifest = replace(MANIFEST, source_hash=text_hash.hex())
+    assert Shelf(store, keys).put(stored, manifest, sections(), prefill_s=1.5, build_s=0.25) is not None
     store.close()
 
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from secondme.cartridges.files import Shelf
 from secondme.crypto.unlock import unlock
 from secondme.errors import WrongPassphrase
 from secondme.memory.store import Store
 from tests.golden import make_store
+from tests.golden.make_cartridge import MANIFEST, TOKENS, sections
 from tests.golden.make_store import CHUNKS, CITATION, EMBEDDER, FOLDER, PASSPHRASE, REASON, SKIPPED, SOURCES, TURNS
 
 HERE = Path(__file__).parent
@@ -22,8 +25,25 @@ FORMATS = sorted(p.name for p in HERE.glob("store-*"))
 
 
 def test_there_is_a_store_of_every_format() -> None:
-    assert FORMATS == ["store-1", "store-2"]
+    assert FORMATS == ["store-1", "store-2", "store-3"]
     assert sum(p.stat().st_size for p in HERE.glob("store-*/*")) < 600_000
+
+
+def test_the_newest_one_has_its_cartridge(tmp_path: Path) -> None:
+    folder = tmp_path / "memory"
+    shutil.copytree(HERE / "store-3", folder)
+    with unlock(folder, passphrase=PASSPHRASE) as keys:
+        store = Store.open(folder / "store.db", keys.store)
+        shelf = Shelf(store, keys)
+        (row,) = store.cartridges()
+        assert (row.path, row.project, row.tier, row.n_tokens) == (SOURCES[0].path, "default", "T2", len(TOKENS))
+        assert row.source_hash == store.document_hash(row.source_id) and row.prefill_s == 1.5
+        with shelf.open(row) as reader:
+            assert reader.manifest.source_hash == row.source_hash.hex()
+            assert replace(reader.manifest, sections=(), source_hash=MANIFEST.source_hash) == MANIFEST
+            assert [reader.section(s.kind, s.layer) for s in sections()] == [s.data for s in sections()]
+            reader.verify()
+        store.close()
 
 
 @pytest.fixture(scope="module", params=[*FORMATS, "made now"])

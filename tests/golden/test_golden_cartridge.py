@@ -1,0 +1,43 @@
+"""The cartridge of each released format opens, and the key of each is made as it was."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from secondme.cartridges.format import file_key, open_cartridge
+from secondme.errors import CorruptCartridge
+from tests.golden.make_cartridge import KEY, MANIFEST, PROJECT_KEY, SECRET, TOKENS, make, sections
+
+HERE = Path(__file__).parent
+FORMATS = {"cartridge-1": "fafa5e79e5b5442c922d6bfb631bf7efd8df9268784d35a7e9605de08fda0bb0"}
+
+
+def test_there_is_a_cartridge_of_every_format_as_it_was_made() -> None:
+    files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in HERE.glob("cartridge-*")}
+    assert files == FORMATS
+    assert all((HERE / name).stat().st_size < 4000 for name in FORMATS)
+
+
+def test_its_key_is_made_as_it_was() -> None:
+    assert file_key(PROJECT_KEY, SECRET) == KEY
+
+
+@pytest.mark.parametrize("name", [*FORMATS, "made now"])
+def test_it_holds_what_was_written(name: str, tmp_path: Path) -> None:
+    path = HERE / name
+    if name not in FORMATS:
+        path = tmp_path / "new"
+        make(path, KEY)
+    with open_cartridge(path, KEY) as reader:
+        assert replace(reader.manifest, sections=()) == MANIFEST
+        assert tuple(reader.tokens()) == TOKENS
+        for section in sections():
+            assert reader.section(section.kind, section.layer) == section.data
+        assert len(reader.manifest.sections) == len(list(sections()))
+        reader.verify()
+    with pytest.raises(CorruptCartridge):
+        open_cartridge(path, bytes(32))

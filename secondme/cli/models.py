@@ -42,6 +42,17 @@ def register(verbs: Any) -> None:
     verify.add_argument("names", nargs="*", metavar="NAME")
     path = actions.add_parser("path", help="print where a model's file or folder is")
     path.add_argument("name", metavar="NAME")
+    calibrate = actions.add_parser(
+        "calibrate",
+        help="measure a model on texts, so that documents can be kept small",
+        description="Reads texts with the model and keeps what is learnt of its keys and values: cartridges smaller "
+        "than exact ones need it. The default model comes with one. Takes minutes; no word of the texts is kept.",
+    )
+    calibrate.add_argument("name", metavar="NAME")
+    calibrate.add_argument(
+        "--text", action="append", required=True, metavar="PATH", help="a text file, or a folder of .txt files"
+    )
+    calibrate.add_argument("--out", metavar="FILE", help="write it there instead of using it")
     remove = actions.add_parser("rm", help="remove models from this machine")
     remove.add_argument("names", nargs="+", metavar="NAME")
     remove.add_argument("--yes", action="store_true", help="do not ask")
@@ -53,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         "pull": _pull,
         "verify": _verify,
         "path": _path,
+        "calibrate": _calibrate,
         "rm": _remove,
     }
     return actions[args.action](args)
@@ -231,6 +243,12 @@ def _path(args: argparse.Namespace) -> int:
     _require(manifest)
     print(clean_line(str(path_of(manifest))))
     return 0
+
+
+def _calibrate(args: argparse.Namespace) -> int:
+    from secondme.cli.calibrate import calibrate
+
+    return calibrate(args)
 
 
 def _remove(args: argparse.Namespace) -> int:

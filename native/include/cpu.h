@@ -7,6 +7,7 @@ namespace sm {
 struct CpuFeatures {
   bool avx2 = false;  // with POPCNT, which is older
   bool fma = false;
+  bool f16c = false;
   bool avxvnni = false;
   bool avx512vnni = false;  // with F, BW and VL, which every kernel that uses it needs
   bool avx512vpopcntdq = false;

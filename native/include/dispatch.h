@@ -6,6 +6,7 @@
 
 #include "dot/dot.h"
 #include "hamming/hamming.h"
+#include "kv/kernels.h"
 #include "rescore/rescore.h"
 #include "scan/scan.h"
 
@@ -19,6 +20,10 @@ struct Kernels {
   HammingB1 hamming_b1;
   RescoreF32 rescore_f32;
   RescoreI16 rescore_i16;
+  RansRun rans_run;
+  Synthesis synthesis_f32;
+  Widen widen_f16;
+  Narrow narrow_f32;
 };
 
 // Never empty: `serial` is always last.

@@ -40,11 +40,13 @@ CpuFeatures detect_cpu() noexcept {
   const bool ymm = (saved & 0x06U) == 0x06U;
   const bool popcnt = bit(c, 23);
   const bool fma = bit(c, 12);
+  const bool f16c = bit(c, 29);
   const bool zmm = (saved & 0xE6U) == 0xE6U;
   if (!ymm || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return features;
   const std::uint32_t max_subleaf = a;
   features.avx2 = bit(b, 5) && popcnt;
   features.fma = features.avx2 && fma;
+  features.f16c = features.avx2 && f16c;
   const bool avx512 = bit(b, 16) && bit(b, 30) && bit(b, 31);
   features.avx512vnni = zmm && avx512 && bit(c, 11);
   features.avx512vpopcntdq = zmm && avx512 && bit(c, 14);

@@ -80,7 +80,7 @@ def dot_i8(query: Int8Vector, rows: Int8Matrix, *, isa: str | None = None) -> In
         raise TypeError(f"int8 arrays are needed, not {query.dtype} and {rows.dtype}")
     if query.ndim != 1 or rows.ndim != 2 or query.shape[0] != rows.shape[1] or query.shape[0] > MAX_DIMS:
         raise ValueError(f"shapes do not fit: query {query.shape}, rows {rows.shape}; d is at most {MAX_DIMS}")
-    native, name = _picked(isa)
+    native, name = picked(isa)
     if native is None:
         return reference.dot_i8(query, rows)
     out = np.empty(rows.shape[0], np.int32)
@@ -100,7 +100,7 @@ def scan_u8(
     """
     _check_page(query, page, np.int8, (ROW_ALIGN, MAX_STRIDE))
     _check_word(wanted, threshold)
-    native, name = _picked(isa)
+    native, name = picked(isa)
     if native is None:
         return reference.scan_u8(query, page, wanted, threshold)
     scores = np.zeros(PAGE_ROWS, np.int32)
@@ -117,7 +117,7 @@ def hamming_b1(
     """
     _check_page(query, page, np.uint8, (SIGN_ALIGN, MAX_STRIDE // 8))
     _check_word(wanted, threshold)
-    native, name = _picked(isa)
+    native, name = picked(isa)
     if native is None:
         return reference.hamming_b1(query, page, wanted, threshold)
     distances = np.zeros(PAGE_ROWS, np.int32)
@@ -135,7 +135,7 @@ def rescore_f32(query: Float32Vector, rows: Float32Matrix, *, isa: str | None = 
         raise ValueError(f"shapes do not fit: query {query.shape}, rows {rows.shape}")
     if not np.isfinite(query).all():
         raise ValueError("the query holds a value that is not a finite number")
-    native, name = _picked(isa)
+    native, name = picked(isa)
     if native is None:
         return reference.rescore_f32(query, rows)
     out = np.empty(rows.shape[0], np.float32)
@@ -156,7 +156,7 @@ def rescore_i16(query: Int16Vector, high: UInt8Matrix, low: Int8Matrix, *, isa: 
     _check_layout((query, high, low), query.shape[0], (ROW_ALIGN, MAX_STRIDE))
     if np.abs(query.astype(np.int32)).max() > MOST_I16:
         raise ValueError("the query exceeds 16-bit fixed point")
-    native, name = _picked(isa)
+    native, name = picked(isa)
     if native is None:
         return reference.rescore_i16(query, high, low)
     out = np.empty(len(high), np.int64)
@@ -222,7 +222,7 @@ def _check_word(wanted: int, threshold: int) -> None:
         raise ValueError("the mask has 64 bits, the threshold 32")
 
 
-def _picked(isa: str | None) -> tuple[ModuleType | None, str]:
+def picked(isa: str | None) -> tuple[ModuleType | None, str]:
     """The extension, or None if the reference is to answer, and the name of the kernels."""
     if isa is not None and isa not in _available():
         raise ValueError(f"no {isa} kernels here; there are {', '.join(_available())}")

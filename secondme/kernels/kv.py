@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondme.kernels import kv_reference as reference
+from secondme.kernels import picked
 from secondme.kernels.kv_reference import (
     Array,
     Float16Array,
@@ -51,25 +52,39 @@ def encode_q8(q: Int8Matrix, *, isa: str | None = None) -> bytes:
     Rows are tokens in order: a channel may be predicted from the two tokens before. n may be 0.
     """
     _check(q, np.int8, 2)
-    return reference.encode_q8(q)
+    native, _ = picked(isa)
+    return reference.encode_q8(q) if native is None else bytes(native.encode_q8(np.ascontiguousarray(q)))
 
 
 def decode_q8(data: bytes, n: int, channels: int, *, isa: str | None = None) -> Int8Matrix:
     """The int8 [n, channels] that `encode_q8` was given."""
     _check_size(n, channels)
-    return reference.decode_q8(data, n, channels)
+    native, name = picked(isa)
+    if native is None:
+        return reference.decode_q8(data, n, channels)
+    out = np.empty((n, channels), np.int8)
+    native.decode_q8(_bytes(data), out, name)
+    return out
 
 
 def encode_scales(scales: Float16Array, *, isa: str | None = None) -> bytes:
     """Code float16 [n, blocks] without loss (any bits): sign, exponent and upper mantissa by tables, the rest as is."""
     _check(scales, np.float16, 2)
-    return reference.encode_scales(scales)
+    native, _ = picked(isa)
+    if native is None:
+        return reference.encode_scales(scales)
+    return bytes(native.encode_scales(np.ascontiguousarray(scales).view(np.uint16)))
 
 
 def decode_scales(data: bytes, n: int, blocks: int, *, isa: str | None = None) -> Float16Array:
     """The float16 [n, blocks] that `encode_scales` was given, bit for bit."""
     _check_size(n, blocks)
-    return reference.decode_scales(data, n, blocks)
+    native, name = picked(isa)
+    if native is None:
+        return reference.decode_scales(data, n, blocks)
+    out = np.empty((n, blocks), np.uint16)
+    native.decode_scales(_bytes(data), out, name)
+    return out.view(np.float16)
 
 
 # --- T1 to T3: quantized coefficients of the transform coder ---------------------------------------------------------
@@ -118,7 +133,10 @@ def encode_rows(z: Int16Matrix, table_of: UInt8Matrix, classes: UInt8Vector, *, 
     _check_classes(z.shape, table_of, classes)
     if z.size and int(z.min()) == -32768:
         raise ValueError("a coefficient is below -32767")
-    return reference.encode_rows(z, table_of, classes)
+    native, _ = picked(isa)
+    if native is None:
+        return reference.encode_rows(z, table_of, classes)
+    return bytes(native.encode_rows(*map(np.ascontiguousarray, (z, table_of, classes))))
 
 
 def decode_rows(
@@ -126,7 +144,12 @@ def decode_rows(
 ) -> Int16Matrix:
     """The int16 [n, D] that `encode_rows` was given."""
     _check_classes((n, table_of.shape[-1]), table_of, classes)
-    return reference.decode_rows(data, n, table_of, classes)
+    native, name = picked(isa)
+    if native is None:
+        return reference.decode_rows(data, n, table_of, classes)
+    out = np.empty((n, table_of.shape[1]), np.int16)
+    native.decode_rows(_bytes(data), *map(np.ascontiguousarray, (table_of, classes)), out, name)
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +188,15 @@ def decode_head(
     ):
         raise ValueError("shapes do not fit: steps [n_classes], centroids [C, m], matrix [C, D], mean [D]")
     centroids = np.broadcast_to(centroids, (n_components, centroids.shape[-1]))
-    z = reference.decode_rows(data, len(classes), table_of, classes)
-    y = reference.dequantize(z, synthesis.steps[classes], centroids)
-    return np.asarray(y @ synthesis.matrix + synthesis.mean, np.float32)
+    native, name = picked(isa)
+    if native is None:
+        z = reference.decode_rows(data, len(classes), table_of, classes)
+        y = reference.dequantize(z, synthesis.steps[classes], centroids)
+        return np.asarray(y @ synthesis.matrix + synthesis.mean, np.float32)
+    out = np.empty((len(classes), n_dims), np.float32)
+    parts = (table_of, classes, synthesis.steps, centroids, synthesis.matrix, synthesis.mean)
+    native.decode_head(_bytes(data), *map(np.ascontiguousarray, parts), out, name)
+    return out
 
 
 # --- rows and cells --------------------------------------------------------------------------------------------------
@@ -208,7 +237,16 @@ def rotate(
     if x.ndim == 2:
         return rotate(x[:, None], angles, pairs, undo=undo, isa=isa)[:, 0]
     _check_angles(x.shape, angles)
-    return reference.rotate(x, angles.cos, -angles.sin if undo else angles.sin, pairs == "halves")
+    cos, sin = angles.cos, -angles.sin if undo else angles.sin
+    native, _ = picked(isa)
+    if native is None:
+        return reference.rotate(x, cos, sin, pairs == "halves")
+    out = np.empty(x.shape, np.float32)
+    flat = (-1, x.shape[2])
+    native.rotate_f32(
+        np.ascontiguousarray(x).reshape(flat), cos, sin, pairs == "halves", x.shape[1] or 1, out.reshape(flat)
+    )
+    return out
 
 
 def rotate_cells(cells: Float16Array, angles: Angles, pairs: Pairs, *, isa: str | None = None) -> Float16Array:
@@ -218,7 +256,15 @@ def rotate_cells(cells: Float16Array, angles: Angles, pairs: Pairs, *, isa: str 
     """
     _check(cells, np.float16, 3)
     _check_angles(cells.shape, angles)
-    return reference.rotate(cells.astype(np.float32), angles.cos, angles.sin, pairs == "halves").astype(np.float16)
+    halves = pairs == "halves"
+    native, name = picked(isa)
+    if native is None:
+        return reference.rotate(cells.astype(np.float32), angles.cos, angles.sin, halves).astype(np.float16)
+    out = np.empty(cells.shape, np.float16)
+    flat = (-1, cells.shape[2])
+    words, found = np.ascontiguousarray(cells).view(np.uint16).reshape(flat), out.view(np.uint16).reshape(flat)
+    native.rotate_f16(words, angles.cos, angles.sin, halves, cells.shape[1] or 1, found, name)
+    return out
 
 
 def place_keys(rows: Float32Array, angles: Angles, pairs: Pairs, out: Float16Array, *, isa: str | None = None) -> None:
@@ -228,14 +274,23 @@ def place_keys(rows: Float32Array, angles: Angles, pairs: Pairs, out: Float16Arr
     """
     _check(rows, np.float32, 2)
     _check_out(rows, out)
-    out[...] = rotate(rows, angles, pairs, isa=isa)
+    _check_angles((len(rows), 1, rows.shape[1]), angles)
+    native, name = picked(isa)
+    if native is None:
+        out[...] = rotate(rows, angles, pairs, isa=isa)
+    else:
+        native.place_keys(rows, angles.cos, angles.sin, pairs == "halves", out.view(np.uint16), name)
 
 
 def place_values(rows: Float32Array, out: Float16Array, *, isa: str | None = None) -> None:
     """Write float32 [n, D] to `out`, float16 [n, D], rounded to nearest; `out` as for `place_keys`."""
     _check(rows, np.float32, 2)
     _check_out(rows, out)
-    out[...] = rows
+    native, name = picked(isa)
+    if native is None:
+        out[...] = rows
+    else:
+        native.place_values(rows, out.view(np.uint16), name)
 
 
 def gather_rows(cells: Float16Array, tokens: NDArray[np.int32], *, isa: str | None = None) -> Float32Array:
@@ -244,7 +299,12 @@ def gather_rows(cells: Float16Array, tokens: NDArray[np.int32], *, isa: str | No
     _check(tokens, np.int32, 1)
     if len(tokens) and (int(tokens.min()) < 0 or int(tokens.max()) >= len(cells)):
         raise ValueError("a token is not among the cells")
-    return cells[tokens].astype(np.float32)
+    native, name = picked(isa)
+    if native is None:
+        return cells[tokens].astype(np.float32)
+    out = np.empty((len(tokens), cells.shape[1]), np.float32)
+    native.gather_rows(cells.view(np.uint16), np.ascontiguousarray(tokens), out, name)
+    return out
 
 
 def hadamard(x: Float32Array, size: int = 64, *, isa: str | None = None) -> Float32Array:
@@ -255,7 +315,12 @@ def hadamard(x: Float32Array, size: int = 64, *, isa: str | None = None) -> Floa
     _check(x, np.float32, None)
     if size < 2 or size & (size - 1) or size > 4096 or x.ndim == 0 or x.shape[-1] % size:
         raise ValueError("the last axis must hold whole blocks of a power of 2, at most 4096")
-    return reference.hadamard(x, size)
+    native, _ = picked(isa)
+    if native is None:
+        return reference.hadamard(x, size)
+    out = np.empty(x.shape, np.float32)
+    native.hadamard_f32(np.ascontiguousarray(x).ravel(), size, out.ravel())
+    return out
 
 
 def quantize_q8_0(x: Float32Array, *, isa: str | None = None) -> tuple[Int8Matrix, Float16Array]:
@@ -269,7 +334,12 @@ def quantize_q8_0(x: Float32Array, *, isa: str | None = None) -> tuple[Int8Matri
         raise ValueError("the last axis must hold whole blocks of 32")
     if not np.isfinite(x).all():
         raise ValueError("a value is not a finite number")
-    return reference.quantize_q8_0(x)
+    native, name = picked(isa)
+    if native is None:
+        return reference.quantize_q8_0(x)
+    q, scales = np.empty(x.shape, np.int8), np.empty((*x.shape[:-1], x.shape[-1] // BLOCK), np.float16)
+    native.quantize_q8_0(np.ascontiguousarray(x).ravel(), q.ravel(), scales.view(np.uint16).ravel(), name)
+    return q, scales
 
 
 def dequantize_q8_0(q: Int8Matrix, scales: Float16Array, *, isa: str | None = None) -> Float32Array:
@@ -278,7 +348,17 @@ def dequantize_q8_0(q: Int8Matrix, scales: Float16Array, *, isa: str | None = No
     _check(scales, np.float16, None)
     if q.ndim == 0 or q.shape[-1] % BLOCK or scales.shape != (*q.shape[:-1], q.shape[-1] // BLOCK):
         raise ValueError("shapes do not fit: q [..., m], scales [..., m / 32]")
-    return reference.dequantize_q8_0(q, scales)
+    native, name = picked(isa)
+    if native is None:
+        return reference.dequantize_q8_0(q, scales)
+    out = np.empty(q.shape, np.float32)
+    words = np.ascontiguousarray(scales).view(np.uint16)
+    native.dequantize_q8_0(np.ascontiguousarray(q).ravel(), words.ravel(), out.ravel(), name)
+    return out
+
+
+def _bytes(data: bytes) -> UInt8Vector:
+    return np.frombuffer(data, np.uint8) if len(data) else np.empty(0, np.uint8)
 
 
 def _check(array: Array, dtype: Any, n_axes: int | None) -> None:
@@ -315,3 +395,5 @@ def _check_out(rows: Array, out: Float16Array) -> None:
     _check(out, np.float16, 2)
     if out.shape != rows.shape:
         raise ValueError("shapes do not fit: rows and cells are [n, D]")
+    if any(array.shape[1] > 1 and array.strides[1] != array.itemsize for array in (rows, out)):
+        raise ValueError("the elements of a row must be adjacent")

@@ -499,7 +499,7 @@ def quantize_q8_0(x: Float32Array) -> tuple[Int8Matrix, Float16Array]:
     blocks = np.ascontiguousarray(x, np.float32).reshape(*x.shape[:-1], -1, 32)
     d = np.abs(blocks).max(axis=-1) / np.float32(127)
     with np.errstate(divide="ignore", over="ignore"):
-        inverse = np.where(d > 0, np.float32(1) / d, np.float32(0)).astype(np.float32)
+        inverse = np.where(d >= np.finfo(np.float32).tiny, np.float32(1) / d, np.float32(0)).astype(np.float32)
         scales = d.astype(np.float16)
     scaled = blocks * inverse[..., None]
     whole = np.trunc(scaled)

@@ -6,6 +6,7 @@
 namespace sm {
 
 void bind_index(nanobind::module_& m);
+void bind_kv(nanobind::module_& m);
 void bind_timing(nanobind::module_& m);
 
 }  // namespace sm

@@ -186,5 +186,6 @@ NB_MODULE(_native, m) {
   m.def("rescore_i16", &rescore_i16, arg("query").noconvert(), arg("high").noconvert(), arg("low").noconvert(),
         arg("out").noconvert(), arg("isa"), "Write the exact products of query [d] with 254 * high + low to out [n].");
   sm::bind_index(m);
+  sm::bind_kv(m);
   sm::bind_timing(m);
 }

@@ -1,0 +1,76 @@
+// AVX-512: sixteen coders in a register, eight in half of one; words are spread by the instruction made for it.
+#include <immintrin.h>
+
+#include "lane.h"
+
+namespace sm {
+
+namespace {
+
+inline __m512i step16(__m512i states, const std::uint32_t* table, const std::uint8_t*& words,
+                      __m512i& entries) noexcept {
+  const __m512i slots = _mm512_and_si512(states, _mm512_set1_epi32(kv::kTotal - 1));
+  entries = _mm512_i32gather_epi32(slots, table, 4);
+  const __m512i n = _mm512_and_si512(_mm512_srli_epi32(entries, 8), _mm512_set1_epi32(0xFFF));
+  // States and slots are below 2^20 and 2^12, so that 16-bit halves would not do; this multiplication is of 32 bits.
+  states = _mm512_add_epi32(_mm512_mullo_epi32(n, _mm512_srli_epi32(states, kv::kProbBits)),
+                            _mm512_srli_epi32(entries, 20));
+  const __mmask16 low = _mm512_cmplt_epu32_mask(states, _mm512_set1_epi32(0x10000));
+  const __m512i next = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(words)));
+  const __m512i taken = _mm512_maskz_expand_epi32(low, next);
+  words += 2 * _mm_popcnt_u32(low);
+  return _mm512_mask_or_epi32(states, low, _mm512_slli_epi32(states, 16), taken);
+}
+
+template <std::size_t kRegisters>
+const std::uint8_t* run16(const RansRunArgs& args) noexcept {
+  constexpr std::size_t kLanes = 16 * kRegisters;
+  const std::uint8_t* words = args.words;
+  __m512i states[kRegisters];
+  for (std::size_t k = 0; k < kRegisters; ++k) states[k] = _mm512_loadu_si512(args.states + 16 * k);
+  std::size_t i = 0;
+  for (; i + kLanes <= args.n && args.end - words >= static_cast<std::ptrdiff_t>(2 * kLanes); i += kLanes) {
+    for (std::size_t k = 0; k < kRegisters; ++k) {
+      __m512i entries;
+      states[k] = step16(states[k], args.table, words, entries);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(args.out + i + 16 * k), _mm512_cvtepi32_epi8(entries));
+    }
+  }
+  for (std::size_t k = 0; k < kRegisters; ++k) _mm512_storeu_si512(args.states + 16 * k, states[k]);
+  return rest(args, words, i, args.n);
+}
+
+// kRows rows at once, sixteen dimensions (or the last few, by mask) of each in a register.
+template <std::size_t kRows>
+void rows16(const SynthesisArgs& args, std::size_t r, std::size_t d, __mmask16 mask) noexcept {
+  __m512 sums[kRows];
+  for (std::size_t i = 0; i < kRows; ++i) sums[i] = _mm512_maskz_loadu_ps(mask, args.mean + d);
+  for (std::size_t c = 0; c < args.n_components; ++c) {
+    const __m512 row = _mm512_maskz_loadu_ps(mask, args.matrix[c] + d);
+    const float* const y = args.y + c * args.y_stride + r;
+    for (std::size_t i = 0; i < kRows; ++i) sums[i] = _mm512_fmadd_ps(_mm512_set1_ps(y[i]), row, sums[i]);
+  }
+  for (std::size_t i = 0; i < kRows; ++i) _mm512_mask_storeu_ps(args.out[r + i] + d, mask, sums[i]);
+}
+
+}  // namespace
+
+const std::uint8_t* sm_rans_run_avx512(const RansRunArgs& args) noexcept {
+  switch (args.n_lanes) {
+    case 32: return run16<2>(args);
+    case 16: return run16<1>(args);
+    default: return run_by_words(args);
+  }
+}
+
+void sm_synthesis_f32_avx512(const SynthesisArgs& args) noexcept {
+  for (std::size_t d = 0; d < args.n_dims; d += 16) {
+    const std::size_t left = args.n_dims - d;
+    const auto mask = static_cast<__mmask16>(left >= 16 ? 0xFFFFU : (1U << left) - 1U);
+    std::size_t r = 0;
+    for (; r + 12 <= args.n_rows; r += 12) rows16<12>(args, r, d, mask);
+    for (; r < args.n_rows; ++r) rows16<1>(args, r, d, mask);
+  }
+}
+
+}  // namespace sm

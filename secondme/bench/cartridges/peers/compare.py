@@ -35,6 +35,7 @@ PRESSES = (
 """Those measured when none are named: the ones the field compares with, and the best of the newer ones."""
 
 MORE_PRESSES = (
+    "KVCompose",
     "KVzip-layerwise",
     "AdaKV+SnapKV",
     "CriticalKV",

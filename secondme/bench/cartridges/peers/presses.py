@@ -88,6 +88,7 @@ def choosers(model: Any, tokenizer_folder: str) -> dict[str, Callable[[Read], Ch
         return lambda cache: kind(model, make(), cache)
 
     return {
+        "KVCompose": bound(_composing, lambda: kvpress.KVComposePress(structured=False)),
         **{name: bound(_scorer, make) for name, make in scorers.items()},
         **{name: bound(_repeating, make) for name, make in repeating.items()},
     }
@@ -145,6 +146,34 @@ def _repeating(model: Any, press: Any, cache: Read) -> Chooser:
         press.compression_ratio, press.n_sink = _compression(cache, share), cache.n_prefix
         press.score_val = scored[0].clone()
         press.compress_post(model)
+        modules = [layer.self_attn for layer in model.model.layers]
+        return [_unmasked(module, keys) for module, keys in zip(modules, cache.keys, strict=True)]
+
+    return choose
+
+
+def _composing(model: Any, press: Any, cache: Read) -> Chooser:
+    """KVCompose, each head by itself: it reads the context twice, all attention weights in sight."""
+    from transformers import DynamicCache
+
+    press.prepare_important_masks = press._reset_state = lambda: None
+    press.compress_cache = lambda _model: None
+    with press(model):
+        model.model(input_ids=cache.ids, past_key_values=DynamicCache(config=model.config))
+    for name in ("prepare_important_masks", "_reset_state", "compress_cache"):
+        delattr(press, name)
+    enhance = press.enhance_scores
+
+    def enhance_scores() -> None:
+        enhance()
+        press.scores[..., : cache.n_prefix] = torch.inf
+
+    press.enhance_scores = enhance_scores
+
+    def choose(share: float) -> Keep:
+        press.compression_ratio = _compression(cache, share)
+        press.prepare_important_masks()
+        press.compress_unstructured(model)
         modules = [layer.self_attn for layer in model.model.layers]
         return [_unmasked(module, keys) for module, keys in zip(modules, cache.keys, strict=True)]
 

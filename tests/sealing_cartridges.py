@@ -80,6 +80,11 @@ def sections_of(tokens: Sequence[int] = TOKENS, seed: int = 1, padding: int = 0)
     yield from exact.encode(cells_of(len(tokens), seed))
 
 
+def coded(tokens: Sequence[int] = TOKENS, seed: int = 1) -> dict[tuple[str, int], bytes]:
+    """The same by kind and layer, as they are read."""
+    return {(s.kind, s.layer): bytes(memoryview(s.data).cast("B")) for s in sections_of(tokens, seed)}
+
+
 def written(path: Path, *, seed: int = 1, manifest: Manifest | None = None, key: bytes = KEY) -> Manifest:
     """Write a whole one and return its manifest."""
     return write_cartridge(path, key, manifest or manifest_of(), sections_of(seed=seed), chunk_bits=BITS)[0]

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secondme.assistant import Assistant, Credentials
+from secondme.cartridges.files import Shelf
+from secondme.cartridges.format import SectionData, token_section
 from secondme.config import Config
 from secondme.crypto.unlock import unlock
 from secondme.memory.store import Store
@@ -25,6 +27,7 @@ from secondme.types import CancelCheck, never_cancelled
 from tests.conftest import PASSPHRASE
 from tests.fault.canary import Found, Pattern, Scanner, Tokenize, secrets, spellings, vector_rows, words
 from tests.make_corpus import Page, docx, pdf
+from tests.sealing_cartridges import manifest_of
 from tests.storing import every_value
 
 ROOT = Path(__file__).parents[2]
@@ -91,14 +94,29 @@ class Recorder(HashEmbedder):
 
 
 def live(assistant: Assistant, cast: Cast, docs: Path) -> None:
-    """Take the files in, and ask about them in conversations that bear canaries themselves."""
+    """Take the files in, read them once for all, and ask about them in conversations that bear canaries themselves."""
     for _ in assistant.ingest([docs], project=cast.project):
         pass
+    put_cartridges(assistant, cast.project)
     for asked, sheet in zip(cast.asked, cast.sheets * 2, strict=False):
         conversation = assistant.new_conversation(cast.project, f"About {asked}")
         question = f"What is said about {sheet.content}, asks {asked}?"
         for _ in assistant.answer(question, conversation_id=conversation, project=cast.project):
             pass
+
+
+def put_cartridges(assistant: Assistant, project: str) -> None:
+    """A cartridge of each file: its token ids, and in the place of its cells the text itself, which tells the most."""
+    shelf, tokenize = Shelf(assistant.store, assistant.keys), EchoGenerator().tokenize
+    for source in assistant.sources(project):
+        text_hash = assistant.store.document_hash(source.id)
+        if text_hash is not None:
+            text = "".join(c.chunk.text for c in assistant.store.source_chunks(source.id))
+            tokens = tokenize(f"{source.title}\n\n{text}")
+            manifest = manifest_of(tokens, source_hash=text_hash.hex())
+            sections = [token_section(tokens), SectionData("k", 0, text.encode("utf-8", "replace"))]
+            assert shelf.put(source, manifest, sections, prefill_s=1.0, build_s=1.0) is not None
+    shelf.close()
 
 
 class Place:

@@ -7,6 +7,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from secondme.cartridges.files import Shelf
 from secondme.crypto import keyslots, manage, recovery, unlock, wiping
 from secondme.crypto.calibrate import Work
 from secondme.crypto.destroy import Destroyed
@@ -31,6 +32,7 @@ from tests.damaging import Place, pages, spoil
 from tests.fault import vectors_in_memory
 from tests.fault.killing import Operation, Say
 from tests.fault.workload import STORE, WITNESS, State, Step, after, do, held, open_store, plan, states, work
+from tests.sealing_cartridges import coded, content, shelve
 from tests.storing import put
 
 SHORT = HashEmbedder(64)
@@ -373,6 +375,14 @@ def _verify_repair(root: Path, said: list[str], ended: bool) -> None:
 # Wiping --------------------------------------------------------------------------------------------------------
 
 
+def _with_cartridges(root: Path) -> None:
+    _with_keys(root)
+    keys, store = _opened(root)
+    for source in store.sources():
+        assert shelve(Shelf(store, keys), store, source.id) is not None
+    store.close()
+
+
 def _wipe(root: Path, say: Say) -> None:
     places = Places((root / STORE).parent, (root / WITNESS).parent)
     keys = None
@@ -402,7 +412,8 @@ def _verify_wipe(root: Path, said: list[str], ended: bool) -> None:
             raise AssertionError("a memory that is being wiped was opened")
         except StoreError:
             return
-    left = [path for place in (folder, root / "state") for path in place.iterdir()]
+    left = [path for place in (folder, root / "state") for path in place.rglob("*") if path.is_file()]
+    assert not (ended and (folder / "cartridges").exists())
     if any(path.stat().st_size for path in left):
         assert not (said or ended), left
         _verify_keys(root, [], False)
@@ -419,10 +430,10 @@ def _verify_wipe(root: Path, said: list[str], ended: bool) -> None:
 def _with_project(root: Path) -> None:
     _with_keys(root)
     keys, store = _opened(root)
-    put(store, "/w", ["the text of a project"], project="work")
-    uid = store.project_uid("work")
-    assert uid is not None
-    keys.project(uid)
+    w = put(store, "/w", ["the text of a project"], project="work")
+    (b,) = (s.id for s in store.sources() if s.path == "/b")
+    for source_id in (w, b):
+        assert shelve(Shelf(store, keys), store, source_id, seed=source_id) is not None
     store.close()
 
 
@@ -445,11 +456,61 @@ def _verify_project(root: Path, said: list[str], ended: bool) -> None:
     keys, store = _opened(root)
     found = _sound(store)
     n_keys = sum(use.startswith("project:") for use in keys.file.keys)
+    shelf = Shelf(store, keys)
+    rows = {row.path: row for row in store.cartridges()}
+    assert set((root / STORE).parent.glob("cartridges/*/*")) == {shelf.path(row) for row in rows.values()}
+    with shelf.open(rows.pop("/b")) as reader:
+        reader.verify()
+    assert set(rows) == {"/w"} & found.files.keys()
     if "/w" in found.files:
         assert not (said or ended)
         assert found == after(_begun(), Step("put", "/w", ("the text of a project",)))
     else:
-        assert found == _begun() and n_keys == 0 and store.project_uid("work") is None
+        assert found == _begun() and n_keys == 1 and store.project_uid("work") is None
+    store.close()
+
+
+# Cartridges ----------------------------------------------------------------------------------------------------
+
+CARTRIDGE_OF = ("/a", "/b")
+LARGEST = 9
+
+
+def _shelve(root: Path, say: Say) -> None:
+    """Give each file one cartridge after another in the place of the earlier one, as a build with checkpoints does."""
+    keys, store = _opened(root)
+    shelf = Shelf(store, keys)
+    for n_tokens in range(1, LARGEST + 1):
+        for path in CARTRIDGE_OF:
+            source = store.source("default", path)
+            assert source is not None
+            row = store.cartridge(source.id)
+            if row is None or row.n_tokens < n_tokens:
+                tokens = range(n_tokens)
+                assert shelve(shelf, store, source.id, tokens=tokens, seed=n_tokens) is not None
+                say(f"{path} {n_tokens}")
+    shelf.close()
+    store.close()
+
+
+def _verify_cartridges(root: Path, said: list[str], ended: bool) -> None:
+    """Each file has the one that was acknowledged last, or the next; it is whole, and nothing lies beside it."""
+    keys, store = _opened(root)
+    shelf = Shelf(store, keys)
+    assert _sound(store) == _begun()
+    rows = {row.path: row for row in store.cartridges()}
+    for path in CARTRIDGE_OF:
+        acknowledged = LARGEST if ended else max((int(s.split()[1]) for s in said if s.startswith(path)), default=0)
+        if path not in rows:
+            assert not acknowledged, "a cartridge is lost"
+            continue
+        row = rows[path]
+        assert acknowledged <= row.n_tokens <= acknowledged + 1
+        with shelf.open(row) as reader:
+            assert content(reader) == coded(range(row.n_tokens), row.n_tokens)
+    files = set((root / STORE).parent.glob("cartridges/*/*"))
+    assert files == {shelf.path(row) for row in rows.values()}
+    shelf.close()
     store.close()
 
 
@@ -464,8 +525,9 @@ OPERATIONS = {
     "rekey": Operation(_with_keys, _rotate, _verify_keys),
     "repair": Operation(_spoiled, _repair, _verify_repair),
     "repair in place": Operation(_unvouched, _repair, _verify_repair),
-    "wipe": Operation(_with_keys, _wipe, _verify_wipe),
+    "wipe": Operation(_with_cartridges, _wipe, _verify_wipe),
     "wipe a project": Operation(_with_project, _wipe_project, _verify_project),
     "vectors in memory": Operation(vectors_in_memory.lay_out, vectors_in_memory.act, vectors_in_memory.verify),
+    "cartridges": Operation(_with_keys, _shelve, _verify_cartridges),
     "new recovery code": Operation(_with_keys, _new_code, _verify_keys),
 }

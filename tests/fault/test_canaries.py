@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from secondme.assistant import Assistant
+from secondme.cartridges.files import Shelf
 from secondme.errors import SecondMeError
 from secondme.exchange.export import ExportOptions
 from secondme.exchange.importing import ImportRequest
@@ -45,6 +46,7 @@ def test_nothing_is_readable_while_in_use_after_kill_9_and_after_closing(place: 
     docs = cast.write(place.outside)
     with someone_living(place, N_CANARIES) as process:
         scanner = Scanner([*patterns(cast, place.embedded()), *keys()])
+        assert len(cartridges(place)) == len(cast.sheets)
         # The files outside show that each canary would be found.
         assert {f.name for f in scanner.tree(docs.parent)} >= set(cast.words) - {cast.project}
         assert (place.home / "data" / "store.db-wal").stat().st_size > 10_000
@@ -56,6 +58,27 @@ def test_nothing_is_readable_while_in_use_after_kill_9_and_after_closing(place: 
         assert [c.path for c in assistant.recall(cast.sheets[3].content, k=1, project=cast.project)]
         assert place.scan(scanner) == []
     assert place.scan(scanner) == []
+
+
+def cartridges(place: Place) -> list[Path]:
+    return list((place.home / "data" / "cartridges").rglob("*.smkv"))
+
+
+def test_unsealed_a_cartridge_would_be_found_by_its_text_and_by_its_token_ids(place: Place) -> None:
+    cast = Cast(N_CANARIES, seed=5)
+    with living(place, cast, cast.write(place.outside)) as assistant:
+        scanner = Scanner(patterns(cast, []))
+        told: dict[str, set[str]] = {}
+        shelf = Shelf(assistant.store, assistant.keys)
+        for row in assistant.store.cartridges():
+            with shelf.open(row) as reader:
+                for section in reader.manifest.sections:
+                    found = scanner.within(reader.section(section.kind, section.layer))
+                    told.setdefault(section.kind, set()).update(name for name, _ in found)
+        shelf.close()
+        for kind in ("tokens", "k"):
+            assert told[kind] >= {sheet.content for sheet in cast.sheets}, kind
+        assert place.scan(scanner) == [] and len(cartridges(place)) == len(cast.sheets)
 
 
 def living(place: Place, cast: Cast, docs: Path) -> Assistant:
@@ -80,11 +103,12 @@ def test_what_was_forgotten_is_in_no_table_and_no_page(place: Place) -> None:
             )
         )
         assert in_the_clear(assistant.store, scanner) == set(cast.words) - forgotten
+        assert len(cartridges(place)) == len(cast.sheets) - len(gone) == len(assistant.store.cartridges())
         assert place.scan(scanner) == []
         # The rest goes as well, and the folder that bears a canary in its name.
         assistant.forget(Target(paths=((cast.project, str(docs)),)))
         assistant.forget(Target(conversations=tuple(c.id for c in assistant.conversations())))
-        assert in_the_clear(assistant.store, scanner) == {cast.project}
+        assert in_the_clear(assistant.store, scanner) == {cast.project} and cartridges(place) == []
     assert place.scan(scanner) == []
 
 

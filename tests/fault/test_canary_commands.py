@@ -79,7 +79,8 @@ def test_a_wipe_leaves_and_reports_nothing_of_what_memory_held(place: Place, run
     assert code == 0 and scanner.within(said.encode()) == set()
     assert place.scan(scanner) == []
     left = {path.name for path in files_below(place.home)}
-    assert {"store.db", "store.db-watermark", "keyslots.json"} <= wiped and not left & (wiped - {"store.lock"})
+    assert {"store.db", "store.db-watermark", "keyslots.json", "cartridges"} <= wiped
+    assert not left & (wiped - {"store.lock"}) and not any(name.endswith(".smkv") for name in left)
 
 
 def test_a_wiped_project_is_in_no_table_and_no_page(place: Place, run: Commands) -> None:

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from secondme.cartridges import files
+from secondme.cartridges.files import Shelf
+from secondme.cartridges.format import write_cartridge
 from secondme.crypto import keyslots, manage
 from secondme.crypto.keys import Keys
 from secondme.crypto.unlock import unlock
@@ -23,6 +26,8 @@ from secondme.memory.store import Store
 from secondme.rotate import rotate
 from tests.fault.soak import n
 from tests.keyfiles import CHEAP
+from tests.sealing_cartridges import coded, shelve
+from tests.storing import put
 
 pytestmark = [pytest.mark.soak, pytest.mark.skipif(sys.platform == "win32", reason="forks")]
 
@@ -36,6 +41,7 @@ class Memory:
         self.path = folder / "store.db"
         self.witness = folder.parent / f"{folder.name}-witness"
         self.titles: list[str] = []
+        self.n_cartridges = 0
 
     def unlocked(self) -> Keys:
         return unlock(self.folder, passphrase="one", opens=rekey.opener(self.path), work=CHEAP)
@@ -45,6 +51,15 @@ class Memory:
         store.new_conversation("default", title)
         store.close()
         self.titles.append(title)
+
+    def shelve(self) -> None:
+        """Add a file with a cartridge."""
+        keys = self.unlocked()
+        store = Store.open(self.path, keys.store, self.witness)
+        source_id = put(store, f"/{self.n_cartridges}", [f"text {self.n_cartridges}"])
+        assert shelve(Shelf(store, keys), store, source_id, seed=self.n_cartridges) is not None
+        self.n_cartridges += 1
+        store.close()
 
     def rotate(self) -> None:
         keys = self.unlocked()
@@ -56,17 +71,32 @@ class Memory:
         store = Store.open(self.path, keys.store, self.witness)
         assert sorted(c.title for c in store.conversations()) == sorted(self.titles)
         assert {c.status for c in store.check(read_data=True)} == {"ok"}
+        self._check_cartridges(store, keys)
         store.close()
         file = keyslots.load(self.folder)
         assert file is not None and file.next is None
         assert not {"keyslots.json.new", "store.db.next"} & {p.name for p in self.folder.iterdir()}
         return bytes(keys.store.db)
 
+    def _check_cartridges(self, store: Store, keys: Keys) -> None:
+        """Each opens with the keys in force and is what it was; nothing else lies beside them."""
+        shelf = Shelf(store, keys)
+        rows = store.cartridges()
+        assert len(rows) == self.n_cartridges
+        for row in rows:
+            with shelf.open(row) as reader:
+                assert bytes(reader.section("k", 1)) == coded(seed=int(row.path[1:]))["k", 1]
+                reader.verify()
+        found = {p for p in (self.folder / "cartridges").rglob("*") if p.is_file()}
+        assert found == {shelf.path(row) for row in rows}
+        shelf.close()
+
 
 @pytest.fixture
 def memory(tmp_path: Path) -> Memory:
     made = Memory(tmp_path / "memory")
     made.write("first")
+    made.shelve()
     return made
 
 
@@ -109,6 +139,39 @@ def test_a_rotated_memory_holds_what_it_held_under_other_keys(memory: Memory, tm
         Store.open(memory.path, old_keys, memory.witness)
     memory.write("after")
     memory.check()
+
+
+def test_a_cartridge_that_is_damaged_is_left_out_of_a_rotation(memory: Memory) -> None:
+    memory.shelve()
+    (file, other) = sorted((memory.folder / "cartridges").rglob("*.smkv"))
+    file.write_bytes(file.read_bytes()[:-1])
+    old = other.read_bytes()
+    memory.rotate()
+    memory.n_cartridges = 1
+    memory.check()
+    (file,) = (memory.folder / "cartridges").rglob("*.smkv")
+    assert file.read_bytes() != old and file.name != other.name
+
+
+def test_a_disk_that_fills_up_while_cartridges_are_sealed_anew_takes_the_rotation_back(
+    memory: Memory,
+) -> None:
+    memory.shelve()
+    before, n_written = memory.check(), 0
+
+    def full(*given: object) -> object:
+        nonlocal n_written
+        n_written += 1
+        if n_written == 2:
+            raise StoreFull("the disk is full", hint="free some space")
+        return write_cartridge(*given)  # type: ignore[arg-type]  # as they came
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "write_cartridge", full)
+        with pytest.raises(StoreFull):
+            memory.rotate()
+    assert n_written == 2 and len(list((memory.folder / "cartridges").rglob("*.smkv*"))) == 2
+    assert memory.check() == before
 
 
 def test_a_memory_without_a_store_yet_gets_new_keys(tmp_path: Path) -> None:

@@ -181,6 +181,15 @@ def test_fewer_questions_are_spread_over_all_of_them(tmp_path: Path) -> None:
     assert said == ["[2, 2]"]
 
 
+def test_documents_that_do_not_ask_about_their_text_are_left_out_where_others_do(tmp_path: Path) -> None:
+    body = 'print([len(c["questions"]) for c in json.load(open(folder + "/request.json"))["cases"]])'
+    path, said = stand_in(tmp_path, body), list[str]()
+    pairs = document(question("pair", 1))
+    for documents in ((*TWO, pairs), (pairs,)):
+        compare.compare(Path("m.gguf"), [(d, {"T1": 10.0}) for d in documents], Options(path), said.append)
+    assert said == ["[3, 2]", "[1]"]
+
+
 @pytest.mark.parametrize(
     ("body", "message", "hint"),
     [

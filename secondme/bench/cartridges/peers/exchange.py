@@ -13,6 +13,8 @@ from typing import Any
 
 REQUEST = "request.json"
 ANSWERS = "answers.jsonl"
+KEPT_ALL = "any, keeping all"
+"""Stands for every press at a tier that is large enough for the whole document."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from secondme.bench.cartridges.peers.exchange import Answer, Case, Request, add_answer, read_request
+from secondme.bench.cartridges.peers.exchange import KEPT_ALL, Answer, Case, Request, add_answer, read_request
+
+_MOST_OF_ALL = 5.0
+"""Four bits a value are never this many times smaller than f16, however they are coded."""
 
 _QUIET = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TQDM_DISABLE": "1"}
 
@@ -46,6 +49,7 @@ def _run(folder: Path, request: Request, tokenizer_folder: str) -> None:
     for i, case in enumerate(request.cases):
         started = time.monotonic()
         desk = Desk(model, case, i, folder)
+        desk.keep_all()
         for name in request.presses:
             _say(f"document {i + 1} of {len(request.cases)}: {name}, {time.monotonic() - started:.0f} s")
             desk.judge(name, known[name], learnt)
@@ -115,6 +119,25 @@ class Desk:
         full = [ask.Rows(k, v, None) for k, v in zip(self._cache.keys, self._cache.values, strict=True)]
         self._full = ask.log_probs(model, full, self._sheet)
         self._add("", "", "", 1.0, 1.0, self._full)
+        self._roomy: set[str] = set()
+
+    def keep_all(self) -> None:
+        """The tiers whose bytes hold the whole document at four bits: there no press has anything to drop."""
+        import torch
+
+        from secondme.bench.cartridges.peers import ask
+
+        keep = [torch.ones(k.shape[1:3], dtype=torch.bool) for k in self._cache.keys]
+        tried = []
+        for quantizer in self._quantized if min(self._case.ratios.values()) < _MOST_OF_ALL else ():
+            fit = self._fit(lambda _share: keep, quantizer, 1.0, 1.0)
+            logs = ask.log_probs(self._model, self._rows(keep, quantizer), self._sheet)
+            tried.append((sum(ask.kl_sums(self._full, logs, self._sheet)), quantizer, fit, logs))
+        for tier, ratio in self._case.ratios.items():
+            if fitting := [one for one in tried if one[2].ratio >= ratio]:
+                _, quantizer, fit, logs = min(fitting, key=lambda x: x[0])
+                self._add(KEPT_ALL, tier, quantizer, fit.ratio, 1.0, logs)
+                self._roomy.add(tier)
 
     def judge(self, name: str, chooser: Any, learnt: Learnt) -> None:
         """Every tier under one press."""
@@ -122,6 +145,8 @@ class Desk:
 
         choose = chooser(self._cache)
         for tier, ratio in self._case.ratios.items():
+            if tier in self._roomy:
+                continue
             tried = []
             for quantizer in [learnt.quantizer[name]] if name in learnt.quantizer else self._quantized:
                 start = learnt.share.get((tier, quantizer), min(1.0, 16 / ratio / 4))

@@ -14,7 +14,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A figure. `ratio` says how many times better than the peer it is: above 1 is ahead."""
+    """A figure. `ratio` says how many times better than the peer it is: above 1 is ahead.
+
+    setting: what it was measured with, where that is not fixed: a model, a seed.
+    """
 
     bench: str
     case: str
@@ -24,6 +27,7 @@ class Row:
     peer: str = ""
     peer_value: float | None = None
     ratio: float | None = None
+    setting: str = ""
 
     def as_json(self) -> str:
         row = {k: v for k, v in asdict(self).items() if v not in ("", None)}

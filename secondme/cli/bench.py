@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from secondme.errors import UsageError
 
 if TYPE_CHECKING:
+    from secondme.bench.cartridges import Options as CartridgeOptions
     from secondme.bench.rows import Row
     from secondme.bench.vectors import Options
 
-NAMES = ("startup", "runtime", "ingest", "store", "recall", "vectors")
+NAMES = ("startup", "runtime", "ingest", "store", "recall", "vectors", "cartridges")
+NEED_DATA = frozenset({"recall", "cartridges"})
 
 
 def register(verbs: Any) -> None:
@@ -31,6 +33,7 @@ def register(verbs: Any) -> None:
         "--peer", type=Path, action="append", default=[], metavar="PROGRAM", help="startup: time its --help as well"
     )
     _register_vectors(parser.add_argument_group("vectors"))
+    _register_cartridges(parser.add_argument_group("cartridges"))
 
 
 def _register_vectors(group: Any) -> None:
@@ -46,7 +49,8 @@ def _register_vectors(group: Any) -> None:
         const="all",
         default="",
         metavar="A,B",
-        help="compare with other libraries, all or those named; make bench PEERS=1 installs them",
+        help="compare with other libraries, all or those named; make bench PEERS=1 installs them; for cartridges with"
+        " methods of kvpress, those commonly compared or those named, from make bench PEERS=kvpress",
     )
     group.add_argument(
         "--texts",
@@ -60,13 +64,24 @@ def _register_vectors(group: Any) -> None:
     )
 
 
+def _register_cartridges(group: Any) -> None:
+    group.add_argument("--xquad", type=Path, metavar="FILE", help="paragraphs with questions, as in XQuAD")
+    group.add_argument("--kv75", type=Path, metavar="FILE", help="records of key-value retrieval, a JSON object a line")
+    group.add_argument("--tiers", default="", metavar="T0,T1", help="only these (default: T0,T1,T2,T3)")
+    group.add_argument("--documents", type=int, default=0, metavar="N", help="only N documents, and two composed")
+    group.add_argument("--tokens", type=int, default=0, metavar="N", help="about N tokens of each at most")
+    group.add_argument("--seed", default="proof", metavar="WORD", help="which facts are planted (default: proof)")
+
+
 def run(args: argparse.Namespace) -> int:
-    names = args.names or [n for n in NAMES if n != "recall" or args.data]
+    names = args.names or [n for n in NAMES if n not in NEED_DATA or (n == "recall" and args.data)]
     for name in names:
         if name not in NAMES:
             raise UsageError(f"there is no benchmark {name}", hint=f"there are: {', '.join(NAMES)}")
     if "recall" in names and not (args.data and args.data.is_dir()):
         raise UsageError("recall is measured on data that you bring", hint="name its folder: --data DIR")
+    if "cartridges" in names:
+        _cartridges(args)
     options = _vectors(args) if "vectors" in names else None
     for name in names:
         for row in _rows(name, args, options):
@@ -89,6 +104,29 @@ def _vectors(args: argparse.Namespace) -> Options:
         n_passages=args.passages,
     )
     return checked(options)
+
+
+def _cartridges(args: argparse.Namespace) -> CartridgeOptions:
+    from secondme.bench.cartridges import Options, checked
+
+    if args.xquad is None:
+        raise UsageError("cartridges are measured on data that you bring", hint="name a file: --xquad FILE")
+    small = args.quick and not (args.documents or args.tokens)
+    return checked(
+        Options(
+            xquad=args.xquad,
+            kv75=args.kv75,
+            tiers=args.tiers,
+            n_documents=1 if small else args.documents,
+            n_tokens=400 if small else args.tokens,
+            seed=args.seed,
+            peers=args.peers,
+        )
+    )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _rows(name: str, args: argparse.Namespace, options: Options | None) -> Iterator[Row]:
@@ -120,6 +158,10 @@ def _rows(name: str, args: argparse.Namespace, options: Options | None) -> Itera
         from secondme.bench import store
 
         yield from store.run(store.QUICK if quick else store.SIZES)
+    elif name == "cartridges":
+        from secondme.bench import cartridges
+
+        yield from cartridges.run(_cartridges(args), lambda: load_generator(config), say=_say)
     elif name == "vectors" and options is not None:
         from secondme.bench import vectors
 

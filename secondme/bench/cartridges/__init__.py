@@ -1,6 +1,187 @@
 """`secondme bench cartridges`: what a document's cache costs compressed, and what the model still knows with it.
 
-facts.py      invented facts                     prompts.py  how document and question stand in a prompt
-documents.py  texts with facts and questions     metrics.py  KL, answers, recalled facts
-judge.py      one cache beside the full one
+    facts.py      invented facts                     prompts.py   how document and question stand in a prompt
+    documents.py  texts with facts and questions     metrics.py   KL, answers, recalled facts
+    judge.py      one cache beside the full one      workshop.py  cartridges built and opened as the program does it
+    tiers.py      the rows of each tier              compose.py   several documents behind one prefix
+    changed.py    one changed file of many           peers/       kvpress, in an environment of its own
+
+Nothing ships with the program: the caller brings the paragraphs.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from secondme.bench.rows import Row
+from secondme.errors import UsageError
+from secondme.types import CancelCheck, never_cancelled
+
+if TYPE_CHECKING:
+    from secondme.bench.cartridges.documents import Document, Recipe
+    from secondme.bench.cartridges.judge import Judge
+    from secondme.bench.cartridges.peers.compare import Options as PeerOptions
+    from secondme.bench.cartridges.tiers import Tallies
+    from secondme.bench.cartridges.workshop import Workshop
+    from secondme.cartridges.tiers import TierName
+    from secondme.runtime.base import Generator
+
+TIERS: tuple[TierName, ...] = ("T0", "T1", "T2", "T3")
+COMPOSED_TIERS = ("T0", "T1", "T2")
+COMPOSED_TOKENS = 6000
+N_CTX = 8192
+N_PAIR_DOCUMENTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is measured. xquad: paragraphs with questions. kv75: records of key-value retrieval, or None.
+
+    tiers: names with commas, "" for all. n_documents: at most so many, 0 for the eight there are for proof; with a
+    number, only two are composed. n_tokens: about so many of a document at most, 0 for all. seed: which facts are
+    planted. peers: kvpress's methods with commas, "all" for those commonly compared, "" for none.
+    """
+
+    xquad: Path
+    kv75: Path | None = None
+    tiers: str = ""
+    n_documents: int = 0
+    n_tokens: int = 0
+    seed: str = "proof"
+    peers: str = ""
+
+    @property
+    def chosen_tiers(self) -> tuple[TierName, ...]:
+        wanted = {name.strip().upper() for name in self.tiers.split(",")} if self.tiers else set[str](TIERS)
+        return tuple(tier for tier in TIERS if tier in wanted)
+
+    @property
+    def recipe(self) -> Recipe:
+        from secondme.bench.cartridges.documents import Recipe
+
+        n_asked = 3 if 0 < self.n_tokens < 1000 else 16
+        return Recipe(n_tokens=self.n_tokens, n_questions=n_asked, n_facts=n_asked, seed=self.seed)
+
+
+def checked(options: Options) -> Options:
+    """The same, if it can be measured. Raises UsageError for files that are none, unknown tiers and missing peers."""
+    from secondme.bench.cartridges.documents import read_pairs, read_paragraphs
+
+    for name in options.tiers.split(",") if options.tiers else ():
+        if name.strip().upper() not in TIERS:
+            raise UsageError(f"there is no tier {name.strip()}", hint=f"there are: {', '.join(TIERS)}")
+    if options.n_documents < 0 or options.n_tokens < 0:
+        raise UsageError("fewer than no documents or tokens cannot be measured", hint="--documents N --tokens N")
+    if 0 < options.n_tokens < 400:
+        raise UsageError(f"{options.n_tokens} tokens are too few for facts to be among them", hint="--tokens 400")
+    read_paragraphs(options.xquad)
+    if options.kv75 is not None:
+        read_pairs(options.kv75)
+    if options.peers:
+        _peers(options)
+    return options
+
+
+def _peers(options: Options) -> PeerOptions:
+    from secondme.bench.cartridges.peers import compare
+
+    presses = compare.chosen("" if options.peers == "all" else options.peers)
+    return compare.Options(compare.python(), presses, threads=_threads())
+
+
+def _threads() -> int:
+    import os
+
+    return os.cpu_count() or 1
+
+
+def run(
+    options: Options,
+    load: Callable[[], Generator],
+    *,
+    say: Callable[[str], None],
+    cancelled: CancelCheck = never_cancelled,
+) -> Iterator[Row]:
+    """Rows for `options` as `checked` returns them. `say` is told what is being done; raises Cancelled."""
+    from secondme.bench.cartridges.judge import Judge
+    from secondme.bench.cartridges.workshop import Workshop
+
+    generator = load()
+    try:
+        with Workshop(generator, min(N_CTX, generator.info.n_ctx_train), cancelled=cancelled) as workshop:
+            work = _Work(options, generator, workshop, Judge(workshop.reader, generator, cancelled=cancelled), say)
+            seen, rows = _of_tiers(work)
+            yield from rows
+            yield from _composed(work)
+        yield from _changed(options, generator, say, cancelled)
+    finally:
+        generator.close()
+    if options.peers:
+        yield from _compared(options, seen, say)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    options: Options
+    generator: Generator
+    workshop: Workshop
+    judge: Judge
+    say: Callable[[str], None]
+
+
+def _of_tiers(work: _Work) -> tuple[Tallies, list[Row]]:
+    from secondme.bench.cartridges.documents import documents, pair_documents
+    from secondme.bench.cartridges.tiers import measure, rows
+
+    options, generator = work.options, work.generator
+    recipe = options.recipe
+    chosen: Iterator[Document] = islice(
+        documents(options.xquad, generator, recipe, part="proof"), options.n_documents or None
+    )
+    if options.kv75 is not None:
+        few = replace(recipe, n_documents=min(options.n_documents or N_PAIR_DOCUMENTS, N_PAIR_DOCUMENTS))
+        chosen = chain(chosen, pair_documents(options.kv75, generator, few))
+    seen = measure(chosen, options.chosen_tiers, work.workshop, work.judge, work.say)
+    setting = f"{generator.info.name}, seed {options.seed}"
+    return seen, list(rows(seen, work.workshop.reader.identity.shape, setting))
+
+
+def _composed(work: _Work) -> Iterator[Row]:
+    from secondme.bench.cartridges import compose
+
+    options = work.options
+    tiers = [tier for tier in options.chosen_tiers if tier in COMPOSED_TIERS]
+    for n in (2,) if options.n_documents else compose.COUNTS:
+        n_tokens = min(COMPOSED_TOKENS, n * options.n_tokens or COMPOSED_TOKENS)
+        together = compose.parts(options.xquad, work.generator, options.recipe, n=n, n_tokens=n_tokens)
+        yield from compose.rows(together, tiers, work.workshop, work.judge, work.say)
+
+
+def _changed(
+    options: Options, generator: Generator, say: Callable[[str], None], cancelled: CancelCheck
+) -> Iterator[Row]:
+    from secondme.bench.cartridges import changed
+
+    tier = options.chosen_tiers[min(1, len(options.chosen_tiers) - 1)]
+    n_files = changed.FEW_FILES if options.n_documents else changed.N_FILES
+    texts = changed.texts(options.xquad, generator, n_files)
+    say(f"{n_files} files, and one of them changed: {tier}")
+    yield changed.row(texts, generator, tier, cancelled)
+
+
+def _compared(options: Options, seen: Tallies, say: Callable[[str], None]) -> Iterator[Row]:
+    """The peers come last, when the model is closed: their process needs the memory, and the cores."""
+    from secondme.bench.cartridges.metrics import pool
+    from secondme.bench.cartridges.peers import compare
+    from secondme.config import load_config
+    from secondme.runtime.catalog import resolve
+
+    found = compare.compare(resolve(load_config().model).path, seen.shares(), _peers(options), say)
+    scores = {tier: pool(tally.scores) for tier, tally in seen.tiers.items()}
+    facts: dict[str, float] = {tier: 100 * s.n_facts_recalled / s.n_facts for tier, s in scores.items() if s.n_facts}
+    kl: dict[str, float] = {tier: s.recall_kl for tier, s in scores.items()}
+    yield from compare.rows(found, kl, facts)

@@ -12,7 +12,7 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from secondme.bench.cartridges.facts import Fact, facts, plant
+from secondme.bench.cartridges.facts import Fact, facts, n_gaps, plant
 from secondme.bench.cartridges.prompts import FORMATS, Format, Tokenizer
 from secondme.errors import UsageError
 
@@ -125,6 +125,7 @@ def _document(
     form = FORMATS[recipe.format]
     room = recipe.n_tokens - sum(len(tokenizer.tokenize(" " + f.sentence)) for f in planted)
     share, body, held_back = _cut(share, room if recipe.n_tokens else 0, tokenizer)
+    planted = planted[: n_gaps(body)]
     text = plant(body, planted, seed=f"{recipe.seed} {i}")
     asked = _asked(share, body, tokenizer, form)[: recipe.n_questions]
     asked += [_fact(f, tokenizer, form) for f in planted]
@@ -149,7 +150,7 @@ def _cut(
         n -= 1
         tokens = tokenizer.tokenize(_joined(share[:n]))
     text = _joined(share[:n])
-    n_kept = max(len(tokens) - N_CONTINUATION, len(tokens) // 2)
+    n_kept = len(tokens) - min(N_CONTINUATION, len(tokens) // 8)
     at = text.rfind(" ", 0, len(tokenizer.detokenize(tokens[:n_kept])) + 1)
     return share[:n], text[:at], text[at:]
 
@@ -172,10 +173,18 @@ def _question(kind: Kind, text: str, answers: tuple[str, ...], tokenizer: Tokeni
 
 
 def _fact(fact: Fact, tokenizer: Tokenizer, form: Format) -> Question:
+    return _led(Question("fact", fact.question, (fact.answer,), (), ()), fact.lead, tokenizer, form)
+
+
+def _pair(key: str, value: str, tokenizer: Tokenizer, form: Format) -> Question:
+    return _led(Question("pair", f"What is the value of {key}?", (value,), (), ()), f"{key}:", tokenizer, form)
+
+
+def _led(asked: Question, lead: str, tokenizer: Tokenizer, form: Format) -> Question:
     """The answer is begun with the words that lead to it: a small model then gives what it has read, not a guess."""
-    tail = tokenizer.tokenize(form.tail.replace("{question}", fact.question), special=True)
-    tail += tokenizer.tokenize(form.lead + fact.lead)
-    return Question("fact", fact.question, (fact.answer,), tuple(tail), tuple(tokenizer.tokenize(" " + fact.answer)))
+    tail = tokenizer.tokenize(form.tail.replace("{question}", asked.text), special=True)
+    tail += tokenizer.tokenize(form.lead + lead)
+    return replace(asked, tail=tuple(tail), gold=tuple(tokenizer.tokenize(" " + asked.answers[0])))
 
 
 def _ends(form: Format, tokenizer: Tokenizer) -> frozenset[int]:
@@ -200,7 +209,7 @@ def pair_documents(path: Path, tokenizer: Tokenizer, recipe: Recipe, *, n_pairs:
             prefix=tuple(tokenizer.tokenize(form.head, special=True)),
             tokens=tuple(tokenizer.tokenize(text)),
             continuation=(),
-            questions=tuple(_question("pair", f"What is the value of {k}?", (v,), tokenizer, form) for k, v in chosen),
+            questions=tuple(_pair(k, v, tokenizer, form) for k, v in chosen),
             ends=_ends(form, tokenizer),
         )
 

@@ -154,6 +154,11 @@ _ANSWERS: dict[str, Callable[[random.Random], str]] = {
 _BOUNDARY = re.compile(r"(?<=[a-z]{4}[.!?])\s+(?=[A-Z\"])")
 
 
+def n_gaps(text: str) -> int:
+    """Places between sentences."""
+    return sum(1 for _ in _BOUNDARY.finditer(text))
+
+
 def plant(text: str, planted: Sequence[Fact], *, seed: str) -> str:
     """`text` with the facts' sentences between its own, spread evenly and in a random order.
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,13 @@ Place = Callable[[KvReader], None]
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The full cache's side. gold: float32 [all gold tokens of all questions, n_vocab]; greedy: tokens of answers."""
+    """The full cache's side. prefill_s: seconds of reading prefix and document. greedy: tokens of the answers.
+
+    gold: float32 [all gold tokens of all questions, n_vocab]. continuation: [its tokens less one, n_vocab].
+    """
 
     replies: tuple[Reply, ...]
+    prefill_s: float
     greedy: tuple[tuple[int, ...], ...]
     gold: LogProbs
     continuation: LogProbs
@@ -120,8 +125,10 @@ class Judge:
         return self._ask(document, reference, greedy)[0]
 
     def _make(self, document: Document) -> Reference:
+        began = time.perf_counter()
         self.read_full(document)(self._reader)
-        _, made = self._ask(document, None, greedy=True)
+        prefill_s = time.perf_counter() - began
+        made = replace(self._ask(document, None, greedy=True)[1], prefill_s=prefill_s)
         self._store(document, made)
         return made
 
@@ -147,7 +154,7 @@ class Judge:
             replies.append(self._reply(question, full, gold, answer))
             rows.append(gold if reference is None else gold[:0])
             answers.append(answer)
-        made = Reference(tuple(replies), tuple(answers), np.concatenate(rows), continuation)
+        made = Reference(tuple(replies), 0.0, tuple(answers), np.concatenate(rows), continuation)
         base = reference or made
         kl = float(kl_rows(base.continuation, continuation).sum())
         return Scores(tuple(replies), base.replies, kl, len(continuation)), made
@@ -226,16 +233,16 @@ class Judge:
         for name in ("gold", "continuation"):
             if path := self._path(document, f"{name}.npy"):
                 _save(path, getattr(made, name))
-        if path := self._path(document, "replies.json"):
-            path.write_text(json.dumps([[asdict(r) for r in made.replies], made.greedy]), "utf-8")
+        if path := self._path(document, "answers.json"):
+            path.write_text(json.dumps([[asdict(r) for r in made.replies], made.prefill_s, made.greedy]), "utf-8")
 
     def _load(self, document: Document) -> Reference | None:
-        path = self._path(document, "replies.json")
+        path = self._path(document, "answers.json")
         if path is None or not path.exists():
             return None
-        replies, greedy = json.loads(path.read_text("utf-8"))
+        replies, prefill_s, greedy = json.loads(path.read_text("utf-8"))
         gold, continuation = (np.load(str(self._path(document, f"{n}.npy"))) for n in ("gold", "continuation"))
-        return Reference(tuple(Reply(**r) for r in replies), tuple(map(tuple, greedy)), gold, continuation)
+        return Reference(tuple(Reply(**r) for r in replies), prefill_s, tuple(map(tuple, greedy)), gold, continuation)
 
 
 def _save(path: Path, array: Any) -> None:

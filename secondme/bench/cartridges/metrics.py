@@ -92,15 +92,23 @@ class Scores:
     def continuation_kl(self) -> float:
         return self.continuation_kl_sum / self.n_continuation if self.n_continuation else math.nan
 
+    def n_known(self, kind: Kind) -> int:
+        """Questions of a kind that the full cache answers letter by letter; others do not count."""
+        return sum(f.holds for f in self.full if f.kind == kind)
+
+    def n_recalled(self, kind: Kind) -> int:
+        """How many of those this cache answers so."""
+        both = zip(self.replies, self.full, strict=True)
+        return sum(r.holds for r, f in both if f.kind == kind and f.holds)
+
     @property
     def n_facts(self) -> int:
-        """Planted facts that the full cache answers; others do not count."""
-        return sum(f.holds for f in self.full if f.kind == "fact")
+        """Planted facts that the full cache answers."""
+        return self.n_known("fact")
 
     @property
     def n_facts_recalled(self) -> int:
-        both = zip(self.replies, self.full, strict=True)
-        return sum(r.holds for r, f in both if f.kind == "fact" and f.holds)
+        return self.n_recalled("fact")
 
     @property
     def exact(self) -> tuple[int, int]:

@@ -1,0 +1,164 @@
+"""A memory of its own, in which the benchmark's cartridges are built, sealed and opened as the program does it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from secrets import token_hex
+from types import TracebackType
+
+import numpy as np
+
+from secondme.bench.cartridges.documents import Document
+from secondme.cartridges import build, load, prefix
+from secondme.cartridges.build import Bench, Clock, Order, Stop
+from secondme.cartridges.calibrations import calibration_of
+from secondme.cartridges.files import Shelf
+from secondme.cartridges.manifest import Expected, hash_of_tokens
+from secondme.cartridges.prefix import Prefix
+from secondme.cartridges.tiers import TierName
+from secondme.crypto.unlock import unlock
+from secondme.memory.cartridges import StoredCartridge
+from secondme.memory.store import Store
+from secondme.projects.documents import repeat_instruction
+from secondme.runtime.base import Generator
+from secondme.runtime.kv import Cells, KvReader, QuantizedCells
+from secondme.types import CancelCheck, Chunk, FileStamp, SourceFile, StoredSource, never_cancelled
+
+_N_OPENINGS = 3
+"""The best of so many is taken: what else the machine does can only make them slower."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A cartridge on the disk, with seconds of reading the document alone and of the whole build."""
+
+    size_bytes: int
+    f16_bytes: int
+    prefill_s: float
+    build_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What opening one or several cartridges gave and took.
+
+    cells, n_tokens: for `KvReader.place`. held_bytes: what the documents' cells take in the runtime, without those of
+    the prefix. open_s: seconds from the file to a reader that can be asked. decode_s: processor seconds of reading,
+    checking and decoding alone, all cores together.
+    """
+
+    cells: Cells | QuantizedCells | None
+    n_tokens: int
+    held_bytes: int
+    open_s: float
+    decode_s: float
+
+    def place(self, reader: KvReader) -> None:
+        """Raises ValueError where only the figures were kept."""
+        if self.cells is None:
+            raise ValueError("no cells")
+        reader.place(self.n_tokens, self.cells)
+
+    def without_cells(self) -> Opening:
+        return replace(self, cells=None)
+
+
+class Workshop:
+    """Holds a temporary folder, an encrypted store in it and a reader of `n_ctx` positions until it is left."""
+
+    def __init__(self, generator: Generator, n_ctx: int, *, cancelled: CancelCheck = never_cancelled) -> None:
+        self._stop = Stop(cancelled)
+        self._folder = tempfile.TemporaryDirectory(prefix="secondme-bench-")
+        self._keys = unlock(Path(self._folder.name), passphrase=token_hex(16))
+        self._store = Store.open(Path(self._folder.name) / "store.db", self._keys.store)
+        self._store.set_embedder("bench", 1)
+        self._shelf = Shelf(self._store, self._keys)
+        self._prefix: Prefix | None = None
+        self.reader = generator.reader(n_ctx)
+        self.calibration = calibration_of(self.reader.identity)
+        self._instruction = repeat_instruction(generator)
+
+    def __enter__(self) -> Workshop:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.reader.close()
+        self._shelf.close()
+        self._store.close()
+        self._keys.erase()
+        self._folder.cleanup()
+
+    def build(self, document: Document, tier: TierName) -> Made:
+        """Make the document's cartridge. One of tier T0 that is there already is built upon, and its time counted.
+
+        Raises Cancelled, and what building raises.
+        """
+        source = self._source(document)
+        row = self._store.cartridge(source.id)
+        order = Order(source, document.tokens, self._hash(source), row if row and row.tier == "T0" else None)
+        bench = Bench(self.reader, self._head(document), self._shelf, self.calibration, self._instruction)
+        for _ in build.build(order, bench, tier, Clock(self._stop)):
+            pass
+        made = self._row(document)
+        return Made(made.size_bytes, made.f16_bytes, made.prefill_s, made.build_s)
+
+    def open(self, documents: Sequence[Document]) -> Opening:
+        """Open their cartridges one behind the other; the reader then holds them."""
+        return min((self._opened(documents) for _ in range(_N_OPENINGS)), key=lambda opening: opening.open_s)
+
+    def _opened(self, documents: Sequence[Document]) -> Opening:
+        head, identity = self._head(documents[0]), self.reader.identity
+        began, decoding = time.perf_counter(), 0.0
+        parts = []
+        for document in documents:
+            row = self._row(document)
+            expected = Expected(
+                identity,
+                row.source_hash.hex(),
+                head.digest,
+                hash_of_tokens(document.tokens),
+                self.calibration.digest if self.calibration else None,
+                self.reader.n_ctx,
+            )
+            cpu = time.process_time()
+            with self._shelf.open(row) as file:
+                parts.append(load.decode(file, expected, self.calibration))
+            decoding += time.process_time() - cpu
+        ground = load.Ground(head, identity, self.reader.n_ctx, self.calibration)
+        n_tokens, cells = load.compose(ground, parts)
+        self.reader.place(n_tokens, cells)
+        open_s = time.perf_counter() - began
+        held = (len(cells) - len(head)) * identity.shape.f16_bytes_per_token
+        if identity.dtype == "q8_0":
+            held = held * 17 // 32  # 34 bytes for 32 values
+        return Opening(cells, n_tokens, held, open_s, decoding)
+
+    def _head(self, document: Document) -> Prefix:
+        if self._prefix is None or self._prefix.tokens != document.prefix:
+            self._prefix = prefix.read(self._store, self.reader, document.prefix)
+        return self._prefix
+
+    def _row(self, document: Document) -> StoredCartridge:
+        row = self._store.cartridge(self._source(document).id)
+        if row is None:
+            raise KeyError(document.name)
+        return row
+
+    def _hash(self, source: StoredSource) -> bytes:
+        found = self._store.document_hash(source.id)
+        assert found is not None  # it was stored a moment ago, and nobody else knows of this store
+        return found
+
+    def _source(self, document: Document) -> StoredSource:
+        found = self._store.source("default", document.name)
+        if found is not None:
+            return found
+        size = len(document.text.encode())
+        file = SourceFile(document.name, "default", "text/plain", "", document.name.encode(), FileStamp(size, 0, 0))
+        chunk = Chunk(0, document.text, 0, size, 1, 1 + document.text.count("\n"), None, ())
+        self._store.put_source(file, [chunk], np.ones((1, 1), np.float32))
+        return self._source(document)

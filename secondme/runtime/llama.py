@@ -13,12 +13,12 @@ from secondme.runtime.base import DecodedText, DecodeEnd, EndReason, ModelInfo, 
 from secondme.runtime.gguf_header import read_gguf_header
 from secondme.runtime.kv import Cells, KvIdentity, QuantizedCells
 from secondme.runtime.limits import check_room, check_tokens, closed_error, moved_cache_error, nothing_cached_error
-from secondme.runtime.llama_cells import CellLayout, build_state
+from secondme.runtime.llama_cells import build_state
 from secondme.runtime.llama_context import BlockStopped, ContextSettings, LlamaContext
 from secondme.runtime.llama_embed import LlamaEmbedder
 from secondme.runtime.llama_lib import build_identity, library
 from secondme.runtime.llama_model import LlamaModel, LlamaOptions, choose_n_ctx, uses_gpu
-from secondme.runtime.llama_reader import LlamaReader
+from secondme.runtime.llama_reader import LlamaReader, LlamaReaders
 from secondme.runtime.sampler import Sampler
 from secondme.runtime.state import open_state, seal_state
 from secondme.runtime.stream import NO_TOKEN, TextStream, common_prefix
@@ -30,7 +30,6 @@ __all__ = ["LlamaEmbedder", "LlamaGenerator", "LlamaOptions"]
 
 # On a CPU 256 tokens prefill as fast as 512, and tell sooner how far it is; 128 lose 5% with two threads.
 _CPU_BATCH, _GPU_BATCH = 256, 512
-_TEST_N_CTX = 512  # of the reader that only finds out how the cache is laid out
 
 
 class LlamaGenerator:
@@ -57,9 +56,7 @@ class LlamaGenerator:
             raise
         self._template: ChatTemplate | None = None
         self._lock = threading.Lock()
-        self._readers: set[LlamaReader] = set()
-        self._readers_lock = threading.Lock()  # apart from the cache's, so that opening one waits for no block
-        self._kv: tuple[CellLayout, KvIdentity] | None = None
+        self._readers = LlamaReaders(self._model, options, self._n_ctx)
         self._cache: list[int] = []
         self._n_placed = 0  # leading tokens whose cells were loaded: they can be dropped only as a whole
         self._has_logits = False  # whether the last evaluated token is the last of the cache
@@ -195,7 +192,7 @@ class LlamaGenerator:
     def load_cells(self, tokens: Sequence[int], cells: Cells | QuantizedCells) -> None:
         check_room(len(tokens), self._n_ctx)
         ids = check_tokens(tokens, self._model.n_vocab)
-        state = build_state(cells, self._kv_facts()[0], len(ids))
+        state = build_state(cells, self._readers.facts()[0], len(ids))
         try:
             self._set_cache(state, ids, len(ids))
         finally:
@@ -210,37 +207,13 @@ class LlamaGenerator:
             self._cache, self._n_placed = tokens, n_placed
 
     def kv_identity(self) -> KvIdentity:
-        return self._kv_facts()[1]
-
-    def _kv_facts(self) -> tuple[CellLayout, KvIdentity]:
-        if self._kv is None:
-            reader = self.reader(min(_TEST_N_CTX, self._n_ctx))
-            self._kv = reader.layout, reader.identity
-            reader.close()
-        return self._kv
+        return self._readers.facts()[1]
 
     def reader(self, n_ctx: int) -> LlamaReader:
-        with self._readers_lock:
-            self._check_open()
-            n_ctx = choose_n_ctx(self._model.header, n_ctx, on_gpu=self._model.on_gpu, loaded=True)
-            kv_type = self._options.kv_type
-            reader = LlamaReader(
-                self._model,
-                n_ctx,
-                kv_type=kv_type,
-                governor=ThreadGovernor(self._options.threads),
-                on_close=self._readers.discard,
-            )
-            self._readers.add(reader)
-            return reader
-
-    def _close_readers(self) -> None:
-        with self._readers_lock:
-            for reader in list(self._readers):
-                reader.close()
+        return self._readers.open(n_ctx)
 
     def forget(self) -> None:
-        self._close_readers()
+        self._readers.close_all()
         with self._lock:
             if self._context.closed:
                 return
@@ -251,7 +224,7 @@ class LlamaGenerator:
 
     def close(self) -> None:
         self._context.stop()  # a block under way in another thread ends now
-        self._close_readers()
+        self._readers.close()
         with self._lock:
             self._context.close()
             self._cache, self._n_placed = [], 0

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from secondme.errors import CartridgeIncompatible, ModelError
+from secondme.errors import CartridgeIncompatible
 from secondme.kernels import kv
+from secondme.runtime.cells import check_cells, finite, quantized
 from secondme.runtime.kv import (
     VALUE_ROTATION,
     Cells,
@@ -245,7 +246,7 @@ def _f16_side(cells: Cells | QuantizedCells, is_key: bool, layer: int, dim: int)
         return np.ascontiguousarray(side).reshape(len(side), -1)
     rows = _plain_rows(cells, is_key, layer, dim)
     with np.errstate(over="ignore"):
-        return _finite(rows.reshape(len(rows), -1).astype(np.float16))
+        return finite(rows.reshape(len(rows), -1).astype(np.float16))
 
 
 def _q8_side(
@@ -263,14 +264,7 @@ def _q8_side(
         rows = kv.hadamard(rows, key_rotation(dim) if is_key else VALUE_ROTATION)
     with np.errstate(over="ignore"):
         q, scales = kv.quantize_q8_0(rows.reshape(len(rows), -1))
-    return q, _finite(scales)
-
-
-def _finite(numbers: F16Cells) -> F16Cells:
-    """What came out of finite numbers may still be too large for float16."""
-    if not np.isfinite(numbers).all():
-        raise _unfit("its numbers are too large")
-    return numbers
+    return q, finite(scales)
 
 
 def _plain_rows(cells: QuantizedCells, is_key: bool, layer: int, dim: int) -> FloatRows:
@@ -280,50 +274,3 @@ def _plain_rows(cells: QuantizedCells, is_key: bool, layer: int, dim: int) -> Fl
     if not cells.rotated:
         return rows
     return kv.hadamard(rows, key_rotation(dim) if is_key else VALUE_ROTATION)
-
-
-def check_cells(cells: Cells | QuantizedCells, shape: KvShape, n_tokens: int) -> None:
-    """Raise ModelError unless `cells` fit `shape`, are finite and stand for `n_tokens` positions."""
-    n = len(cells)
-    for what, side, scales, dim in _sides(cells, shape):
-        width = (shape.n_kv_heads, dim) if isinstance(cells, Cells) else (shape.n_kv_heads * dim,)
-        kind = np.float16 if isinstance(cells, Cells) else np.int8
-        if side.dtype != kind or side.shape != (shape.n_layers, n, *width):
-            raise _unfit(f"its {what} have another shape")
-        if scales is not None and (
-            scales.dtype != np.float16 or scales.shape != (shape.n_layers, n, shape.n_kv_heads * dim // _BLOCK)
-        ):
-            raise _unfit(f"the scales of its {what} have another shape")
-        if not np.isfinite(side if scales is None else scales).all():
-            raise _unfit(f"its {what} are not finite")
-    positions = cells.positions
-    if positions.dtype != np.int32 or positions.shape != (n,):
-        raise _unfit("its positions have another shape")
-    if n and (positions[0] < 0 or positions[-1] != n_tokens - 1 or (np.diff(positions) <= 0).any()):
-        raise _unfit("its positions do not ascend to its last token")
-    if not n and n_tokens:
-        raise _unfit("it has no cells")
-
-
-def _sides(
-    cells: Cells | QuantizedCells, shape: KvShape
-) -> list[tuple[str, NDArray[np.float16] | NDArray[np.int8], F16Cells | None, int]]:
-    if isinstance(cells, Cells):
-        return [("keys", cells.k, None, shape.k_dim), ("values", cells.v, None, shape.v_dim)]
-    return [("keys", cells.k, cells.k_scales, shape.k_dim), ("values", cells.v, cells.v_scales, shape.v_dim)]
-
-
-def _unfit(why: str) -> ModelError:
-    return ModelError(f"the cache cannot be placed: {why}", hint="nothing is lost: the text is read again")
-
-
-def quantized(cells: Cells) -> QuantizedCells:
-    """`cells` rounded to q8_0 blocks, not rotated."""
-    sides: list[NDArray[np.int8] | F16Cells] = []
-    for side in (cells.k, cells.v):
-        q = np.empty((*side.shape[:2], side.shape[2] * side.shape[3]), np.int8)
-        d = np.empty((*q.shape[:2], q.shape[2] // _BLOCK), np.float16)
-        for layer, rows in enumerate(side if len(cells) else ()):
-            q[layer], d[layer] = kv.quantize_q8_0(rows.reshape(q.shape[1:]).astype(np.float32))
-        sides += [q, d]
-    return QuantizedCells(cells.positions, False, *sides)  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ from secondme.runtime.llama_cells import (
 )
 from secondme.runtime.llama_context import BlockStopped, CellType, ContextSettings, LlamaContext
 from secondme.runtime.llama_identity import identity_of, rope_of, shape_of
-from secondme.runtime.llama_model import LlamaModel
+from secondme.runtime.llama_model import LlamaModel, LlamaOptions, choose_n_ctx
 from secondme.runtime.llama_selftest import tested
 from secondme.runtime.threads import ThreadGovernor
 from secondme.types import CancelCheck, PrefillProgress, never_cancelled
@@ -34,6 +34,7 @@ _T = TypeVar("_T")
 _BATCH = 256  # a block is what is lost when the owner asks something meanwhile
 _LOGITS_BATCH = 64  # logits of a block are kept in memory: 0.6 MB a token for a large vocabulary
 _PAUSE_POLL_S = 0.05
+_TEST_N_CTX = 512  # of a reader that only finds out how cells are held
 
 
 class LlamaReader:
@@ -213,3 +214,49 @@ class LlamaReader:
     def _check_open(self) -> None:
         if self._context.closed:
             raise closed_error()
+
+
+class LlamaReaders:
+    """The readers of one model, which must all be closed before it. Thread-safe; opening one waits for no block."""
+
+    def __init__(self, model: LlamaModel, options: LlamaOptions, n_ctx: int) -> None:
+        self._model = model
+        self._options = options
+        self._n_ctx = n_ctx
+        self._lock = threading.Lock()
+        self._open: set[LlamaReader] = set()
+        self._closed = False
+        self._facts: tuple[CellLayout, KvIdentity] | None = None
+
+    def open(self, n_ctx: int) -> LlamaReader:
+        """See Generator.reader."""
+        with self._lock:
+            if self._closed:
+                raise closed_error()
+            reader = LlamaReader(
+                self._model,
+                choose_n_ctx(self._model.header, n_ctx, on_gpu=self._model.on_gpu, loaded=True),
+                kv_type=self._options.kv_type,
+                governor=ThreadGovernor(self._options.threads),
+                on_close=self._open.discard,
+            )
+            self._open.add(reader)
+            return reader
+
+    def facts(self) -> tuple[CellLayout, KvIdentity]:
+        """How contexts of this model hold their cells, and what these mean."""
+        if self._facts is None:
+            reader = self.open(min(_TEST_N_CTX, self._n_ctx))
+            self._facts = reader.layout, reader.identity
+            reader.close()
+        return self._facts
+
+    def close_all(self) -> None:
+        with self._lock:
+            for reader in list(self._open):
+                reader.close()
+
+    def close(self) -> None:
+        """Close all, and open no more."""
+        self._closed = True
+        self.close_all()

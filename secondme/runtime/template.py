@@ -45,7 +45,7 @@ class ChatTemplate:
         return _pieces(self.render(self._marked(messages, marks)), marks, tokenize)
 
     def parts(self, messages: Sequence[Message], tokenize: Tokenize) -> tuple[list[int], list[int]]:
-        """The same, before and after the end of the last system message's content.
+        """The same, before and after the end of the last system message's content, at which no white space is trimmed.
 
         Raises ModelError if there is none, or the template does not show it once.
         """

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from secondme.errors import CartridgeIncompatible, ModelError
+from secondme.runtime.cells import quantized
 from secondme.runtime.kv import Cells, KvShape, QuantizedCells
 from secondme.runtime.llama_cells import (
     CellLayout,
     build_state,
     cells_of,
     parse_state,
-    quantized,
     quantized_of,
 )
 from tests.fault.soak import n

@@ -1,0 +1,84 @@
+"""What any runtime asks of cells before it takes them, and how it rounds them.
+
+It stands apart from a runtime's own layout because damage must be found here, before native code sees a byte.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondme.errors import ModelError
+from secondme.kernels import kv
+from secondme.runtime.kv import Cells, F16Cells, KvShape, QuantizedCells
+
+_F16_INFINITY = 0x7C00
+_F16_MAGNITUDE = 0x7FFF
+
+
+def check_cells(cells: Cells | QuantizedCells, shape: KvShape, n_tokens: int) -> None:
+    """Raise ModelError unless `cells` fit `shape`, are finite and stand for `n_tokens` positions."""
+    n = len(cells)
+    for what, side, scales, dim in _sides(cells, shape):
+        width = (shape.n_kv_heads, dim) if isinstance(cells, Cells) else (shape.n_kv_heads * dim,)
+        kind = np.float16 if isinstance(cells, Cells) else np.int8
+        if side.dtype != kind or side.shape != (shape.n_layers, n, *width):
+            raise _unfit(f"its {what} have another shape")
+        if scales is not None and (
+            scales.dtype != np.float16 or scales.shape != (shape.n_layers, n, shape.n_kv_heads * dim // kv.BLOCK)
+        ):
+            raise _unfit(f"the scales of its {what} have another shape")
+        if not _all_finite(side if scales is None else scales):
+            raise _unfit(f"its {what} are not finite")
+    positions = cells.positions
+    if positions.dtype != np.int32 or positions.shape != (n,):
+        raise _unfit("its positions have another shape")
+    if n and (positions[0] < 0 or positions[-1] != n_tokens - 1 or (np.diff(positions) <= 0).any()):
+        raise _unfit("its positions do not ascend to its last token")
+    if not n and n_tokens:
+        raise _unfit("it has no cells")
+
+
+def _sides(
+    cells: Cells | QuantizedCells, shape: KvShape
+) -> list[tuple[str, NDArray[np.float16] | NDArray[np.int8], F16Cells | None, int]]:
+    if isinstance(cells, Cells):
+        return [("keys", cells.k, None, shape.k_dim), ("values", cells.v, None, shape.v_dim)]
+    return [("keys", cells.k, cells.k_scales, shape.k_dim), ("values", cells.v, cells.v_scales, shape.v_dim)]
+
+
+def _unfit(why: str) -> ModelError:
+    return ModelError(f"the cache cannot be placed: {why}", hint="nothing is lost: the text is read again")
+
+
+def finite(numbers: F16Cells) -> F16Cells:
+    """`numbers`, unless one is not finite: what came out of finite numbers may be too large for float16.
+
+    Raises ModelError.
+    """
+    if not _all_finite(numbers):
+        raise _unfit("its numbers are too large")
+    return numbers
+
+
+def _all_finite(numbers: NDArray[Any]) -> bool:
+    """By the bits, five times as fast as NumPy's own test of float16."""
+    parts = numbers if numbers.ndim > 2 else numbers[None]
+    return all(
+        int((np.ascontiguousarray(part).view(np.uint16) & np.uint16(_F16_MAGNITUDE)).max(initial=0)) < _F16_INFINITY
+        for part in parts
+    )
+
+
+def quantized(cells: Cells) -> QuantizedCells:
+    """`cells` rounded to q8_0 blocks, not rotated."""
+    sides: list[NDArray[np.int8] | F16Cells] = []
+    for side in (cells.k, cells.v):
+        q = np.empty((*side.shape[:2], side.shape[2] * side.shape[3]), np.int8)
+        d = np.empty((*q.shape[:2], q.shape[2] // kv.BLOCK), np.float16)
+        for layer, rows in enumerate(side if len(cells) else ()):
+            q[layer], d[layer] = kv.quantize_q8_0(rows.reshape(q.shape[1:]).astype(np.float32))
+        sides += [q, d]
+    return QuantizedCells(cells.positions, False, *sides)  # type: ignore[arg-type]

@@ -129,6 +129,8 @@ class Salvage:
             yield "the damaged file is kept beside the new one"
 
     def _has_cartridges(self) -> bool:
+        if any(t.startswith("cartridge") for t in self._found.tables):
+            return True
         n = 0
         with tolerant(), suppress(apsw.SQLError):  # the table is from a later version than the store may be
             n = cartridges.sizes(self._damaged.connection)[0]

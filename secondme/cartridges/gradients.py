@@ -44,9 +44,13 @@ class Gradients:
 
     def of(self, tokens: Sequence[int], *, skip: int, seed: int) -> Sensitivity:
         """`tokens` follow the cells; predictions count from the one after token number `skip` on."""
-        trace = _Forward(self, tokens)
+        trace = self.forward(tokens)
         rng = np.random.default_rng(seed)
         return _backward(self, trace, trace.drawn(rng, skip), skip)
+
+    def forward(self, tokens: Sequence[int]) -> Forward:
+        """Read `tokens` behind the cells."""
+        return Forward(self, tokens)
 
 
 class _Layer:
@@ -64,7 +68,9 @@ class _Layer:
     up: FloatRows
 
 
-class _Forward:
+class Forward:
+    """The way there: `h`, float32 [n, n_embd], times `output` is the logits after each token."""
+
     def __init__(self, model: Gradients, tokens: Sequence[int]) -> None:
         self.model = model
         self.n = len(tokens)
@@ -115,7 +121,7 @@ class _Forward:
         return np.asarray(t.middle + (t.gate * _sigmoid(t.gate) * t.up) @ w["ffn_down"].T, np.float32)
 
 
-def _backward(model: Gradients, trace: _Forward, last: FloatRows, skip: int) -> Sensitivity:
+def _backward(model: Gradients, trace: Forward, last: FloatRows, skip: int) -> Sensitivity:
     s, n = model.shape, trace.n
     n_rows = len(model.cells) - model.start
     n_heads = s.n_layers * s.n_kv_heads
@@ -164,7 +170,7 @@ def _attention_back(model: Gradients, t: _Layer, out: FloatRows, head: int) -> t
     return dq, ds.T @ _of_group(t.q, head, group), attention.T @ do
 
 
-def _projections_back(model: Gradients, i: int, trace: _Forward, own: list[list[FloatRows]]) -> FloatRows:
+def _projections_back(model: Gradients, i: int, trace: Forward, own: list[list[FloatRows]]) -> FloatRows:
     w, t, n = model.weights.layers[i], trace.layers[i], trace.n
     dq = rotate(np.concatenate(own[0], axis=1), -trace.positions, model.rope)
     dk = rotate(np.stack(own[1], axis=1), -trace.positions, model.rope)

@@ -26,9 +26,9 @@ class Tier:
     keep: float = 1.0
     key_step: float = 1.0
     value_step: float = 1.0
-    n_classes: int = 1
-    class_eighths: int = 4
-    slope: float = 0.5
+    n_classes: int = 8
+    class_eighths: int = 8
+    slope: float = 0.25
     top_score: float = 0.3
     thrift: float = 0.1
 
@@ -40,8 +40,8 @@ class Tier:
 T0 = Tier("T0")
 """As the runtime's q8_0 cache holds it: no selection, no transform."""
 
-T1 = Tier("T1", keep=1 / 2, key_step=0.25, value_step=0.25, n_classes=6)
-T2 = Tier("T2", keep=1 / 4, key_step=0.35, value_step=0.35, n_classes=6)
-T3 = Tier("T3", keep=1 / 8, key_step=0.5, value_step=0.5, n_classes=6)
+T1 = Tier("T1", keep=0.8, key_step=0.28, value_step=0.28)
+T2 = Tier("T2", keep=0.5, key_step=0.48, value_step=0.48)
+T3 = Tier("T3", keep=0.25, key_step=1.0, value_step=1.0)
 
 TIERS: dict[TierName, Tier] = {tier.name: tier for tier in (T0, T1, T2, T3)}

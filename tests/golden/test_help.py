@@ -17,7 +17,7 @@ CASES = [
     "",
     *VERBS,
     *(f"memory {a}" for a in ("list", "search", "log", "why", "repair")),
-    *(f"models {a}" for a in ("pull", "rm")),
+    *(f"models {a}" for a in ("pull", "calibrate", "rm")),
 ]
 CASES += ["project status", "project rm", "cartridge ls", "cartridge build"]
 CASES += [f"keys {a}" for a in ("add-passphrase", "rotate")]

@@ -27,6 +27,7 @@ class Tiny:
     n_rot: int = 64
     rope_base: float = 10000.0
     factors: tuple[float, ...] = ()
+    long_factors: tuple[str, ...] = ()
     qk_norm: bool = False
     biases: bool = False
     numbers: dict[str, int | float | str] = field(default_factory=dict)
@@ -87,6 +88,8 @@ def _tensors(tiny: Tiny, n_embd: int, n_ff: int) -> Iterable[tuple[str, np.ndarr
 
     yield "token_embd.weight", matrix(N_VOCAB + len(tiny.tokens), n_embd) * 8
     yield "output_norm.weight", np.ones(n_embd, np.float32)
+    for name in tiny.long_factors:
+        yield f"rope_factors_{name}.weight", np.linspace(1, 2, tiny.n_rot // 2, dtype=np.float32)
     if tiny.factors:
         yield "rope_freqs.weight", np.array(tiny.factors, np.float32)
     for layer in range(tiny.n_layers):

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import mmap
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from secondme.errors import ModelError, ModelNotFound
 
 GgufValue = int | float | bool | str | tuple[int, ...]
+TensorPlace = tuple[int, int, int]
 
 _MAGIC = b"GGUF"
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -26,7 +27,7 @@ _MAX_LAYERS = 512  # LLAMA_MAX_LAYERS
 _MAX_POOLING = 4
 _TOKENIZER = "tokenizer."
 _TOKENS_KEY = "tokenizer.ggml.tokens"
-_ROPE_FREQS = "rope_freqs.weight"
+_ROPE = "rope_"
 _KEPT_ARRAY = 4096  # longer arrays (vocabularies, merges) are walked over, not kept
 _U64 = struct.Struct("<Q")
 _HINT = "fetch the file again, or choose another model"
@@ -37,7 +38,7 @@ class GgufHeader:
     """What is known of a model without loading it. `metadata` leaves out long arrays and arrays of strings.
 
     tokenizer_spans: (key, first byte, byte after the last) of the values in the file that belong to the tokenizer.
-    rope_freqs: (type, first byte in the file, elements) of the tensor of RoPE factors, if there is one.
+    rope_tensors: (type, first byte in the file, elements) of the tensors of RoPE factors, by name.
     """
 
     path: Path
@@ -45,7 +46,7 @@ class GgufHeader:
     n_tensors: int
     metadata: dict[str, GgufValue]
     tokenizer_spans: tuple[tuple[str, int, int], ...] = ()
-    rope_freqs: tuple[int, int, int] | None = None
+    rope_tensors: dict[str, TensorPlace] = field(default_factory=dict)
 
     @property
     def architecture(self) -> str:
@@ -112,8 +113,8 @@ class _Reader:
                 metadata[key] = value
             if key.startswith(_TOKENIZER):
                 spans.append((key, start, self._at))
-        rope_freqs = self._check_tensors(n_tensors, metadata)
-        header = GgufHeader(self._path, self._size, n_tensors, metadata, tuple(spans), rope_freqs)
+        rope = self._check_tensors(n_tensors, metadata)
+        header = GgufHeader(self._path, self._size, n_tensors, metadata, tuple(spans), rope)
         self._check_plausible(header)
         return header
 
@@ -129,14 +130,14 @@ class _Reader:
             if not (isinstance(epsilon, float) and 0 <= epsilon < 1):
                 raise self._damaged("its layer norm is impossible")
 
-    def _check_tensors(self, n_tensors: int, metadata: dict[str, GgufValue]) -> tuple[int, int, int] | None:
-        """Returns the place of the RoPE factors (see GgufHeader)."""
+    def _check_tensors(self, n_tensors: int, metadata: dict[str, GgufValue]) -> dict[str, TensorPlace]:
+        """Returns the places of RoPE factors (see GgufHeader)."""
         alignment = metadata.get("general.alignment", 32)
         if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
             raise self._damaged("its alignment is impossible")
         if n_tensors == 0:
             raise self._damaged("it holds no weights")
-        ends, factors = [0], None
+        ends, factors = [0], dict[str, TensorPlace]()
         for _ in range(n_tensors):
             name = self._string()
             n_dims = self._scalar("I")
@@ -147,13 +148,13 @@ class _Reader:
                 n_elements *= self._scalar("Q")
             kind, offset = self._scalar("I"), self._scalar("Q")
             ends.append(offset + _tensor_bytes(kind, n_elements))
-            if name == _ROPE_FREQS:
-                factors = kind, offset, n_elements
+            if name.startswith(_ROPE):
+                factors[name] = kind, offset, n_elements
         start = -(-self._at // alignment) * alignment
         if start + max(ends) > self._size:
             missing = start + max(ends) - self._size
             raise self._damaged(f"it is cut off, {missing} bytes are missing")
-        return (factors[0], start + factors[1], factors[2]) if factors else None
+        return {name: (kind, start + offset, n) for name, (kind, offset, n) in factors.items()}
 
     def _value(self, kind: int) -> GgufValue | None:
         if kind == _STRING:

@@ -55,6 +55,8 @@ def rope_of(model: LlamaModel, shape: KvShape) -> Rope:
     kind = lib.llama_model_rope_type(model.handle)
     if kind not in kinds:
         raise incompatible("the model's positions have several parts")
+    if any(name.startswith("rope_factors") for name in header.rope_tensors):  # LongRoPE: one set for short contexts
+        raise incompatible("the model turns its keys by the length of the context")
     n_dims = header.number("rope.dimension_count", shape.k_dim)
     scaling = header.metadata.get(f"{header.architecture}.rope.scaling.type", "linear")
     factors = _factors(header)
@@ -78,7 +80,7 @@ def _decimal(header: GgufHeader, key: str, default: float) -> float:
 
 def _factors(header: GgufHeader) -> tuple[float, ...]:
     """The divisors of the frequencies (`rope_freqs.weight`, as Llama 3.1 has them)."""
-    place = header.rope_freqs
+    place = header.rope_tensors.get("rope_freqs.weight")
     if place is None:
         return ()
     kind, offset, n = place

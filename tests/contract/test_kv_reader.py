@@ -47,6 +47,10 @@ TINY_SHAPE = KvShape(2, 2, 4, 64, 64)
 REFUSED: dict[str, tuple[Tiny, str]] = {
     "a sliding window": (Tiny("gemma3", qk_norm=True, numbers={"attention.sliding_window": 8}), "sliding window"),
     "recurrent": (Tiny("mamba", numbers=MAMBA), "running summary"),
+    "keys turned by the context": (
+        Tiny(numbers={"rope.scaling.type": "longrope"}, long_factors=("long", "short")),
+        "length of the context",
+    ),
     "layers that differ": (Tiny("deci", n_kv_heads=(2, 4)), "differ"),
     "positions of several parts": (
         Tiny("qwen2vl", n_heads=1, n_kv_heads=1, biases=True, lists={"rope.dimension_sections": [8, 12, 12, 0]}),

@@ -167,7 +167,8 @@ def calibrate(
     if statistics.n_rows < 2 * max(statistics.shape.k_dim, statistics.shape.v_dim):
         raise CartridgeIncompatible("there is too little text to calibrate with", hint="name more or longer texts")
     queries = [np.concatenate(layer) for layer in statistics.queries]
-    keys = padding(queries, statistics.shape, Sampling(statistics.rope, reader.n_ctx)).keys
+    sampling = Sampling(statistics.rope, reader.n_ctx)
+    keys = padding(queries, statistics.shape, sampling, weights=recipe.weights).keys
     data, made = calibration_of(statistics, reader.identity, keys)
     yield Calibrated(data, made, recipe.weights is not None)
 

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from secondme.cartridges.turn import rotate
+from secondme.runtime.gguf_weights import LlamaWeights
 from secondme.runtime.kv import F16Cells, FloatRows, KvShape, Rope
 
 NORM = 512.0
 """Of a padding key. A product with a query stays below 65,504, float16's largest, up to queries of norm 128."""
 
-_ROUNDS, _STEPS, _HARDEST = 8, 40, 400
+_ROUNDS, _STEPS, _HARDEST = 12, 40, 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +43,35 @@ class Sampling:
     seed: int = 0
 
 
-def padding(layers: Sequence[FloatRows], shape: KvShape, sampling: Sampling) -> Padding:
-    """From queries before RoPE, float32 [n, n_heads, k_dim] for each layer; n of a thousand or more tell enough."""
+def padding(
+    layers: Sequence[FloatRows], shape: KvShape, sampling: Sampling, *, weights: LlamaWeights | None = None
+) -> Padding:
+    """From queries before RoPE, float32 [n, n_heads, k_dim] for each layer; n of a thousand or more tell enough.
+
+    But not in the first layer, where a query is what its token makes it and a rare one may look anywhere: with
+    `weights`, those of all tokens there are stand in for the sample.
+    """
     rng = np.random.default_rng(sampling.seed)
-    found = [
-        padding_key(queries, shape.k_dim)
-        for layer in layers
-        for queries in _by_kv_head(_turned(layer, sampling, rng), shape)
-    ]
+    group = shape.n_heads // shape.n_kv_heads
+    found = []
+    for number, layer in enumerate(layers):
+        for head in range(shape.n_kv_heads):
+            heads = slice(head * group, (head + 1) * group)
+            if number == 0 and weights is not None:
+                queries = _first_queries(weights, shape, heads)
+            else:
+                queries = np.ascontiguousarray(layer[:, heads])
+            found.append(padding_key(_turned(queries, sampling, rng).reshape(-1, shape.k_dim), shape.k_dim))
     return Padding(np.stack([key for key, _ in found]), np.array([worst for _, worst in found], np.float32))
+
+
+def _first_queries(weights: LlamaWeights, shape: KvShape, heads: slice) -> FloatRows:
+    """What each token of the vocabulary asks for in the first layer, before RoPE: float32 [n_vocab, heads, k_dim]."""
+    first = weights.layers[0]
+    projection = first["attn_q"].reshape(shape.n_heads, shape.k_dim, -1)[heads] * first["attn_norm"]
+    projection = projection.reshape(-1, projection.shape[-1])
+    size = np.sqrt(np.square(weights.embedding).mean(axis=1, keepdims=True) + weights.epsilon)
+    return np.asarray((weights.embedding @ projection.T) / size, np.float32).reshape(len(size), -1, shape.k_dim)
 
 
 def _turned(queries: FloatRows, sampling: Sampling, rng: np.random.Generator) -> FloatRows:
@@ -59,12 +80,6 @@ def _turned(queries: FloatRows, sampling: Sampling, rng: np.random.Generator) ->
         for _ in range(sampling.turns)
     ]
     return np.concatenate(turned)
-
-
-def _by_kv_head(queries: FloatRows, shape: KvShape) -> list[FloatRows]:
-    group = shape.n_heads // shape.n_kv_heads
-    heads = [queries[:, h * group : (h + 1) * group] for h in range(shape.n_kv_heads)]
-    return [np.ascontiguousarray(head).reshape(-1, shape.k_dim) for head in heads]
 
 
 def padding_key(queries: FloatRows, k_dim: int) -> tuple[F16Cells, float]:

@@ -37,12 +37,13 @@ class AttentionRecorder:
     """Sums up the attention that captured queries pay to cells: `capture` is a CaptureSink.
 
     cells: all that the queries see before the text they belong to; the document's cells are those from `start` on.
-    every: one query in so many is looked at. Memory is the cells' own, and 1 MB a tile of scores.
+    Every query counts: a token is asked for by the one before it, so that leaving out every other query loses every
+    other token. Memory is the cells' own, and 1 MB a tile of scores.
     """
 
-    def __init__(self, shape: KvShape, cells: Cells, *, start: int, every: int = 1) -> None:
+    def __init__(self, shape: KvShape, cells: Cells, *, start: int) -> None:
         n_heads = shape.n_layers * shape.n_kv_heads
-        self._shape, self._cells, self._start, self._every = shape, cells, start, every
+        self._shape, self._cells, self._start = shape, cells, start
         self._peak = np.zeros((n_heads, len(cells) - start), np.float32)
         self._square_sum = np.zeros((n_heads, len(cells) - start), np.float64)
         self._n_queries = np.zeros(n_heads, np.int64)
@@ -59,8 +60,8 @@ class AttentionRecorder:
         own.append(keys)
         own_keys = np.concatenate(own)
         n, group = len(queries), self._shape.n_heads // self._shape.n_kv_heads
-        scaled = queries[:: self._every] * np.float32(self._shape.k_dim**-0.5)
-        ends = np.repeat(np.arange(n_before, n_before + n)[:: self._every], group)  # last own key a query may see
+        scaled = queries * np.float32(self._shape.k_dim**-0.5)
+        ends = np.repeat(np.arange(n_before, n_before + n), group)  # last own key a query may see
         for head in range(self._shape.n_kv_heads):
             rows = np.ascontiguousarray(scaled[:, head * group : (head + 1) * group]).reshape(-1, self._shape.k_dim)
             seen = self._cells.k[layer, :, head].astype(np.float32)

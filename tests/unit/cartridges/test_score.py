@@ -68,14 +68,6 @@ def test_a_text_does_not_see_the_one_before_it() -> None:
     np.testing.assert_allclose(recorder.scores().peak[1], peak, rtol=1e-4, atol=1e-7)
 
 
-def test_every_other_query_is_looked_at_with_all_the_keys_it_sees() -> None:
-    recorder = AttentionRecorder(SHAPE, cells(), start=N_PREFIX, every=2)
-    queries, keys = captured(20, seed=5)
-    recorder.capture(1, queries, keys)
-    expected = attention(queries, keys, 1, 0).reshape(20, 3, N_TOKENS)[::2].max(axis=(0, 1))
-    np.testing.assert_allclose(recorder.scores().peak[2], expected, rtol=1e-4, atol=1e-7)
-
-
 @pytest.mark.parametrize("n_tokens", [0, 1, 15, 16, 17, 100])
 def test_repetitions_say_every_token_once_in_chunks_of_about_the_same_length(n_tokens: int) -> None:
     texts = repetitions(range(n_tokens), [-1, -2], chunk=16)

@@ -61,6 +61,9 @@ def open_project(
     if chosen.read:
         tokens = _tokens(view, [*chosen.loaded, *chosen.read])
         yield from library.generator.prefill(tokens, cancelled=cancelled)
+    if library.store.project_version(name) is None:
+        library.generator.forget()
+        raise UsageError("the project was removed while it was opened", hint="see: secondme project ls")
     yield Opened(
         project=name,
         rules=texts.rules(library.generator),

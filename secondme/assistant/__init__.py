@@ -227,7 +227,9 @@ class Assistant:
 
     def forget(self, target: Target) -> Forgetting:
         """Take items out of memory with everything derived from them; they do not come back by themselves."""
-        return self.store.forget(target)
+        gone = self.store.forget(target)
+        self._projects.put_away()
+        return gone
 
     def passage(self, chunk_id: int) -> list[StoredChunk]:
         """A chunk with the one before and the one after it, in order; empty if it is gone."""
@@ -272,7 +274,7 @@ class Assistant:
         from secondme.chat.turn import Engines
 
         self._check_embedder()
-        with self._projects.waited_for():
+        with self._projects.waited_for(cancelled):
             for event in self._projects.ready(project, cancelled=cancelled):
                 if not isinstance(event, Opened):
                     yield event
@@ -331,7 +333,7 @@ class Assistant:
         Without `read_texts` only cartridges are opened. At most one Notice says what is not as it could be. Raises
         UsageError if there is no such project, Cancelled, ModelError, StoreError.
         """
-        with self._projects.waited_for():
+        with self._projects.waited_for(cancelled):
             yield from self._projects.session.open(name, read_texts=read_texts, cancelled=cancelled)
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from secondme.errors import Cancelled
 from secondme.types import CancelCheck, Opened, ProjectStatus, never_cancelled
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from secondme.projects.library import Library
     from secondme.projects.open import OpenEvent
     from secondme.projects.session import Session
+
+_POLL_S = 0.02
 
 
 class Projects:
@@ -31,6 +34,7 @@ class Projects:
         self._session: Session | None = None
         self._shelf: Shelf | None = None
         self._n_waiting = 0
+        self._turn = threading.Lock()  # not bound to a thread: a generator may be closed by another one
 
     @property
     def session(self) -> Session:
@@ -72,12 +76,21 @@ class Projects:
         return project_status(self.library(), name)
 
     @contextmanager
-    def waited_for(self) -> Iterator[None]:
-        """While the block runs, the owner waits for the model: builds in the background stand still."""
+    def waited_for(self, cancelled: CancelCheck) -> Iterator[None]:
+        """While the block runs, the owner waits for the model: builds in the background stand still.
+
+        One block at a time, for there is one cache: a question waits until its project is open. Raises Cancelled.
+        """
         with self._lock:
             self._n_waiting += 1
         try:
-            yield
+            while not self._turn.acquire(timeout=_POLL_S):
+                if cancelled():
+                    raise Cancelled("stopped while the model was in use")
+            try:
+                yield
+            finally:
+                self._turn.release()
         finally:
             with self._lock:
                 self._n_waiting -= 1
@@ -101,6 +114,13 @@ class Projects:
 
     def _is_waited_for(self) -> bool:
         return self._n_waiting > 0
+
+    def put_away(self) -> None:
+        """What lies before the model may hold what was forgotten: empty its cache, once an answer under way is over."""
+        if self._session is not None and self._session.opened is not None:
+            with self.waited_for(never_cancelled):
+                self._session.close()
+                self._models.generator.forget()
 
     def close(self) -> None:
         """Forget what is open, and close the files; before the keys are erased."""

@@ -13,6 +13,7 @@ from secondme.errors import UsageError
 def register(verbs: Any) -> None:
     parser = verbs.add_parser("chat", help="open the terminal app")
     add_common(parser)
+    parser.set_defaults(go_on=False)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -23,4 +24,4 @@ def run(args: argparse.Namespace) -> int:
     from secondme.tui.app import run as run_app
 
     passphrase = read_key(args.key_fd) if args.key_fd is not None else None
-    return run_app(load_config(), project=args.project, passphrase=passphrase)
+    return run_app(load_config(), project=args.project, passphrase=passphrase, go_on=args.go_on)

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "open":
         from secondme.cli import chat
 
-        return chat.run(argparse.Namespace(project=args.name, key_fd=args.key_fd))
+        return chat.run(argparse.Namespace(project=args.name, key_fd=args.key_fd, go_on=True))
     if args.action == "rm":
         from secondme.cli import wipe
 

@@ -54,9 +54,18 @@ class SecondMeApp(App[None]):
     ]
 
     def __init__(
-        self, open_assistant: OpenAssistant, config: Config, *, project: str = "default", passphrase: str | None = None
+        self,
+        open_assistant: OpenAssistant,
+        config: Config,
+        *,
+        project: str = "default",
+        passphrase: str | None = None,
+        go_on: bool = False,
     ) -> None:
-        """A `passphrase` is overwritten once it was tried: hand over a string of your own."""
+        """A `passphrase` is overwritten once it was tried: hand over a string of your own.
+
+        To `go_on` means to show the project's last conversation instead of a new one.
+        """
         super().__init__()
         self.jobs = Jobs()
         self.assistant: Assistant | None = None
@@ -64,7 +73,8 @@ class SecondMeApp(App[None]):
         self._open_assistant = open_assistant
         self._config = config
         self._passphrase = passphrase
-        self.chat = ChatScreen(self.jobs, project, config.model)
+        self._project, self._goes_on = project, go_on
+        self.chat = ChatScreen(self.jobs, project, config.model, go_on=go_on)
         self.locking = Locking(self, config.idle_lock_minutes)
         self._asking: PassphraseScreen | None = None
         self._interrupted_at = float("-inf")
@@ -84,7 +94,8 @@ class SecondMeApp(App[None]):
         self.call_after_refresh(self._unlock)
 
     def _unlock(self) -> None:
-        job = unlock_job(self._open_assistant, self._passphrase, self.post_message)
+        named = self._project if self._goes_on else ""
+        job = unlock_job(self._open_assistant, self._passphrase, self.post_message, project=named)
         self._passphrase = None
         self.jobs.start(self, "unlock", job)
 
@@ -210,8 +221,8 @@ class SecondMeApp(App[None]):
         """Textual's log holds every key and message; it would leave this process through its developer console."""
 
 
-def run(config: Config, *, project: str = "default", passphrase: str | None = None) -> int:
-    """Run the app until the owner leaves it, and return the exit code.
+def run(config: Config, *, project: str = "default", passphrase: str | None = None, go_on: bool = False) -> int:
+    """Run the app until the owner leaves it, and return the exit code; `go_on` as for SecondMeApp.
 
     Raises UsageError without a terminal, NoKey if the owner gave no passphrase, and what opening the store raises.
     """
@@ -223,7 +234,7 @@ def run(config: Config, *, project: str = "default", passphrase: str | None = No
 
         return Assistant(config)
 
-    app = SecondMeApp(open_assistant, config, project=project, passphrase=passphrase)
+    app = SecondMeApp(open_assistant, config, project=project, passphrase=passphrase, go_on=go_on)
     _run_to_end(app)
     if app.failure is not None:
         raise app.failure

@@ -21,6 +21,7 @@ COMMANDS = (
     Command("Add files", "add a file or a folder", "screen.compose_add", "/add PATH"),
     Command("New conversation", "start a new conversation", "screen.new_conversation", "/new"),
     Command("Files in memory", "list what is in memory, and what was left out and why", "screen.sources", "/sources"),
+    Command("Documents before the model", "list what lies before the model, and how", "screen.documents", "/project"),
     Command("Open citations", "open the newest answer's citations", "screen.citations", "/cite"),
     Command("Show or hide conversations", "show or hide the list at the left", "screen.toggle_sidebar"),
     Command("Rename conversation", "rename this conversation", "screen.rename", "/rename"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from secondme.errors import Cancelled, SecondMeError, WrongPassphrase
+from secondme.errors import Cancelled, SecondMeError, UsageError, WrongPassphrase
 from secondme.tui.messages import Locked, ModelReady, PassphraseWanted, Unlocked
 from secondme.types import CancelCheck
 
@@ -59,8 +59,11 @@ class Gate:
             erase(self._reply.result())
 
 
-def unlock_job(open_assistant: OpenAssistant, passphrase: str | None, post: Post) -> Job:
-    """Import the core and open the store. A passphrase that came from outside is tried once, and overwritten."""
+def unlock_job(open_assistant: OpenAssistant, passphrase: str | None, post: Post, *, project: str = "") -> Job:
+    """Import the core and open the store. A passphrase that came from outside is tried once, and overwritten.
+
+    If a `project` is named, memory must hold it: the job raises UsageError otherwise.
+    """
 
     def job(cancelled: CancelCheck) -> Iterator[Message]:
         from secondme.assistant import Credentials
@@ -82,6 +85,9 @@ def unlock_job(open_assistant: OpenAssistant, passphrase: str | None, post: Post
             finally:
                 gate.forget()
                 erase(passphrase)
+        if project and all(row.name != project for row in assistant.projects()):
+            assistant.close()
+            raise UsageError("there is no project of that name", hint="make it: secondme project new NAME")
         yield Unlocked(assistant)
 
     return job

@@ -10,13 +10,24 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from secondme.types import AnswerEvent, ContextUsage, Conversation, StoredSource, Turn
+from secondme.types import (
+    AnswerEvent,
+    ContextUsage,
+    Conversation,
+    Notice,
+    Opened,
+    PrefillProgress,
+    ProjectStatus,
+    StoredSource,
+    Turn,
+)
 
 if TYPE_CHECKING:
     from secondme.assistant import Assistant
     from secondme.crypto.unlock import AskKind
     from secondme.tui.excerpt import Excerpt
     from secondme.tui.jobs import Running
+    from secondme.tui.opening import BuildView
     from secondme.tui.tally import IngestView, Mailbox
 
 
@@ -121,3 +132,41 @@ class SourcesListed(Message, bubble=False):
     def __init__(self, sources: list[StoredSource]) -> None:
         super().__init__()
         self.sources = sources
+
+
+class ProjectStep(Message, bubble=False):
+    """The project is being opened: how far reading is, or what is not as it could be."""
+
+    def __init__(self, event: PrefillProgress | Notice) -> None:
+        super().__init__()
+        self.event = event
+
+
+class ProjectOpened(Message, bubble=False):
+    """The project's documents lie before the model."""
+
+    def __init__(self, opened: Opened) -> None:
+        super().__init__()
+        self.opened = opened
+
+
+class BuildStep(Message, bubble=False):
+    """Wakes the screen for the newest state of preparing documents, which waits in the mailbox."""
+
+    def __init__(self, mailbox: Mailbox[BuildView]) -> None:
+        super().__init__()
+        self.mailbox = mailbox
+
+
+class BuildEnded(Message, bubble=False):
+    """All documents of the project are prepared, as far as they can be."""
+
+    def __init__(self, view: BuildView) -> None:
+        super().__init__()
+        self.view = view
+
+
+class ProjectDescribed(Message, bubble=False):
+    def __init__(self, status: ProjectStatus) -> None:
+        super().__init__()
+        self.status = status

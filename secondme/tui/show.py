@@ -57,6 +57,18 @@ def count(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
+def size(n_bytes: int) -> str:
+    """`12 KB`, `3.4 MB`."""
+    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 1_000_000 else f"{max(1, round(n_bytes / 1000)):,} KB"
+
+
+def seconds(s: float) -> str:
+    """`0.4 s`, `34 s`, `2 min`."""
+    if s < 10:
+        return f"{s:.1f} s"
+    return f"{s:.0f} s" if s < 120 else f"{s / 60:.0f} min"
+
+
 def age(when: float, now: float | None = None) -> str:
     """A date short enough for a list; seconds since the epoch."""
     passed = (time() if now is None else now) - when

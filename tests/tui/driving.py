@@ -13,11 +13,14 @@ from textual.screen import Screen
 
 from secondme.assistant import Assistant
 from secondme.config import Config
+from secondme.crypto import keyslots
+from secondme.crypto.keys import Keys
 from secondme.memory.store import Store
 from secondme.runtime.base import Generator
 from secondme.runtime.echo import EchoGenerator, HashEmbedder
 from secondme.tui.app import SecondMeApp, leave
 from secondme.types import Citation
+from tests.keyfiles import with_keyring
 
 HOSTILE = (
     "A\x1b]52;c;c2VjcmV0\x07B\x1b]8;;http://evil.example\x1b\\C\x1b]0;title\x07D\x1b[2J\x1b[31mE"
@@ -65,7 +68,11 @@ def citation(text: str, quote: str, *, path: str = "/notes/trip.md", n: int = 1)
 def opened(store: Store, generator: Generator | None = None) -> Assistant:
     """A real assistant over an open store, with the built-in models."""
     assistant = Assistant(Config(), generator=generator or EchoGenerator(), embedder=HashEmbedder())
-    assistant._memory.opened = store
+    folder = store._database.path.parent / "key file"
+    folder.mkdir(exist_ok=True)
+    file, master = with_keyring()
+    keyslots.save(folder, file)
+    assistant._memory.opened, assistant._memory.opened_keys = store, Keys(folder, file, master)
     return assistant
 
 

@@ -23,20 +23,26 @@ from secondme.tui.errors import show_error
 from secondme.tui.gate import load_job
 from secondme.tui.messages import (
     AnswerStep,
+    BuildEnded,
+    BuildStep,
     ConversationsListed,
     ConversationStarted,
     IngestEnded,
     IngestStep,
     JobEnded,
     ModelReady,
+    ProjectOpened,
+    ProjectStep,
     TurnsLoaded,
 )
+from secondme.tui.opening import Opening
 from secondme.tui.tally import PERIOD_S
 from secondme.tui.widgets.citations import CitationList
 from secondme.tui.widgets.log import ChatLog
 from secondme.tui.widgets.prompt import Prompt
 from secondme.tui.widgets.sidebar import ConversationList, Sidebar
-from secondme.tui.widgets.status import IngestLine, KeyLine, StatusLine
+from secondme.tui.widgets.status import BuildLine, IngestLine, KeyLine, StatusLine
+from secondme.types import PrefillProgress
 
 if TYPE_CHECKING:
     from secondme.assistant import Assistant
@@ -62,8 +68,9 @@ class ChatScreen(Screen[None]):
         Binding("ctrl+o", "citations", "Citations"),
     ]
 
-    def __init__(self, jobs: Jobs, project: str, model: str) -> None:
+    def __init__(self, jobs: Jobs, project: str, model: str, *, go_on: bool = False) -> None:
         super().__init__()
+        self._goes_on = go_on
         self._jobs = jobs
         self._project = project
         self._model = model
@@ -71,6 +78,7 @@ class ChatScreen(Screen[None]):
         self._conversing = Conversing(self, jobs, project)
         self._answering = Answering()
         self._adding = Adding(self, jobs, project)
+        self._opening = Opening(self, jobs, project)
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="main"):
@@ -78,6 +86,7 @@ class ChatScreen(Screen[None]):
             with Vertical(id="column"):
                 yield ChatLog()
                 yield IngestLine()
+                yield BuildLine()
                 yield Prompt()
         yield StatusLine(self._project)
         yield KeyLine()
@@ -107,12 +116,15 @@ class ChatScreen(Screen[None]):
         self._answering.drop()
         self._adding.pause()
         self._conversing.pause()
+        self._opening.pause()
         self._list_conversations()
         await self.query_one(ChatLog).show_turns([])
         self.query_one(IngestLine).show_view(None)
         status = self.query_one(StatusLine)
+        status.show_opened(None)
         status.show_model("locked")
         status.hide_usage()
+        self.query_one(BuildLine).hide()
         return covered
 
     def on_model_ready(self, message: ModelReady) -> None:
@@ -121,6 +133,7 @@ class ChatScreen(Screen[None]):
         status = self.query_one(StatusLine)
         status.show_model(message.name)
         status.show_usage(message.usage)
+        self._opening.open(self._assistant)
 
     async def on_job_ended(self, message: JobEnded) -> None:
         running, error = message.running, message.error
@@ -130,6 +143,9 @@ class ChatScreen(Screen[None]):
             return
         if self._adding.ended(running):
             self.query_one(IngestLine).show_view(None)
+        if running.group in ("opening", "building"):
+            self.query_one(BuildLine).hide()
+        self._opening.ended(running)
         if self._assistant is None:
             return  # locked meanwhile, and the error is that of a closed store
         if running.group == "models" and error is not None:
@@ -220,6 +236,8 @@ class ChatScreen(Screen[None]):
         self.query_one(IngestLine).show_view(None)
         if done is None or self._assistant is None:
             return
+        if done.n_stored or done.n_removed:
+            self._opening.renew()
         if not message.watching:
             await self.query_one(ChatLog).note(show.ingest_summary(done), show.skip_note(view.skip, view.n_skipped))
         elif done.n_stored or done.n_removed:
@@ -235,12 +253,51 @@ class ChatScreen(Screen[None]):
         if not self._adding.stop():
             self.app.notify("no files are being added", markup=False)
 
+    # The project's documents -----------------------------------------------------------------------------------
+
+    def on_project_step(self, message: ProjectStep) -> None:
+        if self._assistant is None:
+            return
+        if isinstance(message.event, PrefillProgress):
+            self.query_one(BuildLine).show_reading(message.event)
+        else:
+            self.app.notify(show.one_line(message.event.message, 300), markup=False)
+
+    def on_project_opened(self, message: ProjectOpened) -> None:
+        if self._assistant is not None:
+            self._opening.is_open(message.opened)
+            status = self.query_one(StatusLine)
+            status.show_opened(message.opened)
+            status.show_usage(self._assistant.usage)
+
+    def on_build_step(self, message: BuildStep) -> None:
+        view = message.mailbox.take()
+        if view is not None and self._assistant is not None:
+            self.query_one(BuildLine).show_view(view)
+            self.set_timer(PERIOD_S, partial(self.on_build_step, message))
+
+    def on_build_ended(self, message: BuildEnded) -> None:
+        view = message.view
+        if self._assistant is None or not view.n_stored:
+            return
+        self.app.notify(f"{show.count(view.n_done, 'document')} prepared: they open at once now", markup=False)
+        self._opening.renew()
+
+    def action_documents(self) -> None:
+        from secondme.tui.screens.documents import DocumentsScreen
+
+        if self._assistant is not None:
+            self.app.push_screen(DocumentsScreen(self._assistant, self._jobs, self._project, self._opening.opened))
+
     # Conversations ---------------------------------------------------------------------------------------------
 
     async def on_conversations_listed(self, message: ConversationsListed) -> None:
         if self._assistant is None:
             return
         self._conversing.known = message.conversations
+        if self._goes_on and message.conversations and self._conversing.current is None:
+            self._conversing.switch(max(message.conversations, key=lambda c: c.updated_at).id)
+        self._goes_on = False
         current = self._conversing.current
         # A list that was read before a question opened its conversation does not hold it yet.
         if current is not None and not self._answering.busy and self._conversing.current_conversation() is None:
@@ -331,7 +388,11 @@ class ChatScreen(Screen[None]):
         from secondme.tui.screens.sources import SourcesScreen
 
         if self._assistant is not None:
-            self.app.push_screen(SourcesScreen(self._assistant, self._jobs, self._project))
+            self.app.push_screen(SourcesScreen(self._assistant, self._jobs, self._project), self._looked_at_sources)
+
+    def _looked_at_sources(self, changed: bool | None) -> None:
+        if changed:
+            self._opening.renew()
 
     def on_descendant_focus(self) -> None:
         self._show_keys()

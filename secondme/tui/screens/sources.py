@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 KEYS = (("esc", "close"), ("↑↓", "choose"), ("delete", "remove from memory"))
 
 
-class SourcesScreen(ModalScreen[None]):
-    """Typing filters by path."""
+class SourcesScreen(ModalScreen[bool]):
+    """Typing filters by path. Its result tells whether something was removed."""
 
     CSS_PATH = "sources.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss", "Close"),
+        Binding("escape", "close", "Close"),
         Binding("down", "move(1)", "Down", show=False),
         Binding("up", "move(-1)", "Up", show=False),
         Binding("delete", "forget", "Remove", priority=True),
@@ -45,6 +45,7 @@ class SourcesScreen(ModalScreen[None]):
         self._project = project
         self._sources: list[StoredSource] = []
         self._shown: list[StoredSource] = []
+        self._removed = False
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="panel"):
@@ -107,11 +108,15 @@ class SourcesScreen(ModalScreen[None]):
 
         def removed(agreed: bool | None) -> None:
             if agreed:
+                self._removed = True
                 self._jobs.start(self, "sources", forget_job(self._assistant, source, self._project))
 
         question = f"Remove {show.file_name(source.path)} from memory?"
         consequence = "Answers that rest on it go, too. The file stays on the disk and returns only if you add it."
         self.app.push_screen(ConfirmScreen(question, consequence, "Remove"), removed)
+
+    def action_close(self) -> None:
+        self.dismiss(self._removed)
 
     def on_job_ended(self, message: JobEnded) -> None:
         message.stop()

@@ -9,10 +9,11 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from secondme.tui import show
+from secondme.tui.opening import BuildView
 from secondme.tui.tally import IngestView
 from secondme.tui.widgets.citations import CitationList
 from secondme.tui.widgets.sidebar import ConversationList
-from secondme.types import ContextUsage
+from secondme.types import ContextUsage, Opened, PrefillProgress
 
 
 class IngestLine(Static):
@@ -28,13 +29,35 @@ class IngestLine(Static):
             self.update(Content(ingest_line(view)))
 
 
+class BuildLine(Static):
+    """Progress of opening the project, and of preparing its documents; hidden while there is none."""
+
+    def __init__(self) -> None:
+        super().__init__("", id="build", markup=False)
+        self.display = False
+
+    def show_reading(self, progress: PrefillProgress) -> None:
+        self._say(f"opening  {show.bar(progress.n_done, progress.n_total)}  reading short documents")
+
+    def show_view(self, view: BuildView) -> None:
+        self._say(build_line(view))
+
+    def hide(self) -> None:
+        self.display = False
+
+    def _say(self, line: str) -> None:
+        self.display = bool(line)
+        self.update(Content(line))
+
+
 class StatusLine(Horizontal):
-    """Project and model at the left, the context meter at the right."""
+    """Project, its documents and the model at the left, the context meter at the right."""
 
     def __init__(self, project: str) -> None:
         super().__init__(id="status")
         self._project = project
         self._model = ""
+        self._documents = ""
         self._left = Static("", markup=False, classes="left")
         self._meter = Static("", markup=False, classes="meter")
 
@@ -45,7 +68,16 @@ class StatusLine(Horizontal):
     def show_model(self, model: str) -> None:
         """`model` is its name, or what is happening to it."""
         self._model = model
-        self._left.update(Content(f"{show.one_line(self._project, 24)} · {show.one_line(self._model, 60)}"))
+        self._show_left()
+
+    def show_opened(self, opened: Opened | None) -> None:
+        """What lies before the model; None for nothing."""
+        self._documents = opened_line(opened) if opened is not None else ""
+        self._show_left()
+
+    def _show_left(self) -> None:
+        parts = (show.one_line(self._project, 24), self._documents, show.one_line(self._model, 60))
+        self._left.update(Content(" · ".join(part for part in parts if part)))
 
     def show_usage(self, usage: ContextUsage | None) -> None:
         if usage is None:
@@ -89,3 +121,28 @@ def ingest_line(view: IngestView) -> str:
     counted = f"{view.n_done:,}/{view.n_total:,} · {show.count(n_chunks, 'passage')}"
     skipped = f" · {view.n_skipped:,} skipped" if view.n_skipped else ""
     return f"adding  {show.bar(view.n_done, view.n_total)}  {counted}{skipped} · {show.file_name(view.path)}"
+
+
+def build_line(view: BuildView) -> str:
+    """`preparing ━━━━── 3/20 · trip.md, reading 45%`; empty before the first document."""
+    if not view.n_total:
+        return ""
+    share = f" {100 * view.n_tokens_done // view.n_tokens}%" if view.n_tokens else ""
+    return (
+        f"preparing  {show.bar(view.n_done, view.n_total)}  {view.n_done + 1:,}/{view.n_total:,}"
+        f" · {show.file_name(view.path)}, {view.stage}{share}"
+    )
+
+
+def opened_line(opened: Opened) -> str:
+    """`5 documents open (4 from cartridges, 2.1 MB, 34 s saved)`; empty if the model has none before it."""
+    if not opened.n_read:
+        return ""
+    loaded = [d for d in opened.documents if d.opened_as == "cartridge"]
+    line = f"{show.count(opened.n_read, 'document')} open"
+    if not loaded:
+        return line
+    size = show.size(sum(d.size_bytes for d in loaded))
+    which = "" if len(loaded) == opened.n_read else f"{len(loaded):,} "
+    source = "from cartridges" if len(loaded) > 1 else "from a cartridge"
+    return f"{line} ({which}{source}, {size}, {show.seconds(opened.saved_s)} saved)"

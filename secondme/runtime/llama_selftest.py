@@ -25,7 +25,8 @@ from secondme.runtime.llama_model import LlamaModel
 
 _TEXT = "one two three four"
 _TEST_N_CTX = 256
-_F16_ERROR, _Q8_ERROR, _ROPE_ERROR = 2e-3, 3e-2, 1e-2  # of the length of a key
+# Of the length of a key; measured were 4e-4, 8e-3 and, 8,191 positions away, 2e-4.
+_F16_ERROR, _Q8_ERROR, _ROPE_ERROR = 2e-3, 3e-2, 3e-3
 _verdicts: dict[tuple[str, ...], _Verdict | CartridgeError] = {}
 _lock = threading.Lock()
 
@@ -89,7 +90,7 @@ class _Test:
         again = self.logits(once[0], len(tokens))
         if np.abs(again - following).max() > 1e-3 * np.abs(following).max():
             raise incompatible("the model goes on otherwise when its cache is put back")
-        return _Verdict(layout, self.rope.movable and self.rope_holds(near[0], once))
+        return _Verdict(layout, self.rope.movable and self.rope_holds(near, once))
 
     def keys(self, tokens: list[int], start: int) -> list[FloatRows]:
         """The keys of every layer, [n, n_kv_heads, k_dim], as the graph had them."""
@@ -133,14 +134,16 @@ class _Test:
         finally:
             plain.close()
 
-    def rope_holds(self, near: FloatRows, once: list[int]) -> bool:
-        """Before RoPE, the first layer's keys depend on nothing but the token."""
+    def rope_holds(self, near: list[FloatRows], once: list[int]) -> bool:
+        """Before RoPE, the first layer's keys depend on nothing but the token; a token alone is the same anywhere."""
         n, far = len(once), self.context.settings.n_ctx - 1
         self.context.clear()
-        last = self.keys(once[:1], far)[0]
-        plain = _rotated(near, -np.arange(2 * n, dtype=np.int32), self.rope)
-        moved = _rotated(plain[:1], np.array([far], np.int32), self.rope)
-        return _error(plain[:n], plain[n:]) < _ROPE_ERROR and _error(moved, last) < _ROPE_ERROR
+        distant = self.keys(once[:1], far)
+        plain = _rotated(near[0], -np.arange(2 * n, dtype=np.int32), self.rope)
+        if _error(plain[:n], plain[n:]) > _ROPE_ERROR:
+            return False
+        moved = [_rotated(keys[:1], np.array([far], np.int32), self.rope) for keys in near]
+        return all(_error(*pair) < _ROPE_ERROR for pair in zip(moved, distant, strict=True))
 
 
 def _rotated(keys: FloatRows, positions: NDArray[np.int32], rope: Rope) -> FloatRows:

@@ -127,7 +127,7 @@ class CartridgeReader:
     """An open cartridge. Opening checks the key, the manifest and that its sections fill the file to the byte.
 
     Thread-safe; closing it overwrites its key. Every method raises CorruptCartridge for bytes that are not those that
-    were written, CartridgeStale if the file was removed meanwhile, StoreError if it was closed or the disk fails.
+    were written, or cannot be read, CartridgeStale if the file was removed meanwhile, and StoreError if it was closed.
     """
 
     def __init__(self, sealed: SealedReader, path: Path) -> None:
@@ -223,10 +223,11 @@ def _reading(path: Path) -> Iterator[None]:
         raise CorruptCartridge(f"the cartridge cannot be used: {error.message}", hint=_REMEDY) from None
     except SchemaTooNew:
         raise CartridgeIncompatible("a newer version of secondme wrote the cartridge", hint="update secondme") from None
-    except StoreError:
+    except StoreError as error:
         if not path.exists():
             raise _removed() from None
-        raise
+        # A disk that fails at this file is no reason to do without its text.
+        raise CorruptCartridge(f"the cartridge cannot be used: {error.message}", hint=_REMEDY) from None
 
 
 def _removed() -> CartridgeStale:

@@ -270,5 +270,5 @@ def test_a_disk_that_fails_is_said(store: Store, shelf: Shelf, monkeypatch: pyte
             raise OSError(errno.EIO, "no luck")
 
         monkeypatch.setattr(reader._sealed, "_file", type("Bad", (), {"seek": failing, "close": lambda self: None})())
-        with pytest.raises(StoreError, match="cannot be read"):
+        with pytest.raises(CorruptCartridge, match="cannot be read"):
             reader.section("tokens")

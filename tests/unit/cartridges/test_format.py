@@ -140,7 +140,7 @@ def test_a_file_that_went_is_stale_and_one_that_is_damaged_is_corrupt(path: Path
         with pytest.raises(CartridgeStale, match="gone"):
             reader.section("tokens")
     path.mkdir()
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(CorruptCartridge, match="cannot be read"):
         open_cartridge(path, KEY)
 
 

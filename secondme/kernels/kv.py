@@ -21,6 +21,7 @@ from secondme.kernels import kv_reference as reference
 from secondme.kernels import picked
 from secondme.kernels.kv_reference import (
     Array,
+    Data,
     Float16Array,
     Float32Array,
     Int8Matrix,
@@ -56,7 +57,7 @@ def encode_q8(q: Int8Matrix, *, isa: str | None = None) -> bytes:
     return reference.encode_q8(q) if native is None else bytes(native.encode_q8(np.ascontiguousarray(q)))
 
 
-def decode_q8(data: bytes, n: int, channels: int, *, isa: str | None = None) -> Int8Matrix:
+def decode_q8(data: Data, n: int, channels: int, *, isa: str | None = None) -> Int8Matrix:
     """The int8 [n, channels] that `encode_q8` was given."""
     _check_size(n, channels)
     native, name = picked(isa)
@@ -76,7 +77,7 @@ def encode_scales(scales: Float16Array, *, isa: str | None = None) -> bytes:
     return bytes(native.encode_scales(np.ascontiguousarray(scales).view(np.uint16)))
 
 
-def decode_scales(data: bytes, n: int, blocks: int, *, isa: str | None = None) -> Float16Array:
+def decode_scales(data: Data, n: int, blocks: int, *, isa: str | None = None) -> Float16Array:
     """The float16 [n, blocks] that `encode_scales` was given, bit for bit."""
     _check_size(n, blocks)
     native, name = picked(isa)
@@ -140,7 +141,7 @@ def encode_rows(z: Int16Matrix, table_of: UInt8Matrix, classes: UInt8Vector, *, 
 
 
 def decode_rows(
-    data: bytes, n: int, table_of: UInt8Matrix, classes: UInt8Vector, *, isa: str | None = None
+    data: Data, n: int, table_of: UInt8Matrix, classes: UInt8Vector, *, isa: str | None = None
 ) -> Int16Matrix:
     """The int16 [n, D] that `encode_rows` was given."""
     _check_classes((n, table_of.shape[-1]), table_of, classes)
@@ -168,7 +169,7 @@ class Synthesis:
 
 
 def decode_head(
-    data: bytes, classes: UInt8Vector, table_of: UInt8Matrix, synthesis: Synthesis, *, isa: str | None = None
+    data: Data, classes: UInt8Vector, table_of: UInt8Matrix, synthesis: Synthesis, *, isa: str | None = None
 ) -> Float32Array:
     """Rows float32 [n, D] of one head from a stream of `encode_rows`, with classes [n] and table_of [n_classes, C].
 
@@ -357,7 +358,7 @@ def dequantize_q8_0(q: Int8Matrix, scales: Float16Array, *, isa: str | None = No
     return out
 
 
-def _bytes(data: bytes) -> UInt8Vector:
+def _bytes(data: Data) -> UInt8Vector:
     return np.frombuffer(data, np.uint8) if len(data) else np.empty(0, np.uint8)
 
 

@@ -38,6 +38,8 @@ SYMBOLS_PER_BYTE = 24576
 LOG_UNIT = 1 << 16
 SCALE_LOW_BITS = 4
 
+Data = bytes | bytearray | memoryview
+
 Run = tuple[tables.Frequencies, UInt8Vector]
 
 
@@ -81,7 +83,7 @@ class BitWriter:
 
 
 class BitReader:
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: Data) -> None:
         self._value, self._left = int.from_bytes(data, "little"), 8 * len(data)
 
     def take(self, n_bits: int) -> int:
@@ -139,7 +141,7 @@ def varint(value: int) -> bytes:
 class Stream:
     """The coders of a stream: `run` after run, then `finish`. Raises ValueError for damage."""
 
-    def __init__(self, data: bytes, n_symbols: int) -> None:
+    def __init__(self, data: Data, n_symbols: int) -> None:
         self._states = np.zeros(0, np.uint64)
         self._words, self._at, self.escapes = np.zeros(0, np.uint64), 0, BitReader(b"")
         if n_symbols == 0:
@@ -263,7 +265,7 @@ def encode_q8(q: Int8Matrix) -> bytes:
     return bytes(numbers) + np.array(centres, np.int8).tobytes() + bytes(all_taps) + pack(runs, escapes.finish())
 
 
-def decode_q8(data: bytes, n: int, channels: int) -> Int8Matrix:
+def decode_q8(data: Data, n: int, channels: int) -> Int8Matrix:
     out = np.empty((n, channels), np.int8)
     if out.size == 0:
         if data:
@@ -366,7 +368,7 @@ def encode_scales(scales: Float16Array) -> bytes:
     return head + _nibbles(low.ravel()) + pack(runs, escapes.finish())
 
 
-def decode_scales(data: bytes, n: int, blocks: int) -> Float16Array:
+def decode_scales(data: Data, n: int, blocks: int) -> Float16Array:
     words = np.empty((n, blocks), np.uint16)
     if words.size == 0:
         if data:
@@ -431,7 +433,7 @@ def encode_rows(z: Int16Matrix, table_of: UInt8Matrix, classes: UInt8Vector) -> 
     return pack(runs, escapes.finish())
 
 
-def decode_rows(data: bytes, n: int, table_of: UInt8Matrix, classes: UInt8Vector) -> Int16Matrix:
+def decode_rows(data: Data, n: int, table_of: UInt8Matrix, classes: UInt8Vector) -> Int16Matrix:
     out = np.zeros((n, table_of.shape[1]), np.int16)
     stream = Stream(data, n_coded(table_of, classes))
     for rows, component, number in _runs_of(table_of, classes):

@@ -33,8 +33,6 @@ LEAST_KEPT = 256
 """Fewer tokens are sooner read again than kept."""
 CHUNK_TOKENS = 1024
 """Of a document, at most so many are read again in one go."""
-PEAK_FROM = 1 / 4
-"""Keeping at least this share, tokens are weighed by the most attention they got; less, by its root mean square."""
 ROWS = "rows"
 """The kind of the sections of T1 to T3."""
 
@@ -193,8 +191,7 @@ def compress(order: Order, bench: Bench, tier: Tier, clock: Clock) -> Iterator[B
     if clock.cancelled():
         raise Cancelled("building was stopped")
     yield BuildProgress(order.source.id, "writing", 0, len(order.tokens))
-    found = recorder.scores()
-    scores = found.peak if plan.keep >= PEAK_FROM else found.rms
+    scores = recorder.scores().peak
     chosen = select(scores, max(1, round(plan.keep * scores.size)))
     document = Cells(cells.positions[n_prefix:], cells.k[:, n_prefix:], cells.v[:, n_prefix:])
     rows = gather(document, chosen, shape, bench.reader.identity.rope)

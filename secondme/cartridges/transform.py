@@ -22,6 +22,8 @@ MOST = 255
 _LARGEST = 32767
 CENTROID_UNIT = 1 / 256
 _N_ROUNDS = 2
+_NEVER_BITS = 64.0
+"""Stands for what a table cannot code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +57,39 @@ def quantize(y: FloatRows, steps: FloatRows, classes: NDArray[np.uint8], tier: T
     The tables are chosen for what a plain quantizer gives; then magnitudes are lowered by one where that saves more
     bits than its error is worth, and the tables are chosen again.
     """
-    x = y / steps[classes][:, None]
-    size = np.abs(x)
-    z = np.minimum(np.floor(size + (0.5 - DEAD_ZONE)), _LARGEST).astype(np.int32)
-    tables = _choose(z, classes, tier)
-    centroids = _centroids(size, z)
-    if tier.thrift > 0:
-        first = np.minimum(np.floor(size + 0.5), _LARGEST).astype(np.int32)
-        for _ in range(_N_ROUNDS):
-            z = _thrifty(
-                size, first, centroids, tables_of_classes(tables, tier.n_classes, tier.class_eighths)[classes], tier
-            )
-            tables = _choose(z, classes, tier)
-            centroids = _centroids(size, z)
-    return Quantized(np.where(x < 0, -z, z).astype(np.int16), tables, centroids)
+    size: FloatRows = (np.abs(y) / steps[classes][:, None]).astype(np.float32)
+    large = _Large.of(size, classes, tier.n_classes)
+    z = np.minimum(np.floor(large.size + (0.5 - DEAD_ZONE)), _LARGEST).astype(np.int32)
+    first = np.minimum(np.floor(large.size + 0.5), _LARGEST).astype(np.int32)
+    for _ in range(_N_ROUNDS if tier.thrift > 0 else 0):
+        tables = tables_of_classes(_choose(large, z, tier), tier.n_classes, tier.class_eighths)
+        z = _thrifty(large, first, _centroids(large.size, z), tables, tier.thrift)
+    found = np.zeros(y.size, np.int16)
+    found[large.at] = np.where(y.ravel()[large.at] < 0, -z, z)
+    return Quantized(found.reshape(y.shape), _choose(large, z, tier), _centroids(large.size, z))
+
+
+@dataclass(frozen=True, slots=True)
+class _Large:
+    """The components of at least half a step, [m]; the others are 0 and only counted.
+
+    at: int64, where they are among all [n * C]. size: float32, in steps. cell: int64, class * C + component.
+    rows: int64 [n_classes], rows of each class.
+    """
+
+    at: NDArray[np.int64]
+    size: FloatRows
+    cell: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    n_components: int
+
+    @staticmethod
+    def of(size: FloatRows, classes: NDArray[np.uint8], n_classes: int) -> _Large:
+        n_components = size.shape[1]
+        at = np.flatnonzero(size.ravel() >= 0.5)
+        row, component = np.divmod(at, n_components)
+        cell = classes[row].astype(np.int64) * n_components + component
+        return _Large(at, size.ravel()[at], cell, np.bincount(classes, minlength=n_classes), n_components)
 
 
 def centroid_offsets(centroids: NDArray[np.int8]) -> FloatRows:
@@ -77,22 +98,18 @@ def centroid_offsets(centroids: NDArray[np.int8]) -> FloatRows:
 
 
 def _thrifty(
-    size: FloatRows, z: NDArray[np.int32], centroids: NDArray[np.int8], tables: NDArray[np.uint8], tier: Tier
+    large: _Large, z: NDArray[np.int32], centroids: NDArray[np.int8], tables: NDArray[np.uint8], thrift: float
 ) -> NDArray[np.int32]:
-    """Lower magnitudes by one where (error) + thrift * (bits) falls. tables: [n, C]."""
+    """Lower magnitudes by one where (error) + thrift * (bits) falls. tables: [n_classes, C]."""
     costs = magnitude_costs(MOST)
-    flat = np.where(np.isfinite(costs), costs, np.float32(64)).ravel()
-    at = tables.astype(np.int64) * (MOST + 1)
+    flat = np.where(np.isfinite(costs), costs, np.float32(_NEVER_BITS)).ravel()
+    at = tables.ravel()[large.cell].astype(np.int64) * (MOST + 1)
     lower = np.maximum(z - 1, 0)
     bits = flat[at + np.minimum(z, MOST)] - flat[at + np.minimum(lower, MOST)]
-    points = np.concatenate([[0.0], np.arange(1, 4) + np.append(centroids, centroids[1])[:3] * CENTROID_UNIT])
-    offset = float(centroids[1]) * CENTROID_UNIT
-
-    def put(m: NDArray[np.int32]) -> FloatRows:
-        return np.where(m < 3, points[np.minimum(m, 3)], m + offset).astype(np.float32)
-
-    worse = (size - put(lower)) ** 2 - (size - put(z)) ** 2
-    return np.where((z > 0) & (worse < tier.thrift * bits), lower, z)
+    offsets = np.array([0, *centroids], np.float32) * np.float32(CENTROID_UNIT)
+    error = large.size - z - offsets[np.minimum(z, 2)]
+    error_below = large.size - lower - offsets[np.minimum(lower, 2)]
+    return np.where((z > 0) & (error_below**2 - error**2 < thrift * bits), lower, z)
 
 
 def _centroids(size: FloatRows, z: NDArray[np.int32]) -> NDArray[np.int8]:
@@ -104,23 +121,20 @@ def _centroids(size: FloatRows, z: NDArray[np.int32]) -> NDArray[np.int8]:
     return found
 
 
-def _choose(z: NDArray[np.int32], classes: NDArray[np.uint8], tier: Tier) -> NDArray[np.uint8]:
+def _choose(large: _Large, z: NDArray[np.int32], tier: Tier) -> NDArray[np.uint8]:
     """The cheapest table of each component, of class 0; other classes have it shifted."""
-    n_components = z.shape[1]
-    width = MOST + 1
-    costs = magnitude_costs(MOST).astype(np.float64)
-    shifts = _shifts(tier.n_classes, tier.class_eighths)
-    total = np.zeros((n_components, N_TABLES))
-    any_set = np.zeros(n_components, bool)
-    for c in np.unique(classes):
-        rows = np.minimum(z[classes == c], MOST)
-        flat = rows + np.arange(n_components, dtype=np.int32) * width
-        counts = np.bincount(flat.ravel(), minlength=n_components * width).reshape(n_components, width)
-        any_set |= counts[:, 1:].any(axis=1)
-        used = int(rows.max(initial=0)) + 1
-        total[:, 1:] += counts[:, :used] @ costs[shifts[c][1:], :used].T
-    best: NDArray[np.uint8] = (total[:, 1:].argmin(axis=1) + 1).astype(np.uint8)
-    best[~any_set] = 0
+    n_classes, n_components = len(large.rows), large.n_components
+    width = min(int(z.max(initial=0)), MOST) + 1
+    counts = np.bincount(large.cell * width + np.minimum(z, MOST), minlength=n_classes * n_components * width)
+    counts = counts.reshape(n_classes, n_components, width)
+    counts[:, :, 0] += large.rows[:, None] - counts.sum(axis=2)
+    costs = magnitude_costs(MOST)[:, :width].astype(np.float64)
+    total = np.zeros((n_components, N_TABLES - 1))
+    for of_class, shifted in zip(counts, _shifts(n_classes, tier.class_eighths), strict=True):
+        if of_class.any():
+            total += of_class @ costs[shifted[1:]].T
+    best: NDArray[np.uint8] = (total.argmin(axis=1) + 1).astype(np.uint8)
+    best[~counts[:, :, 1:].any(axis=(0, 2))] = 0
     return best
 
 

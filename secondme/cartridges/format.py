@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,7 +67,7 @@ class SectionData:
     data: ReadableBuffer
 
 
-def token_section(tokens: list[int] | tuple[int, ...]) -> SectionData:
+def token_section(tokens: Sequence[int]) -> SectionData:
     """The section that every cartridge begins with. Raises ValueError for what is no token id."""
     return SectionData(TOKENS, WHOLE, pack_tokens(tokens))
 

@@ -7,8 +7,9 @@ queries look at a text's first tokens and so have one direction in common. Stand
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from secondme.runtime.kv import F16Cells, FloatRows, KvShape, Rope
 NORM = 512.0
 """Of a padding key. A product with a query stays below 65,504, float16's largest, up to queries of norm 128."""
 
-_ROUNDS, _STEPS, _HARDEST = 12, 40, 400
+_ROUNDS, _STEPS, _HARDEST = 40, 30, 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,10 @@ class Padding:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Positions queries are turned to: `turns` random ones for each, below `n_ctx`."""
+    """Positions queries are turned to: random ones below `n_ctx`, others in each round of the search."""
 
     rope: Rope
     n_ctx: int
-    turns: int = 3
     seed: int = 0
 
 
@@ -61,7 +61,7 @@ def padding(
                 queries = _first_queries(weights, shape, heads)
             else:
                 queries = np.ascontiguousarray(layer[:, heads])
-            found.append(padding_key(_turned(queries, sampling, rng).reshape(-1, shape.k_dim), shape.k_dim))
+            found.append(padding_key(partial(_turned, queries, sampling, rng)))
     return Padding(np.stack([key for key, _ in found]), np.array([worst for _, worst in found], np.float32))
 
 
@@ -75,36 +75,30 @@ def _first_queries(weights: LlamaWeights, shape: KvShape, heads: slice) -> Float
 
 
 def _turned(queries: FloatRows, sampling: Sampling, rng: np.random.Generator) -> FloatRows:
-    turned = [
-        rotate(queries, rng.integers(0, sampling.n_ctx, len(queries), np.int32), sampling.rope)
-        for _ in range(sampling.turns)
-    ]
-    return np.concatenate(turned)
+    """Each at a position of its own, [n * heads, k_dim]."""
+    positions = rng.integers(0, sampling.n_ctx, len(queries), np.int32)
+    return rotate(queries, positions, sampling.rope).reshape(-1, queries.shape[2])
 
 
-def padding_key(queries: FloatRows, k_dim: int) -> tuple[F16Cells, float]:
-    """The key of norm NORM whose largest product with the queries [n, k_dim] is the smallest, and that logit.
+def padding_key(draw: Callable[[], FloatRows]) -> tuple[F16Cells, float]:
+    """The key of norm NORM whose largest product with queries is the smallest, and that logit in a draw of its own.
 
-    The largest is softened to a log-sum-exp, which is convex, and descended on the unit ball with momentum (Nesterov
-    1983), over a working set: the queries that looked there most in any round so far.
+    draw: a sample of queries, float32 [n, k_dim], another one each time. The largest product is softened to a
+    log-sum-exp, which is convex, and descended on the unit ball with momentum (Nesterov 1983) over a working set: the
+    queries that looked there most in any round so far. So the last rounds go on where chance finds a gap.
     """
-    direction = -queries.mean(axis=0)
+    queries = draw()
+    k_dim, direction = queries.shape[1], -queries.mean(axis=0)
     direction /= max(float(np.linalg.norm(direction)), 1e-6)
     mean_square = max(float(np.square(queries).sum(axis=1).mean()), 1e-6)
-    best, best_worst = direction, np.inf
-    working = np.zeros(0, np.int64)
-    for step in range(_ROUNDS + 1):
-        products = queries @ direction
-        if products.max() < best_worst:
-            best, best_worst = direction, float(products.max())
-        if step == _ROUNDS:
-            break
-        n = min(_HARDEST, len(queries))
-        working = np.union1d(working, np.argpartition(-products, n - 1)[:n])
-        softness = np.sqrt(mean_square) * max(0.004, 0.06 / 2**step)
-        direction = _descend(queries[working], direction, softness, mean_square)
-    key = (best * NORM).astype(np.float16)
-    return key, float((queries @ key.astype(np.float32)).max()) * k_dim**-0.5
+    working = queries[:0]
+    for step in range(_ROUNDS):
+        queries, n = draw(), min(_HARDEST, len(queries))
+        working = np.concatenate([working, queries[np.argpartition(-(queries @ direction), n - 1)[:n]]])
+        softness = np.sqrt(mean_square) * max(0.004, 0.06 / 2 ** (step / 5))
+        direction = _descend(working, direction, softness, mean_square)
+    key = (direction / max(float(np.linalg.norm(direction)), 1e-6) * NORM).astype(np.float16)
+    return key, float((draw() @ key.astype(np.float32)).max()) * k_dim**-0.5
 
 
 def _descend(queries: FloatRows, start: FloatRows, softness: float, mean_square: float) -> FloatRows:

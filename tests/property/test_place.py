@@ -59,7 +59,7 @@ def queries() -> FloatRows:
 
 
 def padding() -> F16Cells:
-    key, worst = padding_key(queries(), SHAPE.k_dim)
+    key, worst = padding_key(queries)
     assert worst < -30
     return np.tile((key.astype(np.float32) / np.linalg.norm(key.astype(np.float32)) * SIZE).astype(np.float16), (4, 1))
 

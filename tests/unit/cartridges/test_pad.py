@@ -15,7 +15,7 @@ def test_the_key_is_the_one_with_the_widest_margin() -> None:
     rng = np.random.default_rng(0)
     angles = np.concatenate([rng.uniform(-0.9, 0.9, 3000), np.full(2000, 0.9), [-0.9]])
     queries = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    key, worst = padding_key(queries, 2)
+    key, worst = padding_key(lambda: queries)
     direction = key.astype(np.float32) / NORM
     np.testing.assert_allclose(direction, [-1, 0], atol=0.03)
     assert worst == pytest.approx(-NORM * np.cos(0.9) / np.sqrt(2), rel=0.05)
@@ -23,7 +23,7 @@ def test_the_key_is_the_one_with_the_widest_margin() -> None:
 
 def test_a_head_whose_queries_look_everywhere_is_known_by_its_worst() -> None:
     queries = np.random.default_rng(0).normal(size=(2000, 4)).astype(np.float32)
-    key, worst = padding_key(queries, 4)
+    key, worst = padding_key(lambda: queries)
     assert worst > 0  # the caller sees that nothing separates them
     assert np.linalg.norm(key.astype(np.float32)) <= NORM * 1.001
 

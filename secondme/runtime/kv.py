@@ -123,7 +123,8 @@ CaptureSink = Callable[[int, FloatRows, FloatRows], None]
 """Called for each layer of each block with (layer, queries [n, n_heads, k_dim], keys [n, n_kv_heads, k_dim]).
 
 Both are float32 and after RoPE; the arrays are the callee's to keep. It is called in order of layers once a block is
-read, so never for one that was stopped inside; if it raises, the block is dropped and `read` raises the same.
+read, so never for one that was stopped inside; if it raises, the block is dropped and `read` raises the same. It must
+not call the reader.
 """
 
 

@@ -268,7 +268,7 @@ class LlamaGenerator:
         if self._context.n_positions <= n_kept == len(self._cache):
             return
         if n_kept < self._n_placed:
-            self._context.clear()
+            self._context.empty()
             n_kept = self._n_placed = 0
         elif not self._context.trim(n_kept):
             n_kept = self._n_placed = 0

@@ -127,7 +127,12 @@ class LlamaContext:
         self.clear()
         return False
 
+    def empty(self) -> None:
+        """Drop all positions; what the cells held stays in memory until it is overwritten."""
+        library().llama_memory_clear(self._memory, False)
+
     def clear(self) -> None:
+        """Drop all positions and overwrite all cells, which takes 10 ms for 100 MB."""
         library().llama_memory_clear(self._memory, True)
 
     def state(self) -> NDArray[np.uint8]:
@@ -141,7 +146,7 @@ class LlamaContext:
 
     def set_state(self, state: NDArray[np.uint8], n_tokens: int) -> None:
         """Replace the cache by bytes that are known to be good. On ModelError it is empty."""
-        self.clear()
+        self.empty()
         read = library().llama_state_seq_set_data(self.handle, _pointer(state), len(state), 0)
         if read != len(state) or self.n_positions != n_tokens:
             self.clear()

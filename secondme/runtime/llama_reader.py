@@ -129,7 +129,7 @@ class LlamaReader:
                 return
             self._next_epoch()
             if n_tokens < self._n_placed or not self._context.trim(max(n_tokens, 0)):
-                self._context.clear()
+                self._context.empty()
                 self._n_tokens = self._n_placed = 0
             else:
                 self._n_tokens = n_tokens

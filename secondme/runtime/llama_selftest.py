@@ -53,7 +53,7 @@ def tested(
                 _verdicts[key] = error
             finally:
                 capture.drop()
-                context.clear()
+                context.empty()
         verdict = _verdicts[key]
     if isinstance(verdict, CartridgeError):
         raise type(verdict)(verdict.message, hint=verdict.hint)
@@ -70,7 +70,7 @@ class _Test:
 
     def verdict(self) -> _Verdict:
         context = self.context
-        context.clear()
+        context.empty()
         once = self.model.tokenize(_TEXT, special=False)[:4]
         tokens = once + once
         near = self.keys(tokens, 0)
@@ -137,7 +137,7 @@ class _Test:
     def rope_holds(self, near: list[FloatRows], once: list[int]) -> bool:
         """Before RoPE, the first layer's keys depend on nothing but the token; a token alone is the same anywhere."""
         n, far = len(once), self.context.settings.n_ctx - 1
-        self.context.clear()
+        self.context.empty()
         distant = self.keys(once[:1], far)
         plain = _rotated(near[0], -np.arange(2 * n, dtype=np.int32), self.rope)
         if _error(plain[:n], plain[n:]) > _ROPE_ERROR:

@@ -35,13 +35,19 @@ def document(generator: LlamaGenerator, tmp_path_factory: pytest.TempPathFactory
     path = write_paragraphs(tmp_path_factory.mktemp("data") / "x.json", 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("secondme.bench.cartridges.documents.N_CONTINUATION", 20)
-        return next(documents(path, generator, Recipe(n_documents=1, n_tokens=300, n_questions=2, n_facts=4)))
+        return next(documents(path, generator, Recipe(n_documents=1, n_tokens=200, n_questions=1, n_facts=2)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """References are made once, for all tests."""
+    return tmp_path_factory.mktemp("references")
 
 
 def test_a_cache_beside_itself_and_beside_nothing(
-    reader: KvReader, generator: LlamaGenerator, document: Document, tmp_path: Path
+    reader: KvReader, generator: LlamaGenerator, document: Document, folder: Path
 ) -> None:
-    judge = Judge(reader, generator, folder=tmp_path)
+    judge = Judge(reader, generator, folder=folder)
     again = judge.evaluate(document, judge.read_full(document))
     assert again.recall_kl < 1e-3 and again.facts_kl < 1e-3 and again.continuation_kl < 1e-3
     assert again.top1 == 1 and again.n_facts_recalled == again.n_facts > 0
@@ -54,12 +60,12 @@ def test_a_cache_beside_itself_and_beside_nothing(
 
 
 def test_placed_cells_are_judged_as_the_cache_they_were_taken_from(
-    reader: KvReader, generator: LlamaGenerator, document: Document, tmp_path: Path
+    reader: KvReader, generator: LlamaGenerator, document: Document, folder: Path
 ) -> None:
-    first = Judge(reader, generator, folder=tmp_path)
+    first = Judge(reader, generator, folder=folder)
     cells = first.cells(document)
     assert len(cells) == document.end
-    later = Judge(reader, generator, folder=tmp_path)  # takes cells and references from the folder
+    later = Judge(reader, generator, folder=folder)  # takes cells and references from the folder
     reader.rewind(0)
     found = later.cells(document)
     assert (

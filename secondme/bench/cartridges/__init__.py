@@ -63,7 +63,7 @@ class Options:
     def recipe(self) -> Recipe:
         from secondme.bench.cartridges.documents import Recipe
 
-        n_asked = 3 if 0 < self.n_tokens < 1000 else 16
+        n_asked = 2 if 0 < self.n_tokens < 1000 else 16
         return Recipe(n_tokens=self.n_tokens, n_questions=n_asked, n_facts=n_asked, seed=self.seed)
 
 
@@ -113,6 +113,7 @@ def run(
     generator = load()
     try:
         with Workshop(generator, min(N_CTX, generator.info.n_ctx_train), cancelled=cancelled) as workshop:
+            workshop.require(options.chosen_tiers)
             work = _Work(options, generator, workshop, Judge(workshop.reader, generator, cancelled=cancelled), say)
             seen, rows = _of_tiers(work)
             yield from rows

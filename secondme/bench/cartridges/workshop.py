@@ -21,6 +21,7 @@ from secondme.cartridges.manifest import Expected, hash_of_tokens
 from secondme.cartridges.prefix import Prefix
 from secondme.cartridges.tiers import TierName
 from secondme.crypto.unlock import unlock
+from secondme.errors import CartridgeIncompatible
 from secondme.memory.cartridges import StoredCartridge
 from secondme.memory.store import Store
 from secondme.projects.documents import repeat_instruction
@@ -91,6 +92,14 @@ class Workshop:
         self._store.close()
         self._keys.erase()
         self._folder.cleanup()
+
+    def require(self, tiers: Sequence[TierName]) -> None:
+        """Raises CartridgeIncompatible where the model has no calibration for one of these."""
+        if self.calibration is None and any(tier != "T0" for tier in tiers):
+            raise CartridgeIncompatible(
+                "the model has no calibration, so there is no tier but T0",
+                hint="measure that: --tiers T0; or make one: secondme models calibrate NAME --text PATH",
+            )
 
     def build(self, document: Document, tier: TierName) -> Made:
         """Make the document's cartridge. One of tier T0 that is there already is built upon, and its time counted.

@@ -11,6 +11,7 @@ import pytest
 from secondme.assistant import Assistant, Credentials
 from secondme.cartridges import build, load
 from secondme.cartridges.events import BuildProgress, BuildsDone, BuildSkipped, BuildStarted, CartridgeStored
+from secondme.chat import turn
 from secondme.config import Config
 from secondme.errors import Cancelled, CartridgeIncompatible, UsageError
 from secondme.projects import plan
@@ -38,6 +39,7 @@ def sea(model: LlamaGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """A project of two short files. However short, they are worth a cartridge, and nobody waits for texts."""
     monkeypatch.setattr(plan, "TEXT_S", 0.0)
     monkeypatch.setattr(plan, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(turn, "SAMPLING", dataclasses.replace(turn.SAMPLING, max_tokens=16))
     monkeypatch.setattr(model, "close", lambda: None)
     make_keys()
     notes = tmp_path / "notes"

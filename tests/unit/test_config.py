@@ -32,6 +32,9 @@ def test_settings_are_read(tmp_path: Path) -> None:
         "\xff",
         "idle_lock_minutes = -1",
         "vector_index_mb = -2",
+        'cartridge_tier = "T9"',
+        'cartridge_tier = ""',
+        'cartridge_build_in_background = "yes"',
     ],
 )
 def test_what_is_no_setting_is_refused(tmp_path: Path, text: str) -> None:

@@ -12,7 +12,7 @@ from secondme.recall.excerpt import Excerpt
 from secondme.recall.sentences import Sentence
 from secondme.runtime.base import ModelInfo
 from secondme.runtime.echo import EchoGenerator
-from secondme.types import Message
+from secondme.types import Message, Opened, OpenedDocument
 from tests.unit.chat.test_cite import HITS, hit
 
 
@@ -80,3 +80,35 @@ def test_a_small_model_reads_excerpts_of_the_best_three() -> None:
     assert "Sentence 3 holds" in text
     assert "Sentence 4 holds" not in text
     assert "Much later" not in text
+
+
+def opened(generator: EchoGenerator, *ids: int) -> Opened:
+    """A project whose documents are the passages with these source ids."""
+    rules = "Documents:\n\n"
+    head, _ = generator.chat_parts([Message("system", rules), Message("user", "")])
+    tokens = (*head, *generator.tokenize("All about lamps. "))
+    documents = tuple(OpenedDocument(i, f"/notes/{i}.md", f"{i}", 5, "text") for i in ids)
+    return Opened("default", rules, tokens, documents, "1")
+
+
+def test_an_opened_project_stands_before_the_turns_and_its_passages_are_brief() -> None:
+    generator = EchoGenerator(n_ctx=8192)
+    lies_before = opened(generator, PASSAGES[0].hit.chunk.source_id)
+    short = replace(PASSAGES[0], text="The lamp was lit.")
+    history = [Message("user", "earlier"), Message("assistant", "yes")]
+    prompt = build_prompt("When?", [short, PASSAGES[1]], history, Reading(generator, lies_before))
+    assert tuple(prompt.tokens[: len(lies_before.tokens)]) == lies_before.tokens
+    text = generator.detokenize(prompt.tokens)
+    assert text.index("All about lamps.") < text.index("earlier") < text.index("[1]") < text.index("When?")
+    assert "[1] 1 > Heading\nThe lamp was lit.\n" in text, "the rest of it is before the model already"
+    assert PASSAGES[1].hit.chunk.chunk.text in text, "of what was not read it gets the whole passage"
+
+
+def test_what_does_not_fit_behind_an_opened_project_is_left_out_or_refused() -> None:
+    generator = EchoGenerator(n_ctx=512)
+    lies_before = replace(opened(generator), tokens=tuple(generator.tokenize("a " * 330)))
+    reading = Reading(generator, lies_before)
+    prompt = build_prompt("Why?", [read("word " * 100)], [Message("user", "x " * 80)], reading)
+    assert (prompt.n_passages_left_out, prompt.n_turns_left_out) == (1, 1)
+    with pytest.raises(ContextOverflow):
+        build_prompt("why " * 100, (), (), reading)

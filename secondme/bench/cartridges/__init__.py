@@ -2,9 +2,10 @@
 
     facts.py      invented facts                     prompts.py   how document and question stand in a prompt
     documents.py  texts with facts and questions     metrics.py   KL, answers, recalled facts
-    judge.py      one cache beside the full one      workshop.py  cartridges built and opened as the program does it
-    tiers.py      the rows of each tier              compose.py   several documents behind one prefix
-    changed.py    one changed file of many           peers/       kvpress, in an environment of its own
+    judge.py      one cache beside the full one      references.py  what the full cache answers
+    workshop.py   builds and opens, as the program   tiers.py     the rows of each tier
+    compose.py    several documents, one prefix      changed.py   one changed file of many
+    peers/        kvpress, in an environment of its own
 
 Nothing ships with the program: the caller brings the paragraphs.
 """

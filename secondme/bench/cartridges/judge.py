@@ -1,18 +1,14 @@
 """Asks the questions of a document of one cache after the other, and compares with the full cache.
 
-The full cache's side is computed once for each document and, given a folder, kept there: log-probabilities and cells
-as NumPy arrays in the clear, so for public documents only.
+The full cache's side is computed once for each document and, given a folder, kept there (`references.py`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +16,7 @@ from numpy.typing import NDArray
 from secondme.bench.cartridges.documents import Document, Question
 from secondme.bench.cartridges.metrics import LogProbs, Reply, Scores, exact, f1, holds, kl_rows, log_probs
 from secondme.bench.cartridges.prompts import Tokenizer
+from secondme.bench.cartridges.references import Reference, ReferenceFiles
 from secondme.errors import Cancelled
 from secondme.runtime.kv import Cells, KvReader
 from secondme.types import CancelCheck, never_cancelled
@@ -31,20 +28,6 @@ MAX_TOKENS = 16
 
 Place = Callable[[KvReader], None]
 """Brings a reader's cache to a state in which the document was read; whatever the cache held before is gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """The full cache's side. prefill_s: seconds of reading prefix and document. greedy: tokens of the answers.
-
-    gold: float32 [all gold tokens of all questions, n_vocab]. continuation: [its tokens less one, n_vocab].
-    """
-
-    replies: tuple[Reply, ...]
-    prefill_s: float
-    greedy: tuple[tuple[int, ...], ...]
-    gold: LogProbs
-    continuation: LogProbs
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +43,22 @@ class _Stop:
     enough: tuple[int, ...] = ()
 
 
+class _Asked:
+    """What was answered under one cache; `gold` is kept only where it becomes the reference."""
+
+    def __init__(self, continuation: LogProbs) -> None:
+        self.continuation = continuation
+        self.gold: list[LogProbs] = []
+        self.replies: tuple[Reply, ...] = ()
+        self.greedy: tuple[tuple[int, ...], ...] = ()
+
+    def add(self, reply: Reply, answer: tuple[int, ...], gold: LogProbs | None) -> None:
+        self.replies += (reply,)
+        self.greedy += (answer,)
+        if gold is not None:
+            self.gold.append(gold)
+
+
 class Judge:
     """Over one reader; not thread-safe. `folder` keeps references between runs."""
 
@@ -73,9 +72,9 @@ class Judge:
     ) -> None:
         self._reader = reader
         self._tokenizer = tokenizer
-        self._folder = folder
+        self._files = ReferenceFiles(folder, reader.identity) if folder else None
         self._cancelled = cancelled
-        self._last: tuple[str, Reference] | None = None
+        self._last: tuple[Document, Reference] | None = None
 
     def read_full(self, document: Document) -> Place:
         """A `place` that reads prefix and document anew: prefill itself."""
@@ -99,21 +98,19 @@ class Judge:
 
     def cells(self, document: Document) -> Cells:
         """The full cache of prefix and document: its first len(document.prefix) cells are the prefix's."""
-        files = [self._path(document, f"{name}.npy") for name in ("positions", "k", "v")]
-        if files[0] and all(f and f.exists() for f in files):
-            positions, k, v = (np.load(f) for f in files if f)
-            return Cells(positions, k, v)
-        self.read_full(document)(self._reader)
-        cells = self._reader.cells()
-        for file, array in zip(files, (cells.positions, cells.k, cells.v), strict=True):
-            if file:
-                _save(file, array)
+        cells = self._files.cells(document) if self._files else None
+        if cells is None:
+            self.read_full(document)(self._reader)
+            cells = self._reader.cells()
+            if self._files:
+                self._files.keep_cells(document, cells)
         return cells
 
     def reference(self, document: Document) -> Reference:
         """The full cache's answers, from memory, the folder or a prefill."""
-        if self._last is None or self._last[0] != document.name:
-            self._last = (document.name, self._load(document) or self._make(document))
+        if self._last is None or self._last[0] != document:
+            found = self._files.reference(document) if self._files else None
+            self._last = (document, found or self._make(document))
         return self._last[1]
 
     def evaluate(self, document: Document, place: Place, *, greedy: bool = True) -> Scores:
@@ -122,26 +119,28 @@ class Judge:
         """
         reference = self.reference(document)
         place(self._reader)
-        return self._ask(document, reference, greedy)[0]
+        asked = self._ask(document, reference, greedy)
+        kl = float(kl_rows(reference.continuation, asked.continuation).sum())
+        return Scores(asked.replies, reference.replies, kl, len(asked.continuation))
 
     def _make(self, document: Document) -> Reference:
         began = time.perf_counter()
         self.read_full(document)(self._reader)
         prefill_s = time.perf_counter() - began
-        made = replace(self._ask(document, None, greedy=True)[1], prefill_s=prefill_s)
-        self._store(document, made)
+        asked = self._ask(document, None, greedy=True)
+        made = Reference(asked.replies, prefill_s, asked.greedy, np.concatenate(asked.gold), asked.continuation)
+        if self._files:
+            self._files.keep(document, made)
         return made
 
-    def _ask(self, document: Document, reference: Reference | None, greedy: bool) -> tuple[Scores, Reference]:
+    def _ask(self, document: Document, reference: Reference | None, greedy: bool) -> _Asked:
+        """Ask everything of what the reader holds; without a `reference`, it is compared with itself."""
         n_start = self._reader.n_tokens
-        continuation = self._continuation(document)
+        asked = _Asked(self._continuation(document))
         self._reader.rewind(n_start)
         common = _common([q.tail for q in document.questions])
         if common:
             self._reader.logits(common)
-        rows: list[LogProbs] = []
-        replies: list[Reply] = []
-        answers: list[tuple[int, ...]] = []
         at = 0
         for i, question in enumerate(document.questions):
             if self._cancelled():
@@ -151,13 +150,8 @@ class Judge:
             gold, answer = self._answer(question, len(common), stop)
             full = reference.gold[at : at + len(gold)] if reference else gold
             at += len(gold)
-            replies.append(self._reply(question, full, gold, answer))
-            rows.append(gold if reference is None else gold[:0])
-            answers.append(answer)
-        made = Reference(tuple(replies), 0.0, tuple(answers), np.concatenate(rows), continuation)
-        base = reference or made
-        kl = float(kl_rows(base.continuation, continuation).sum())
-        return Scores(tuple(replies), base.replies, kl, len(continuation)), made
+            asked.add(self._reply(question, full, gold, answer), answer, None if reference else gold)
+        return asked
 
     def _continuation(self, document: Document) -> LogProbs:
         """Log-probabilities after each token of the continuation but the last."""
@@ -210,48 +204,6 @@ class Judge:
             holds=holds(text, question.answers[0]),
         )
 
-    # Files -------------------------------------------------------------------------------------------------------
-
-    def _path(self, document: Document, name: str) -> Path | None:
-        if self._folder is None:
-            return None
-        identity = self._reader.identity
-        key = json.dumps(
-            [
-                document.name,
-                document.prefix,
-                document.tokens,
-                document.continuation,
-                [(q.tail, q.gold) for q in document.questions],
-                sorted(document.ends),
-                asdict(identity),
-            ]
-        )
-        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}-{name}"
-
-    def _store(self, document: Document, made: Reference) -> None:
-        for name in ("gold", "continuation"):
-            if path := self._path(document, f"{name}.npy"):
-                _save(path, getattr(made, name))
-        if path := self._path(document, "answers.json"):
-            path.write_text(json.dumps([[asdict(r) for r in made.replies], made.prefill_s, made.greedy]), "utf-8")
-
-    def _load(self, document: Document) -> Reference | None:
-        path = self._path(document, "answers.json")
-        if path is None or not path.exists():
-            return None
-        replies, prefill_s, greedy = json.loads(path.read_text("utf-8"))
-        gold, continuation = (np.load(str(self._path(document, f"{n}.npy"))) for n in ("gold", "continuation"))
-        return Reference(tuple(Reply(**r) for r in replies), prefill_s, tuple(map(tuple, greedy)), gold, continuation)
-
-
-def _save(path: Path, array: Any) -> None:
-    """As a whole or not at all, because several may write at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{id(array)}.part.npy")
-    np.save(part, array)
-    part.replace(path)
-
 
 def _stop(question: Question, document: Document, draft: Sequence[int]) -> _Stop:
     if question.kind == "text":
@@ -268,7 +220,7 @@ def _common(tails: Sequence[tuple[int, ...]]) -> list[int]:
     return list(first[:n])
 
 
-def _n_same(rows: Any, tokens: Sequence[int]) -> int:
+def _n_same(rows: LogProbs, tokens: Sequence[int]) -> int:
     """How many of `tokens` the rows before them hold for likeliest, from the first."""
     for i, token in enumerate(tokens):
         if int(rows[i].argmax()) != token:

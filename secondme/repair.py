@@ -108,7 +108,8 @@ def _cartridges(memory: Memory) -> Iterator[Check]:
         yield Check("cartridges", "warning", detail, "opening memory removes them; or run: secondme cartridge gc")
     if not n_bad:
         size_mb = sum(row.size_bytes for row in rows) / 1e6
-        yield Check("cartridges", "ok", f"{len(rows)} of {size_mb:.1f} MB, each as it was written")
+        detail = f"{len(rows)} of {size_mb:.1f} MB, each as it was written" if rows else "none yet"
+        yield Check("cartridges", "ok", detail)
 
 
 def to_add_again(salvage: Salvage | BitRot) -> dict[str, int]:

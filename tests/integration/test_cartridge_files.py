@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,23 @@ def test_the_doctor_counts_them_and_with_the_key_reads_them(commands: Commands) 
 def test_a_home_without_any_says_nothing_of_them(commands: Commands) -> None:
     assert commands.run("wipe", "--yes", "--report", "report.json").code == 0
     assert doctor(commands, "--read-data") == []
+
+
+def test_a_memory_of_an_earlier_version_has_none_and_is_repaired_without(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    commands, golden = Commands(capsys), Path(__file__).parents[1] / "golden" / "store-2"
+    shutil.copytree(golden, data_dir())
+    lines = [
+        json.loads(line) for line in commands.run("doctor", "--json", "--read-data", key="golden").out.splitlines()
+    ]
+    assert [(c["status"], c["detail"]) for c in lines if c["name"].startswith("cartridge")] == [("ok", "none yet")]
+    with unlock(data_dir(), passphrase="golden") as keys:
+        memory = Place(data_dir() / "store.db", state_dir() / "witness", keys.store)
+        spoil(memory, pages(memory)["chunk"][-1])
+    shown = commands.run("memory", "repair", "--yes", key="golden")
+    assert shown.code == 0 and "cartridges" not in shown.out
+    assert commands.run("memory", "stats", key="golden").code == 0
 
 
 @pytest.mark.parametrize("table", ["cartridge", "chunk"])

@@ -46,11 +46,13 @@ _SAMPLED = 4
 class Recipe:
     """How each text is read. prefix: tokens before it. n_tokens: of it at most. again: tokens before each of its
     `n_pieces` when it is repeated. n_further: tokens of how it goes on. weights: None where they cannot be read.
+    n_positions: of the longest context.
     """
 
     prefix: tuple[int, ...]
     again: tuple[int, ...]
     weights: LlamaWeights | None
+    n_positions: int
     n_tokens: int = 560
     n_pieces: int = 3
     n_further: int = 160
@@ -66,7 +68,7 @@ def recipe_for(generator: Generator, weights: LlamaWeights | None) -> Recipe:
         prefix, again = generator.chat_parts(messages)
     except ModelError:
         prefix, again = generator.tokenize(_BEFORE), generator.tokenize(f"\n\n{_AGAIN}\n\n")
-    return Recipe(tuple(prefix), tuple(again), weights)
+    return Recipe(tuple(prefix), tuple(again), weights, generator.info.n_ctx_train)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ def calibrate(
     if statistics.n_rows < 2 * max(statistics.shape.k_dim, statistics.shape.v_dim):
         raise CartridgeIncompatible("there is too little text to calibrate with", hint="name more or longer texts")
     queries = [np.concatenate(layer) for layer in statistics.queries]
-    sampling = Sampling(statistics.rope, reader.n_ctx)
+    sampling = Sampling(statistics.rope, recipe.n_positions)
     keys = padding(queries, statistics.shape, sampling, weights=recipe.weights).keys
     data, made = calibration_of(statistics, reader.identity, keys)
     yield Calibrated(data, made, recipe.weights is not None)

@@ -30,7 +30,7 @@ class Tier:
     class_eighths: int = 8
     slope: float = 0.25
     top_score: float = 0.3
-    thrift: float = 0.1
+    thrift: float = 0.15
 
     @property
     def is_exact(self) -> bool:
@@ -40,8 +40,8 @@ class Tier:
 T0 = Tier("T0")
 """As the runtime's q8_0 cache holds it: no selection, no transform."""
 
-T1 = Tier("T1", keep=0.6, key_step=0.22, value_step=0.22)
-T2 = Tier("T2", keep=0.45, key_step=0.45, value_step=0.45)
-T3 = Tier("T3", keep=0.25, key_step=0.95, value_step=0.95)
+T1 = Tier("T1", keep=0.6, key_step=0.21, value_step=0.21)
+T2 = Tier("T2", keep=0.45, key_step=0.42, value_step=0.42)
+T3 = Tier("T3", keep=0.25, key_step=1.0, value_step=1.0, thrift=0.2)
 
 TIERS: dict[TierName, Tier] = {tier.name: tier for tier in (T0, T1, T2, T3)}

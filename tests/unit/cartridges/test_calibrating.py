@@ -103,7 +103,7 @@ def test_the_numpy_model_is_the_runtimes(reader: KvReader, weights: LlamaWeights
 def test_a_calibration_is_made_the_same_twice_and_serves(
     reader: KvReader, generator: LlamaGenerator, weights: LlamaWeights
 ) -> None:
-    recipe = Recipe((1, 2), (5, 6), weights, n_tokens=200, n_pieces=2, n_further=40)
+    recipe = Recipe((1, 2), (5, 6), weights, 4096, n_tokens=200, n_pieces=2, n_further=40)
     first, again = made(reader, recipe), made(reader, recipe)
     assert first.data == again.data
     assert first.used_gradients
@@ -129,7 +129,7 @@ def test_without_weights_there_is_a_plainer_calibration(reader: KvReader, genera
 
 
 def test_too_little_text_is_refused_and_stopping_stops(reader: KvReader, weights: LlamaWeights) -> None:
-    recipe = Recipe((1, 2), (5, 6), weights)
+    recipe = Recipe((1, 2), (5, 6), weights, 4096)
     with pytest.raises(CartridgeIncompatible):
         list(calibrate(reader, [[5] * 20], recipe))
     with pytest.raises(Cancelled):

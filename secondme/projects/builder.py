@@ -33,11 +33,9 @@ class Pending:
 
 def pending(view: Outlook) -> list[Pending]:
     """What a project lacks, in the order in which it is built."""
-    if view.plan.as_text or view.model.identity is None:
-        return []
     return [
         Pending(d, view.lacks(d) or f"to be made smaller, as {view.model.tier}")
-        for d in view.plan.fitting
+        for d in view.loadable
         if not view.done(d)
     ]
 
@@ -67,9 +65,7 @@ def build_pending(
 
 
 def _todo(view: Outlook, *, again: bool) -> list[ProjectDocument]:
-    if again and not view.plan.as_text:
-        return list(view.plan.fitting)
-    return [p.document for p in pending(view)]
+    return list(view.loadable) if again else [p.document for p in pending(view)]
 
 
 def _build_all(

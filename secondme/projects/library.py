@@ -65,6 +65,13 @@ class Outlook:
     plan: Plan
     rows: dict[int, StoredCartridge]
 
+    @property
+    def loadable(self) -> tuple[ProjectDocument, ...]:
+        """Those that fit and may have a cartridge: the first alone, where keys cannot be moved to another position."""
+        if self.plan.as_text or self.model.identity is None:
+            return ()
+        return self.plan.fitting if self.model.identity.rope.movable else self.plan.fitting[:1]
+
     def ready(self, document: ProjectDocument) -> bool:
         """Whether a cartridge of the document can be opened."""
         row = self.rows.get(document.source.id)
@@ -75,8 +82,10 @@ class Outlook:
         return self.ready(document) and self.rows[document.source.id].tier == self.model.tier
 
     def lacks(self, document: ProjectDocument) -> str:
-        """Why it cannot be opened from a cartridge."""
+        """What is missing before it can be opened from a cartridge; nothing where it can, or never will be."""
         row = self.rows.get(document.source.id)
+        if document not in self.loadable:
+            return ""
         if row is None:
             return "not prepared yet"
         if not self.model.fits(row):
@@ -94,7 +103,8 @@ def model_at_hand(library: Library) -> Model:
     except CartridgeError as error:
         return Model(head, None, OFF, why_not=error.message)
     calibration = calibration_of(identity)
-    return Model(head, identity, library.tier if calibration is not None else "T0", calibration)
+    can_shrink = calibration is not None and identity.rope.movable
+    return Model(head, identity, library.tier if can_shrink else "T0", calibration)
 
 
 def outlook(library: Library, project: str, model: Model | None = None) -> Outlook:

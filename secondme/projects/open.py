@@ -82,7 +82,7 @@ def _load(library: Library, view: Outlook, chosen: _Chosen) -> list[int]:
         chosen.read = list(wanted)
         return []
     parts: list[Part] = []
-    for document in wanted:
+    for document in view.loadable:
         if view.ready(document):
             part = _decoded(library, view, document, chosen)
             if part is not None:
@@ -166,8 +166,7 @@ def _described(view: Outlook, chosen: _Chosen) -> tuple[OpenedDocument, ...]:
 def described(view: Outlook, document: ProjectDocument, opened_as: OpenedAs, why: str = "") -> OpenedDocument:
     """A document with its cartridge's figures; `why` is the reason where it is none of its cartridge's."""
     row, source = view.rows.get(document.source.id), document.source
-    can_wait = opened_as == "recall" and view.model.identity is not None and not view.plan.as_text
-    lacks = view.lacks(document) if can_wait and not why else ""
+    lacks = view.lacks(document) if opened_as == "recall" and not why else ""
     return OpenedDocument(
         source_id=source.id,
         path=source.path,
@@ -189,8 +188,8 @@ def _note(view: Outlook, chosen: _Chosen) -> str:
     if chosen.broken:
         reason = next(iter(chosen.broken.values()))
         said.append(f"{_n_documents(len(chosen.broken))} could not be opened from a cartridge ({reason})")
-    left = [d for d in chosen.left if d.source.id not in chosen.broken]
-    if left and view.model.identity is not None and not view.plan.as_text:
+    left = [d for d in chosen.left if d.source.id not in chosen.broken and view.lacks(d)]
+    if left:
         said.append(f"{_n_documents(len(left))} still to be prepared")
     n_long = sum(not p.fits for p in view.plan.places) + view.plan.n_unread
     if n_long:

@@ -39,7 +39,7 @@ def _ways(view: Outlook) -> dict[int, OpenedAs]:
     fitting = view.plan.fitting
     if view.plan.as_text:
         return _all(fitting, "text")
-    missing = [d for d in fitting if not view.ready(d)]
+    missing = [d for d in fitting if not (view.ready(d) and d in view.loadable)]
     return _all(fitting, "cartridge") | _all(missing, "recall") | _all(readable_now(missing, view.room), "text")
 
 

@@ -22,7 +22,13 @@ def test_rows_of_a_tiny_run(capsys: pytest.CaptureFixture[str], tmp_path: Path, 
     sizes, fidelity = ("disk_ratio", "ram_ratio"), ("recall_kl", "recall_kl_se", "facts_kl", "gold_nll", "top1")
     times = ("build_over_prefill", "prefill_over_open", "decode_mb_per_s")
     assert {f"T0/{case}" for case in (*sizes, *fidelity, *times)} <= found.keys()
-    assert {"T0/continuation_kl", "compose/2/recall_kl", "no_context/recall_kl", "changed_file/3"} <= found.keys()
+    assert {
+        "T0/continuation_kl",
+        "compose/2/recall_kl",
+        "T0/first_token_ratio",
+        "no_context/recall_kl",
+        "changed_file/3",
+    } <= found.keys()
     assert all(math.isfinite(row["value"]) and row["value"] >= 0 for row in rows)
     assert found["T0/recall_kl"]["value"] < 0.05 < found["no_context/recall_kl"]["value"]
     assert 1.9 < found["T0/disk_ratio"]["value"] < 3 and found["T0/ram_ratio"]["value"] == 1

@@ -160,7 +160,10 @@ def _composed(work: _Work) -> Iterator[Row]:
     for n in (2,) if options.n_documents else compose.COUNTS:
         n_tokens = min(COMPOSED_TOKENS, n * options.n_tokens or COMPOSED_TOKENS)
         together = compose.parts(options.xquad, work.generator, options.recipe, n=n, n_tokens=n_tokens)
-        yield from compose.rows(together, tiers, work.workshop, work.judge, work.say)
+        for row in compose.rows(together, tiers, work.workshop, work.judge, work.say):
+            yield row
+            if n == compose.PROJECT or options.n_documents:  # the project by whose opening a tier is known
+                yield from compose.of_tier(row)
 
 
 def _changed(

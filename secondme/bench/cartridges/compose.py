@@ -17,6 +17,9 @@ from secondme.cartridges.tiers import TierName
 from secondme.runtime.kv import KvReader
 
 COUNTS = (2, 4, 8)
+PROJECT = 4
+"""Documents of a project of some 6,000 tokens."""
+
 N_QUESTIONS = 32
 """Of all documents together."""
 
@@ -36,23 +39,35 @@ def parts(path: Path, tokenizer: Tokenizer, recipe: Recipe, *, n: int, n_tokens:
 def rows(
     together: Sequence[Document], tiers: Sequence[TierName], workshop: Workshop, judge: Judge, say: Say
 ) -> Iterator[Row]:
-    """`compose/<n>/recall_kl` of T0 and `compose/<n>/<tier>/recall_kl` of others, with times to the first token."""
+    """`compose/<n>/recall_kl` of T0, `compose/<n>/<tier>/recall_kl` of others, and how soon an answer begins."""
     n, whole = len(together), joined(together)
-    say(f"{n} documents together ({whole.n_tokens} tokens): full cache")
+    where = f"{n} documents together ({whole.n_tokens} tokens)"
+    say(f"{where}: full cache")
     prefill_s = judge.reference(whole).prefill_s
     for tier in tiers:
-        say(f"{n} documents together: {tier}")
+        say(f"{where}: {tier}")
         for document in together:
             workshop.build(document, tier)
         opening = workshop.open(together)
         scores = judge.evaluate(whole, opening.place, greedy=False)
-        head, n_asked = f"compose/{n}" if tier == "T0" else f"compose/{n}/{tier}", len(scores.replies)
-        yield Row("cartridges", f"{head}/recall_kl", scores.recall_kl, "nats", n_asked)
-        yield Row("cartridges", f"{head}/recall_kl_se", scores.recall_kl_se, "nats", n_asked)
         ask_s = _seconds_to_ask(whole, workshop.reader, opening)
-        first = (prefill_s + ask_s) / (opening.open_s + ask_s)
-        yield Row("cartridges", f"{tier}/prefill_over_open/{whole.n_tokens}", prefill_s / opening.open_s, "x", n)
-        yield Row("cartridges", f"{tier}/first_token_ratio/{whole.n_tokens}", first, "x", n)
+        figures = (
+            ("recall_kl", scores.recall_kl, "nats"),
+            ("recall_kl_se", scores.recall_kl_se, "nats"),
+            ("prefill_over_open", prefill_s / opening.open_s, "x"),
+            ("first_token_ratio", (prefill_s + ask_s) / (opening.open_s + ask_s), "x"),
+        )
+        head, setting = f"compose/{n}" if tier == "T0" else f"compose/{n}/{tier}", f"{whole.n_tokens} tokens"
+        for case, value, unit in figures:
+            yield Row("cartridges", f"{head}/{case}", value, unit, len(scores.replies), setting=setting)
+
+
+def of_tier(row: Row) -> Iterator[Row]:
+    """`<tier>/first_token_ratio`, where `row` is that of one count of documents."""
+    head, _, case = row.case.rpartition("/")
+    if case == "first_token_ratio":
+        tier = head.split("/")[2] if head.count("/") == 2 else "T0"
+        yield replace(row, case=f"{tier}/{case}")
 
 
 def _seconds_to_ask(whole: Document, reader: KvReader, opening: Opening) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from secondme.bench.cartridges import Options
+from secondme.bench.cartridges.compose import of_tier
 from secondme.bench.cartridges.metrics import Reply, Scores
 from secondme.bench.cartridges.tiers import PUBLISHED, Tallies, Tally, rows
 from secondme.bench.cartridges.workshop import Made, Opening
@@ -85,3 +86,12 @@ def test_tiers_are_chosen_in_their_order() -> None:
 
 def test_a_row_without_a_setting_is_as_before() -> None:
     assert "setting" not in json.loads(Row("b", "c", 1.0, "x", 1).as_json())
+
+
+def test_a_tier_is_known_by_the_time_to_an_answer_of_one_project() -> None:
+    def row(case: str) -> Row:
+        return Row("cartridges", case, 50.0, "x", 4, setting="6000 tokens")
+
+    assert [r.case for r in of_tier(row("compose/4/first_token_ratio"))] == ["T0/first_token_ratio"]
+    assert list(of_tier(row("compose/4/T2/first_token_ratio"))) == [row("T2/first_token_ratio")]
+    assert not list(of_tier(row("compose/4/T2/recall_kl")))

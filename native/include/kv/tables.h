@@ -1,5 +1,5 @@
-// Probability tables of the cartridge coder, made from formulas by whole numbers alone: equal bit for bit on every machine
-// and for all time. secondme/kernels/kv_tables.py says what they are; both must do the same steps.
+// Probability tables of the cartridge coder, made from formulas by whole numbers alone: equal bit for bit on every
+// machine and for all time. secondme/kernels/kv_tables.py says what they are; both must do the same steps.
 #pragma once
 
 #include <array>
@@ -24,7 +24,7 @@ using Slots = std::array<std::uint16_t, 256>;
 
 // What decodes a slot: symbol in bits 0..7, its number of slots in 8..19, how far the slot is into them in 20..31.
 struct alignas(64) DecodeTable {
-  std::array<std::uint32_t, kTotal> entries;
+  std::array<std::uint32_t, kTotal + 8> entries;  // the last eight are spare
 };
 
 struct Coefficients {
@@ -39,6 +39,9 @@ const Coefficients& coefficients(int number);
 
 // Levels -127 .. 127 as symbols 1 .. 255 around `centre`; number is 0 .. 255, centre -127 .. 127.
 Slots level_slots(int number, int centre, bool clipped);
+
+// Decodes level_slots(number, 0, false). Made when it is first asked for, and kept.
+const DecodeTable& residual_decoder(int number);
 
 void fill(DecodeTable& table, const Slots& slots) noexcept;
 

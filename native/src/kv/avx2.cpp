@@ -27,7 +27,8 @@ constexpr Spread make_spread() {
 alignas(64) constexpr Spread kSpread = make_spread();
 
 // One step of eight coders; their table entries stay in `entries`.
-inline __m256i step8(__m256i states, const std::uint32_t* table, const std::uint8_t*& words, __m256i& entries) noexcept {
+inline __m256i step8(__m256i states, const std::uint32_t* table, const std::uint8_t*& words,
+                     __m256i& entries) noexcept {
   const __m256i slots = _mm256_and_si256(states, _mm256_set1_epi32(kv::kTotal - 1));
   entries = _mm256_i32gather_epi32(reinterpret_cast<const int*>(table), slots, 4);
   const __m256i n = _mm256_and_si256(_mm256_srli_epi32(entries, 8), _mm256_set1_epi32(0xFFF));

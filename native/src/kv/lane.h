@@ -50,9 +50,9 @@ inline const std::uint8_t* groups(const RansRunArgs& args, std::size_t& done) no
       const std::uint32_t entry = args.table[states[lane] & (kv::kTotal - 1)];
       args.out[i + lane] = static_cast<std::uint8_t>(entry);
       const std::uint32_t state = step(states[lane], entry);
-      const bool low = state < 0x10000;
-      states[lane] = low ? state << 16 | word_at(words) : state;
-      words += low ? 2 : 0;
+      const std::uint32_t low = (state - 0x10000) >> 31 & ~state >> 31;  // below 2^16; a branch could not be foretold
+      states[lane] = state << (16 * low) | (word_at(words) & (0 - low));
+      words += 2 * low;
     }
   }
   std::memcpy(args.states, states, sizeof(states));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <limits>
 
 #include "kv/stream.h"
@@ -60,10 +61,15 @@ Choice choose(const Levels& levels, int centre, bool clipped) {
   const std::uint64_t average = (deviation << 16) / std::max<std::size_t>(1, levels.size());
   const int guess = eighths(std::max<std::uint64_t>(1, average)) - 16 * 8 + 8;
   const auto& costs = log_costs();
+  std::array<std::uint8_t, 256> seen{};
+  std::size_t n_seen = 0;
+  for (std::size_t symbol = 0; symbol < counts.size(); ++symbol) {
+    if (counts[symbol] > 0) seen[n_seen++] = static_cast<std::uint8_t>(symbol);
+  }
   const auto cost = [&](int number) {
     const Slots slots = level_slots(number, centre, clipped);
     std::int64_t sum = 0;
-    for (std::size_t s = 0; s < counts.size(); ++s) sum += counts[s] * costs[slots[s]];
+    for (std::size_t i = 0; i < n_seen; ++i) sum += counts[seen[i]] * costs[slots[seen[i]]];
     return sum;
   };
   Choice best;
@@ -143,42 +149,63 @@ std::vector<Run> runs_of(const std::vector<Slots>& slots, const std::vector<std:
   return runs;
 }
 
-// Symbols of up to kTile channels, one after the other, to levels in rows; `taps` and `centres` are those of the tile.
-void unfold(const std::uint8_t* symbols, std::size_t n, std::size_t width, const std::uint8_t* taps,
-            const std::int8_t* centres, std::int8_t* out, std::size_t stride) {
+// Eight bytes of eight columns, `stride` apart, to eight rows of kTile.
+void turn(const std::uint8_t* columns, std::size_t stride, std::uint8_t* rows) noexcept {
+  std::uint64_t x[8];
+  for (std::size_t i = 0; i < 8; ++i) std::memcpy(&x[i], columns + i * stride, 8);
+  const auto swap = [&](std::size_t apart, std::uint64_t mask) {  // blocks beside the diagonal of a matrix of bytes
+    for (std::size_t i = 0; i < 8; ++i) {
+      if (i & apart) continue;
+      const std::uint64_t t = (x[i] >> 8 * apart ^ x[i + apart]) & mask;
+      x[i] ^= t << 8 * apart;
+      x[i + apart] ^= t;
+    }
+  };
+  swap(4, 0x00000000FFFFFFFF);
+  swap(2, 0x0000FFFF0000FFFF);
+  swap(1, 0x00FF00FF00FF00FF);
+  for (std::size_t i = 0; i < 8; ++i) std::memcpy(rows + i * kTile, &x[i], 8);
+}
+
+// How kTile channels follow from what was coded, a row at a time.
+struct Past {
   std::int16_t first[kTile] = {}, second[kTile] = {}, centre[kTile] = {}, last[kTile] = {}, before[kTile] = {};
   std::int16_t low[kTile] = {}, high[kTile] = {};
-  bool any = false;
-  for (std::size_t c = 0; c < width; ++c) {
-    const Taps weights(taps[c]);
-    first[c] = static_cast<std::int16_t>(weights.first);
-    second[c] = static_cast<std::int16_t>(weights.second);
-    centre[c] = centres[c];
-    if (taps[c] != 0) {
-      any = true;
-      low[c] = -127;
-      high[c] = 127;
-    }
+
+  void set(std::size_t c, Taps taps, int middle) noexcept {
+    first[c] = static_cast<std::int16_t>(taps.first);
+    second[c] = static_cast<std::int16_t>(taps.second);
+    centre[c] = static_cast<std::int16_t>(middle);
+    if (first[c] == 0 && second[c] == 0) return;  // then the bounds make the prediction 0
+    low[c] = -127;
+    high[c] = 127;
   }
-  std::uint8_t row[kTile] = {};
-  for (std::size_t r = 0; r < n; ++r) {
-    for (std::size_t c = 0; c < width; ++c) row[c] = symbols[c * n + r];
-    std::int8_t* const to = out + r * stride;
-    if (!any) {
-      for (std::size_t c = 0; c < width; ++c) to[c] = static_cast<std::int8_t>(row[c] ^ 0x80);
-      continue;
-    }
-    std::int8_t levels[kTile];
+
+  // Sums are at most 15 * 255 + 8 * 255: no overflow.
+  void add_to(std::uint8_t* row) noexcept {
     for (std::size_t c = 0; c < kTile; ++c) {
-      // At most 15 * 255 + 8 * 255: no overflow. Where there are no taps, the bounds make the prediction 0.
       const auto sum = static_cast<std::int16_t>(first[c] * last[c] + second[c] * before[c] + 4);
       auto predicted = static_cast<std::int16_t>(centre[c] + (sum >> 3));
       predicted = std::min(std::max(predicted, low[c]), high[c]);
-      levels[c] = static_cast<std::int8_t>(static_cast<std::uint8_t>((row[c] ^ 0x80) + predicted));
+      row[c] = static_cast<std::uint8_t>(row[c] + predicted);
       before[c] = last[c];
-      last[c] = static_cast<std::int16_t>(levels[c] - centre[c]);
+      last[c] = static_cast<std::int16_t>(static_cast<std::int8_t>(row[c]) - centre[c]);
     }
-    std::copy_n(levels, width, to);
+  }
+};
+
+// Symbols of a tile's channels, one channel after the other and `height` apart, to levels in rows.
+void unfold(const std::uint8_t* symbols, std::size_t height, Past* past, std::size_t n, std::size_t width,
+            std::int8_t* out, std::size_t stride) noexcept {
+  std::uint8_t rows[8 * kTile];
+  for (std::size_t r = 0; r < n; r += 8) {
+    for (std::size_t c = 0; c < width; c += 8) turn(symbols + c * height + r, height, rows + c);
+    for (std::size_t i = 0; i < std::min<std::size_t>(8, n - r); ++i) {
+      std::uint8_t* const row = rows + i * kTile;
+      for (std::size_t c = 0; c < kTile; ++c) row[c] ^= 0x80;
+      if (past != nullptr) past->add_to(row);
+      std::memcpy(out + (r + i) * stride, row, width);
+    }
   }
 }
 
@@ -227,20 +254,26 @@ void decode_q8(const std::uint8_t* data, std::size_t n_bytes, std::size_t n, std
   const std::uint8_t* const numbers = data;
   const auto* const centres = reinterpret_cast<const std::int8_t*>(data + channels);
   const std::uint8_t* const taps = data + 2 * channels;
-  std::vector<std::uint8_t> symbols(n * std::min(kTile, channels));
+  const std::size_t height = (n + 7) / 8 * 8;  // whole squares of eight bytes are turned
+  std::vector<std::uint8_t> symbols(height * kTile);
   DecodeTable table;
   for (std::size_t c = 0; c < channels; c += kTile) {
     const std::size_t width = std::min(kTile, channels - c);
+    Past past;
+    bool any = false;
     for (std::size_t i = 0; i < width; ++i) {
       if (centres[c + i] == -128) throw Damaged();
-      fill(table, slots_of(numbers[c + i], centres[c + i], taps[c + i]));
-      std::uint8_t* const column = symbols.data() + i * n;
-      stream.run(table, column, n);
+      const bool predicted = taps[c + i] != 0;
+      any = any || predicted;
+      past.set(i, Taps(taps[c + i]), centres[c + i]);
+      if (!predicted) fill(table, level_slots(numbers[c + i], centres[c + i], true));
+      std::uint8_t* const column = symbols.data() + i * height;
+      stream.run(predicted ? residual_decoder(numbers[c + i]) : table, column, n);
       for (std::uint8_t* at = column; (at = std::find(at, column + n, kLevelEscape)) != column + n; ++at) {
         *at = static_cast<std::uint8_t>(stream.escapes.take(8));
       }
     }
-    unfold(symbols.data(), n, width, taps + c, centres + c, out + c, channels);
+    unfold(symbols.data(), height, any ? &past : nullptr, n, width, out + c, channels);
   }
   stream.finish();
 }
@@ -287,11 +320,9 @@ void decode_scales(const std::uint8_t* data, std::size_t n_bytes, std::size_t n,
   const std::uint8_t* const low = data + 3 * blocks;
   if (n * blocks % 2 != 0 && low[n_low - 1] >> 4 != 0) throw Damaged();
   std::vector<std::uint8_t> symbols(n);
-  DecodeTable table;
   for (std::size_t b = 0; b < blocks; ++b) {
     const int centre = data[blocks + 2 * b] | data[blocks + 2 * b + 1] << 8;
-    fill(table, level_slots(data[b], 0, false));
-    stream.run(table, symbols.data(), n);
+    stream.run(residual_decoder(data[b]), symbols.data(), n);
     for (std::size_t r = 0; r < n; ++r) {
       const std::size_t at = b * n + r;
       int high = symbols[r] - 128 + centre;

@@ -1,4 +1,4 @@
-// NEON: it cannot look entries up in a table of 4,096, so that the coders are served one by one; the rest is arithmetic.
+// NEON: it cannot look entries up in a table of 4,096, so that coders are served one by one; the rest is arithmetic.
 #include <arm_neon.h>
 
 #include "kv/kernels.h"

@@ -80,8 +80,8 @@ void pack(const std::vector<Run>& runs, const std::vector<std::uint8_t>& escapes
   const auto lanes = static_cast<std::size_t>(n_lanes(n_symbols));
   std::uint32_t states[kMostLanes];
   std::fill_n(states, lanes, kLowState);
-  std::vector<std::uint16_t> words;
-  words.reserve(static_cast<std::size_t>(n_symbols / 2));
+  std::vector<std::uint16_t> words(static_cast<std::size_t>(n_symbols));
+  std::size_t n_words = 0;
   std::array<std::uint32_t, 256> starts{};
   for (auto run = runs.rbegin(); run != runs.rend(); ++run) {
     std::uint32_t start = 0;
@@ -92,23 +92,23 @@ void pack(const std::vector<Run>& runs, const std::vector<std::uint8_t>& escapes
     for (std::size_t i = run->n; i-- > 0;) {
       std::uint32_t& state = states[i % lanes];
       const std::uint32_t n = (*run->slots)[run->symbols[i]];
-      if (state >= n << (32 - kProbBits)) {
-        words.push_back(static_cast<std::uint16_t>(state));
-        state >>= 16;
-      }
-      state = (state / n << kProbBits) + state % n + starts[run->symbols[i]];
+      const bool full = state >= n << (32 - kProbBits);  // as often as not: a branch could not be foretold
+      words[n_words] = static_cast<std::uint16_t>(state);
+      n_words += full;
+      const std::uint32_t left = state >> (full ? 16 : 0), quotient = left / n;
+      state = (quotient << kProbBits) + (left - quotient * n) + starts[run->symbols[i]];
     }
   }
   std::size_t length = escapes.size();
   for (; length >= 128; length >>= 7) out.push_back(static_cast<std::uint8_t>((length & 127) | 128));
   out.push_back(static_cast<std::uint8_t>(length));
   std::size_t at = out.size();
-  out.resize(at + 4 * lanes + 2 * words.size());
+  out.resize(at + 4 * lanes + 2 * n_words);
   for (std::size_t lane = 0; lane < lanes; ++lane, at += 4) {
     put_u16(&out[at], states[lane]);
     put_u16(&out[at + 2], states[lane] >> 16);
   }
-  for (auto word = words.rbegin(); word != words.rend(); ++word, at += 2) put_u16(&out[at], *word);
+  for (; n_words > 0; at += 2) put_u16(&out[at], words[--n_words]);
   out.insert(out.end(), escapes.begin(), escapes.end());
 }
 

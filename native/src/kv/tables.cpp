@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -97,7 +98,7 @@ std::unique_ptr<Coefficients> make_coefficients(int number) {
   return made;
 }
 
-// Slots below the edge that is k + 1/2 levels above (first half) or below (second half) the centre.
+// Slots below the edge that is k - 255.5 levels above the centre.
 using Edges = std::array<std::uint16_t, 512>;
 
 std::unique_ptr<Edges> make_edges(int number) {
@@ -107,8 +108,8 @@ std::unique_ptr<Edges> make_edges(int number) {
   const std::int64_t half = mass_of(shape)[kNodes];
   for (std::size_t k = 0; k < 256; ++k) {
     const std::int64_t mass = below(shape, a, 2 * static_cast<std::int64_t>(k) + 1, 2);
-    (*made)[k] = static_cast<std::uint16_t>(((half + mass) * (kTotal - 1) + half) / (2 * half));
-    (*made)[256 + k] = static_cast<std::uint16_t>(((half - mass) * (kTotal - 1) + half) / (2 * half));
+    (*made)[256 + k] = static_cast<std::uint16_t>(((half + mass) * (kTotal - 1) + half) / (2 * half));
+    (*made)[255 - k] = static_cast<std::uint16_t>(((half - mass) * (kTotal - 1) + half) / (2 * half));
   }
   return made;
 }
@@ -133,6 +134,7 @@ class Kept {
 
 Kept<Coefficients, kTables> kept_coefficients;
 Kept<Edges, 256> kept_edges;
+Kept<DecodeTable, 256> kept_decoders;
 
 }  // namespace
 
@@ -140,30 +142,39 @@ const Coefficients& coefficients(int number) { return kept_coefficients.get(numb
 
 Slots level_slots(int number, int centre, bool clipped) {
   const Edges& edges = kept_edges.get(number, make_edges);
-  const auto slots_below = [&](int level) -> int {  // of the edge above `level`
-    if (clipped && (level == -128 || level == 127)) return level == 127 ? kTotal - 1 : 0;
-    const int from_centre = level - centre;
-    return from_centre >= 0 ? edges[static_cast<std::size_t>(std::min(from_centre, 255))]
-                            : edges[static_cast<std::size_t>(256 + std::min(-from_centre - 1, 255))];
-  };
-  Slots found{};
-  int low = slots_below(-128), sum = 0;
-  for (int level = -127; level <= 127; ++level) {
-    const int high = slots_below(level);
-    found[static_cast<std::size_t>(level + 128)] = static_cast<std::uint16_t>(high - low);
-    sum += high - low;
-    low = high;
+  const std::uint16_t* const above = edges.data() + (128 - centre);  // of the edge above level `symbol - 128`
+  Slots found;
+  for (std::size_t symbol = 1; symbol < found.size(); ++symbol) {
+    found[symbol] = static_cast<std::uint16_t>(above[symbol] - above[symbol - 1]);
+  }
+  int sum = above[255] - above[0];
+  if (clipped) {
+    found[1] = static_cast<std::uint16_t>(found[1] + above[0]);
+    found[255] = static_cast<std::uint16_t>(found[255] + kTotal - 1 - above[255]);
+    sum = kTotal - 1;
   }
   found[kLevelEscape] = static_cast<std::uint16_t>(static_cast<int>(kTotal) - sum);
   return found;
 }
 
+const DecodeTable& residual_decoder(int number) {
+  return kept_decoders.get(number, [](int wanted) {
+    auto made = std::make_unique<DecodeTable>();
+    fill(*made, level_slots(wanted, 0, false));
+    return made;
+  });
+}
+
 void fill(DecodeTable& table, const Slots& slots) noexcept {
+  constexpr std::uint64_t kOne = std::uint64_t{1} << 20, kTwo = 2 * (kOne | kOne << 32);
   std::uint32_t* at = table.entries.data();
   for (std::uint32_t symbol = 0; symbol < slots.size(); ++symbol) {
     const std::uint32_t n = slots[symbol];
-    const std::uint32_t entry = symbol | n << 8;
-    for (std::uint32_t i = 0; i < n; ++i) at[i] = entry | i << 20;
+    const std::uint64_t entry = symbol | n << 8;
+    std::uint64_t pair = entry | (entry | kOne) << 32;
+    for (std::uint32_t i = 0; i < n; i += 8) {  // the next symbol overwrites what is too much, or it is spare
+      for (std::uint32_t j = 0; j < 8; j += 2, pair += kTwo) std::memcpy(at + i + j, &pair, sizeof(pair));
+    }
     at += n;
   }
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -20,6 +21,9 @@
 
 #include "dispatch.h"
 #include "index/arena.h"
+#include "kv/levels.h"
+#include "kv/rows.h"
+#include "kv/tables.h"
 
 namespace {
 
@@ -250,6 +254,63 @@ void scans(const sm::Kernels& kernels, const Rows& rows, const Query& query, dou
   }
 }
 
+// A layer's keys of three heads of 64 as a q8_0 cache holds them; every third channel follows its past.
+void levels(const sm::Kernels& kernels) {
+  constexpr std::size_t kTokens = 2048, kChannels = 192;
+  std::mt19937 random(11);
+  std::normal_distribution<float> normal;
+  std::vector<std::int8_t> q(kTokens * kChannels), out(q.size());
+  for (std::size_t c = 0; c < kChannels; ++c) {
+    const float memory = c % 3 == 0 ? 0.9F : 0.0F, centre = 20 * normal(random), spread = c % 3 == 0 ? 14.0F : 30.0F;
+    float x = 0;
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      x = memory * x + normal(random);
+      q[t * kChannels + c] = static_cast<std::int8_t>(std::clamp(std::lround(x * spread + centre), -127L, 127L));
+    }
+  }
+  const auto n = static_cast<double>(q.size());
+  const std::string name = "/2048x192/" + std::string(kernels.isa);
+  const auto coded = sm::kv::encode_q8(q.data(), kTokens, kChannels);
+  const double elapsed = least(0.05, [&] {
+    sm::kv::decode_q8(coded.data(), coded.size(), kTokens, kChannels, kernels.rans_run, out.data());
+  });
+  print("kv_decode_q8" + name, elapsed / n * 1e9, "ns", static_cast<std::int64_t>(n));
+  print("kv_decode_q8_rate" + name, 2 * n / elapsed / 1e6, "MB/s", static_cast<std::int64_t>(n));
+  if (std::strcmp(kernels.isa, "serial") != 0) return;  // no instruction set serves the encoder
+  const double encoding = least(0.05, [&] { sm::kv::encode_q8(q.data(), kTokens, kChannels); });
+  print("kv_encode_q8" + name, encoding / n * 1e9, "ns", static_cast<std::int64_t>(n));
+}
+
+// A head's rows of 64 coefficients, half of them always 0, decoded, dequantized and transformed; three classes.
+void heads(const sm::Kernels& kernels, std::size_t n_rows) {
+  constexpr std::size_t kDims = 64, kClasses = 3;
+  std::mt19937 random(13);
+  std::normal_distribution<float> normal;
+  std::vector<std::int16_t> z(n_rows * kDims);
+  std::vector<std::uint8_t> classes(n_rows), table_of(kClasses * kDims);
+  for (std::size_t d = 0; d < kClasses * kDims; ++d) {
+    table_of[d] = static_cast<std::uint8_t>(d % kDims < kDims / 2 ? 1 + sm::kv::kScales - d % kDims : 0);
+  }
+  for (std::size_t r = 0; r < n_rows; ++r) classes[r] = static_cast<std::uint8_t>(r % kClasses);
+  for (std::size_t i = 0; i < z.size(); ++i) {
+    const float spread = 32 * std::exp2(-static_cast<float>(i % kDims) / 8);
+    if (i % kDims < kDims / 2) z[i] = static_cast<std::int16_t>(std::lround(normal(random) * spread));
+  }
+  const sm::kv::Layout layout{classes.data(), n_rows, table_of.data(), kClasses, kDims};
+  const std::vector<float> steps(kClasses, 0.1F), centroids(kDims, 1.0F), matrix(kDims * kDims, 0.125F), mean(kDims);
+  std::vector<float> out(n_rows * kDims);
+  const auto coded = sm::kv::encode_rows(z.data(), layout);
+  const double elapsed = least(0.05, [&] {
+    sm::kv::decode_head(coded.data(), coded.size(), layout,
+                        {steps.data(), centroids.data(), 1, matrix.data(), mean.data(), kDims}, kernels.rans_run,
+                        kernels.synthesis_f32, out.data());
+  });
+  const auto n = static_cast<double>(z.size());
+  const std::string name = "/" + std::to_string(n_rows) + "x64/" + std::string(kernels.isa);
+  print("kv_decode_head" + name, elapsed / n * 1e9, "ns", static_cast<std::int64_t>(n));
+  print("kv_decode_head_rate" + name, 2 * n / elapsed / 1e6, "MB/s", static_cast<std::int64_t>(n));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -263,6 +324,10 @@ int main(int argc, char** argv) {
   const Query query(n_dims);
   for (const std::int64_t hot : {384, 768}) {
     for (const sm::Kernels& kernels : sm::available_kernels()) dots(kernels, hot);
+  }
+  for (const sm::Kernels& kernels : sm::available_kernels()) {
+    levels(kernels);
+    for (const std::size_t n_rows : {250, 2000}) heads(kernels, n_rows);
   }
   {
     const Rows list(1024, stride);

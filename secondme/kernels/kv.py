@@ -358,6 +358,34 @@ def dequantize_q8_0(q: Int8Matrix, scales: Float16Array, *, isa: str | None = No
     return out
 
 
+@cache
+def _reference_coded(levels: bytes, channels: int) -> bytes:
+    return reference.encode_q8(np.frombuffer(levels, np.int8).reshape(-1, channels))
+
+
+def agrees(isa: str) -> bool:
+    """Whether these kernels do here what the reference does: a part of `secondme doctor`'s self-test."""
+    random = np.random.default_rng(12)
+    q = np.clip(np.rint(random.standard_normal((90, 48)) * np.linspace(0.3, 70, 48)), -127, 127).astype(np.int8)
+    few = np.ascontiguousarray(q[:, ::5])
+    coded = _reference_coded(few.tobytes(), few.shape[1])
+    if encode_q8(few, isa=isa) != coded or not np.array_equal(decode_q8(coded, *few.shape, isa=isa), few):
+        return False
+    z, classes = q.astype(np.int16), (np.arange(90) % 2).astype(np.uint8)
+    tables = np.full((2, 48), 120, np.uint8)
+    matrix = random.standard_normal((48, 40)).astype(np.float32)
+    synthesis = Synthesis(np.full(2, 0.1, np.float32), np.ones(1, np.float32), matrix, matrix[0])
+    rows = encode_rows(z, tables, classes, isa=isa)
+    expected = z @ matrix * 0.1 + matrix[0]
+    if not np.allclose(decode_head(rows, classes, tables, synthesis, isa=isa), expected, rtol=0, atol=2e-3):
+        return False
+    cells = np.zeros((90, 48), np.float16)
+    angles = rope_angles(np.arange(90, dtype=np.int32), rope_frequencies(48, 10_000.0))
+    place_keys(q.astype(np.float32), angles, "halves", cells, isa=isa)
+    turned = reference.rotate(q.astype(np.float32)[:, None], angles.cos, angles.sin, True)[:, 0]
+    return np.array_equal(cells, turned.astype(np.float16))
+
+
 def _bytes(data: Data) -> UInt8Vector:
     return np.frombuffer(data, np.uint8) if len(data) else np.empty(0, np.uint8)
 

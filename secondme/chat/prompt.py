@@ -132,6 +132,8 @@ def _tokens(question: str, passages: Sequence[Excerpt], history: Sequence[Messag
     if passages and is_small(generator):
         read = "\n".join(p.text if p.hit.chunk.id else p.hit.chunk.chunk.text for p in passages)
         rules, content = BRIEF_RULES, f"{read}\n\nQuestion: {question}"
+        if opened is not None:  # behind pages of text a small model has lost what it was told
+            content = f"{BRIEF_RULES}\n\n{content}"
     elif passages:
         read = "\n".join(passage_text(n, p, brief=reading.has_read(p)) for n, p in enumerate(passages, start=1))
         rules, content = RULES, f"Passages:\n\n{read}\nQuestion: {question}"

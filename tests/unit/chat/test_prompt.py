@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from secondme.chat.prompt import Reading, build_prompt
+from secondme.chat.prompt import BRIEF_RULES, Reading, build_prompt
 from secondme.errors import ContextOverflow
 from secondme.recall.excerpt import Excerpt
 from secondme.recall.sentences import Sentence
@@ -112,3 +112,10 @@ def test_what_does_not_fit_behind_an_opened_project_is_left_out_or_refused() -> 
     assert (prompt.n_passages_left_out, prompt.n_turns_left_out) == (1, 1)
     with pytest.raises(ContextOverflow):
         build_prompt("why " * 100, (), (), reading)
+
+
+def test_a_small_model_is_told_again_behind_an_opened_project() -> None:
+    generator = SmallEcho(n_ctx=8192)
+    text = generator.detokenize(build_prompt("When?", PASSAGES, (), Reading(generator, opened(generator))).tokens)
+    assert text.index("All about lamps.") < text.index(BRIEF_RULES) < text.index("Question: When?")
+    assert "[1]" not in text

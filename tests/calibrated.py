@@ -32,7 +32,6 @@ def a_calibration(seed: int = 0) -> tuple[bytes, Calibration]:
             transform(SHAPE.v_dim),
             (0.1 * rng.standard_normal((n, SHAPE.k_dim, SHAPE.v_dim))).astype(np.float16),
             (512 * rng.standard_normal((n, SHAPE.k_dim))).astype(np.float16),
-            rng.uniform(0.5, 2, n).astype(np.float32),
             "",
         )
     )

@@ -225,7 +225,6 @@ def calibration_of(statistics: Statistics, identity: KvIdentity, padding: F16Cel
     told = np.swapaxes(prediction, 1, 2) @ cross
     rest = cov_v - told - np.swapaxes(told, 1, 2) + np.swapaxes(prediction, 1, 2) @ cov_k @ prediction
     key_metric, value_metric = _metrics(statistics, cov_v)
-    importance = np.sqrt(_trace(value_metric @ cov_v))
     made = Calibration(
         weights=identity.weights,
         shape=statistics.shape,
@@ -234,7 +233,6 @@ def calibration_of(statistics: Statistics, identity: KvIdentity, padding: F16Cel
         values=_transform(mean_v, rest, value_metric),
         prediction=prediction.astype(np.float16),
         padding=padding,
-        importance=(importance / importance.mean()).astype(np.float32),
         digest="",
     )
     return build_calibration(made)

@@ -61,8 +61,7 @@ class Transform:
 class Calibration:
     """One model's. prediction: float16 [n_heads, k_dim, v_dim]; what a key tells of its value:
     value - mean is about (key - mean) @ prediction. padding: float16 [n_heads, k_dim], keys after RoPE that no query
-    looks at. importance: float32 [n_heads], how much the model's output depends on the attention of a head, 1 on
-    average. digest: SHA-256 (hex) of the file.
+    looks at. digest: SHA-256 (hex) of the file.
     """
 
     weights: str
@@ -72,7 +71,6 @@ class Calibration:
     values: Transform
     prediction: F16Cells
     padding: F16Cells
-    importance: FloatRows
     digest: str
 
     @cached_property
@@ -141,10 +139,8 @@ def _parse(data: bytes) -> Calibration:
     weights = header["weights"]
     if not isinstance(weights, str) or len(weights) != 64 or set(weights) - set("0123456789abcdef"):
         raise ValueError("weights")
-    if (arrays[8] <= 0).any():
-        raise ValueError("importance")
     digest = hashlib.sha256(data).hexdigest()
-    return Calibration(weights, shape, rope, keys, values, arrays[6], arrays[7], arrays[8], digest)
+    return Calibration(weights, shape, rope, keys, values, arrays[6], arrays[7], digest)
 
 
 def _layout(shape: KvShape) -> list[tuple[str, str, tuple[int, ...]]]:
@@ -158,13 +154,12 @@ def _layout(shape: KvShape) -> list[tuple[str, str, tuple[int, ...]]]:
         ("values.scales", "<f4", (n,)),
         ("prediction", "<f2", (n, k, v)),
         ("padding", "<f2", (n, k)),
-        ("importance", "<f4", (n,)),
     ]
 
 
 def _arrays(c: Calibration) -> list[NDArray[Any]]:
     sides = [getattr(side, name) for side in (c.keys, c.values) for name in ("mean", "weights", "scales")]
-    return [*sides, c.prediction, c.padding, c.importance]
+    return [*sides, c.prediction, c.padding]
 
 
 def _checked(array: NDArray[Any]) -> NDArray[Any]:

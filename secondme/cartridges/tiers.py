@@ -32,10 +32,6 @@ class Tier:
     top_score: float = 0.3
     thrift: float = 0.15
 
-    @property
-    def is_exact(self) -> bool:
-        return self.name == "T0"
-
 
 T0 = Tier("T0")
 """As the runtime's q8_0 cache holds it: no selection, no transform."""

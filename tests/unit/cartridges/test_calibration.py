@@ -12,6 +12,7 @@ import pytest
 from secondme.cartridges import calibrations
 from secondme.cartridges.calibration import Calibration, build_calibration, parse_calibration, read_calibration
 from secondme.errors import CartridgeIncompatible
+from secondme.runtime.catalog import all_manifests
 from tests.calibrated import IDENTITY, SHAPE, a_calibration
 
 
@@ -79,7 +80,6 @@ def test_numbers_that_make_no_transform_are_refused() -> None:
     refused(keys=dataclasses.replace(made.keys, weights=weights))
     refused(values=dataclasses.replace(made.values, scales=-made.values.scales))
     refused(values=dataclasses.replace(made.values, mean=np.full_like(made.values.mean, np.nan)))
-    refused(importance=np.zeros_like(made.importance))
     refused(padding=np.full_like(made.padding, np.inf))
     refused(weights="a" * 63)
 
@@ -119,3 +119,14 @@ def test_the_owners_own_comes_first_and_a_broken_one_is_passed_over(
     read = found()
     assert read is not None
     assert read.digest == shipped[1].digest
+
+
+def test_what_comes_with_the_program_is_whole_small_and_of_models_there_are() -> None:
+    paths = list(calibrations.SHIPPED.iterdir())
+    models = {file.sha256 for manifest in all_manifests() for file in manifest.files}
+    assert paths
+    for path in paths:
+        assert path.stat().st_size <= 8 << 20
+        made = read_calibration(path)
+        assert path.name == f"{made.weights}.smkc"
+        assert made.weights in models

@@ -8,7 +8,7 @@ cartridge that is not complete: a build that was stopped goes on from there.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from secondme.cartridges.files import Shelf
 from secondme.cartridges.format import SectionData, token_section
 from secondme.cartridges.manifest import Expected, Manifest, Tier, check_manifest, hash_of_tokens, model_key
 from secondme.cartridges.prefix import Prefix
-from secondme.cartridges.score import AttentionRecorder, read_again, repetitions
+from secondme.cartridges.score import AttentionRecorder, emphasis, read_again, repetitions
 from secondme.cartridges.select import gather, select
 from secondme.cartridges.tiers import TIERS
 from secondme.errors import Cancelled, CartridgeError, CartridgeIncompatible, CartridgeStale, IntegrityError, StoreError
@@ -52,7 +52,8 @@ class Bench:
     """What builds: a reader whose cache is its own, the head that every document is read after, and the files.
 
     `calibration` is the model's, without which there is T0 alone. `instruction` are the tokens between a document and
-    its repetition: the end of the system's turn, a user's that asks for it, the beginning of the answer.
+    its repetition: the end of the system's turn, a user's that asks for it, the beginning of the answer. `text_of`
+    gives tokens' text, by which names and numbers are known.
     """
 
     reader: KvReader
@@ -60,6 +61,7 @@ class Bench:
     shelf: Shelf
     calibration: Calibration | None = None
     instruction: tuple[int, ...] = ()
+    text_of: Callable[[Sequence[int]], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,8 @@ def compress(order: Order, bench: Bench, tier: Tier, clock: Clock) -> Iterator[B
     if clock.cancelled():
         raise Cancelled("building was stopped")
     yield BuildProgress(order.source.id, "writing", 0, len(order.tokens))
-    scores = recorder.scores().peak
+    pieces = [bench.text_of([token]) if bench.text_of else "" for token in order.tokens]
+    scores = recorder.scores().weighed(emphasis(pieces))
     chosen = select(scores, max(1, round(plan.keep * scores.size)))
     document = Cells(cells.positions[n_prefix:], cells.k[:, n_prefix:], cells.v[:, n_prefix:])
     rows = gather(document, chosen, shape, bench.reader.identity.rope)

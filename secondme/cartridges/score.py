@@ -20,6 +20,10 @@ from secondme.types import CancelCheck, PrefillProgress, never_cancelled
 
 # 64 queries by 4,000 keys are 1 MB of float32: what a core's own cache holds.
 _TILE_ELEMENTS = 1 << 18
+_TINY = np.float32(1e-9)
+
+EMPHASIS = 2.0
+"""Of names and numbers. With one in eight rows kept, recall KL fell from .069 to .049 on two documents; 1.4: .055."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,13 @@ class TokenScores:
 
     peak: FloatRows
     rms: FloatRows
+
+    def weighed(self, emphasis: FloatRows) -> FloatRows:
+        """What to select by: the root mean square times `emphasis` [n_tokens], brought to the level of the peaks, which
+        a tier's classes are set for. At 4x to 8x it keeps far more recall than the peaks, which one odd query can set.
+        """
+        level = np.exp(np.log(self.peak + _TINY).mean() - np.log(self.rms + _TINY).mean())
+        return np.asarray(self.rms * (level * emphasis), np.float32)
 
 
 class AttentionRecorder:
@@ -131,6 +142,25 @@ def read_again(
     finally:
         if reader.n_tokens != n_held:
             reader.rewind(n_held)
+
+
+def emphasis(pieces: Sequence[str], factor: float = EMPHASIS) -> FloatRows:
+    """float32 [n_tokens]: `factor` for tokens of numbers and of words that begin with a capital, 1 for others.
+
+    pieces: each token's text. What a question asks for is mostly one of these, and an identifier that loses one token
+    is lost; a repetition weighs them like all others. Multiply scores by it before selecting.
+    """
+    marked, weights = False, np.ones(len(pieces), np.float32)
+    for i, piece in enumerate(pieces):
+        goes_on = piece[:1].isalnum() or piece[:1] in "-_"
+        marked = _is_telling(piece) or (marked and goes_on)
+        if marked:
+            weights[i] = factor
+    return weights
+
+
+def _is_telling(piece: str) -> bool:
+    return any(c.isdigit() for c in piece) or piece.lstrip()[:1].isupper()
 
 
 def repetitions(tokens: Sequence[int], instruction: Sequence[int], *, chunk: int = 1024) -> list[list[int]]:

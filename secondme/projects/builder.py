@@ -79,7 +79,7 @@ def _build_all(
         kept = prefix.stored(library.store, reader.identity, model.head)
         head = kept or prefix.read(library.store, reader, model.head)
         instruction = documents.repeat_instruction(library.generator)
-        bench = Bench(reader, head, library.shelf, model.calibration, instruction)
+        bench = Bench(reader, head, library.shelf, model.calibration, instruction, library.generator.detokenize)
         for n, document in enumerate(todo):
             source = document.source
             yield BuildStarted(source.id, source.path, len(document.tokens), n, len(todo))

@@ -82,6 +82,7 @@ class Workshop:
         self.reader = generator.reader(n_ctx)
         self.calibration = calibration_of(self.reader.identity)
         self._instruction = repeat_instruction(generator)
+        self._text_of = generator.detokenize
 
     def __enter__(self) -> Workshop:
         return self
@@ -109,7 +110,8 @@ class Workshop:
         source = self._source(document)
         row = self._store.cartridge(source.id)
         order = Order(source, document.tokens, self._hash(source), row if row and row.tier == "T0" else None)
-        bench = Bench(self.reader, self._head(document), self._shelf, self.calibration, self._instruction)
+        head = self._head(document)
+        bench = Bench(self.reader, head, self._shelf, self.calibration, self._instruction, self._text_of)
         for _ in build.build(order, bench, tier, Clock(self._stop)):
             pass
         made = self._row(document)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from secondme.cartridges.score import AttentionRecorder, read_again, repetitions
+from secondme.cartridges.score import AttentionRecorder, TokenScores, emphasis, read_again, repetitions
 from secondme.errors import Cancelled
 from secondme.runtime.kv import CaptureSink, Cells, FloatRows, KvShape
 from secondme.types import CancelCheck, PrefillProgress, never_cancelled
@@ -76,6 +76,33 @@ def test_repetitions_say_every_token_once_in_chunks_of_about_the_same_length(n_t
     assert max(map(len, texts)) - min(map(len, texts)) <= 1
 
 
+def test_numbers_and_names_are_emphasised_with_all_their_tokens() -> None:
+    pieces = [
+        "Ada",
+        " Qu",
+        "ill",
+        " paid",
+        " 1",
+        ",",
+        "482",
+        ".",
+        "50",
+        " for",
+        " the",
+        " b",
+        "2",
+        "b",
+        "-",
+        "x",
+        ",",
+        " in",
+    ]
+    marked = [p for p, w in zip(pieces, emphasis(pieces, 2.0), strict=True) if w == 2]
+    assert marked == ["Ada", " Qu", "ill", " 1", "482", "50", "2", "b", "-", "x"]
+    assert emphasis([]).shape == (0,)
+    assert emphasis(["", " \n", "\ufffd"]).tolist() == [1, 1, 1]
+
+
 class Reader:
     """Counts positions and captures made-up queries, in blocks of 10."""
 
@@ -123,3 +150,16 @@ def test_stopping_leaves_the_reader_as_it_was() -> None:
     next(running)
     running.close()  # type: ignore[attr-defined]
     assert reader.n_tokens == N_PREFIX + N_TOKENS
+
+
+def test_weighed_scores_keep_the_peaks_level_and_the_order_of_the_mean_squares() -> None:
+    rng = np.random.default_rng(0)
+    rms = rng.random((4, 50), dtype=np.float32) + np.float32(0.01)
+    scores = TokenScores(peak=rms * 30, rms=rms)
+    plain = scores.weighed(np.ones(50, np.float32))
+    np.testing.assert_allclose(plain, scores.peak, rtol=1e-4)
+    weights = np.ones(50, np.float32)
+    weights[7] = 2
+    np.testing.assert_allclose(scores.weighed(weights)[:, 7], 2 * plain[:, 7], rtol=1e-5)
+    silent = TokenScores(np.zeros((1, 3), np.float32), np.zeros((1, 3), np.float32))
+    assert silent.weighed(np.ones(3, np.float32)).tolist() == [[0, 0, 0]]

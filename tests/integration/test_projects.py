@@ -39,7 +39,7 @@ def sea(model: LlamaGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """A project of two short files. However short, they are worth a cartridge, and nobody waits for texts."""
     monkeypatch.setattr(plan, "TEXT_S", 0.0)
     monkeypatch.setattr(plan, "PATIENCE_S", 0.0)
-    monkeypatch.setattr(turn, "SAMPLING", dataclasses.replace(turn.SAMPLING, max_tokens=16))
+    monkeypatch.setattr(turn, "SAMPLING", dataclasses.replace(turn.SAMPLING, max_tokens=32))
     monkeypatch.setattr(model, "close", lambda: None)
     make_keys()
     notes = tmp_path / "notes"

@@ -173,18 +173,17 @@ def _question(kind: Kind, text: str, answers: tuple[str, ...], tokenizer: Tokeni
 
 
 def _fact(fact: Fact, tokenizer: Tokenizer, form: Format) -> Question:
-    return _led(Question("fact", fact.question, (fact.answer,), (), ()), fact.lead, tokenizer, form)
-
-
-def _pair(key: str, value: str, tokenizer: Tokenizer, form: Format) -> Question:
-    return _led(Question("pair", f"What is the value of {key}?", (value,), (), ()), f"{key}:", tokenizer, form)
-
-
-def _led(asked: Question, lead: str, tokenizer: Tokenizer, form: Format) -> Question:
     """The answer is begun with the words that lead to it: a small model then gives what it has read, not a guess."""
-    tail = tokenizer.tokenize(form.tail.replace("{question}", asked.text), special=True)
-    tail += tokenizer.tokenize(form.lead + lead)
-    return replace(asked, tail=tuple(tail), gold=tuple(tokenizer.tokenize(" " + asked.answers[0])))
+    tail = tokenizer.tokenize(form.tail.replace("{question}", fact.question), special=True)
+    tail += tokenizer.tokenize(form.lead + fact.lead)
+    gold = tokenizer.tokenize(" " + fact.answer)
+    return Question("fact", fact.question, (fact.answer,), tuple(tail), tuple(gold))
+
+
+def _pair(key: str, value: str, tokenizer: Tokenizer) -> Question:
+    """The line is begun again and no question asked, after which a small model gives keys for values."""
+    gold = tokenizer.tokenize(" " + value)
+    return Question("pair", key, (value,), tuple(tokenizer.tokenize(f"\n\n{key}:")), tuple(gold))
 
 
 def _ends(form: Format, tokenizer: Tokenizer) -> frozenset[int]:
@@ -209,7 +208,7 @@ def pair_documents(path: Path, tokenizer: Tokenizer, recipe: Recipe, *, n_pairs:
             prefix=tuple(tokenizer.tokenize(form.head, special=True)),
             tokens=tuple(tokenizer.tokenize(text)),
             continuation=(),
-            questions=tuple(_pair(k, v, tokenizer, form) for k, v in chosen),
+            questions=tuple(_pair(k, v, tokenizer) for k, v in chosen),
             ends=_ends(form, tokenizer),
         )
 

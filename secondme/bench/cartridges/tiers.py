@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from secondme.bench.cartridges.documents import Document
+from secondme.bench.cartridges.documents import Document, Kind
 from secondme.bench.cartridges.judge import Judge
 from secondme.bench.cartridges.metrics import Scores, pool
 from secondme.bench.cartridges.workshop import Made, Opening, Workshop
@@ -88,9 +88,14 @@ def rows(seen: Tallies, shape: KvShape, setting: str) -> Iterator[Row]:
         for peer, theirs in PUBLISHED.get(tier, ()):
             yield Row("cartridges", f"{tier}/disk_ratio", ratio, "x", len(tally.made), peer, theirs, ratio / theirs)
     nothing = pool(seen.nothing)
-    for case, value in (("recall_kl", nothing.recall_kl), ("facts_kl", nothing.facts_kl)):
+    floors: Sequence[tuple[str, float, Kind]] = (
+        ("recall_kl", nothing.of("text").recall_kl, "text"),
+        ("facts_kl", nothing.facts_kl, "fact"),
+    )
+    for case, value, kind in floors:
         if math.isfinite(value):
-            yield Row("cartridges", f"no_context/{case}", value, "nats", len(nothing.replies), setting=setting)
+            n = len(nothing.of(kind).replies)
+            yield Row("cartridges", f"no_context/{case}", value, "nats", n, setting=setting)
 
 
 Figures = Iterator[tuple[str, float, str, int]]

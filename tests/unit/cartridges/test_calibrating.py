@@ -28,7 +28,7 @@ TEXTS = [RNG.integers(3, 250, 260).tolist() for _ in range(2)]
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny(tmp_path_factory.mktemp("tiny") / "tiny.gguf", Tiny())
+    return write_tiny(tmp_path_factory.mktemp("tiny") / "tiny.gguf", Tiny(n_heads=2, n_kv_heads=1))
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_gradients_are_the_slopes_of_the_predictions(reader: KvReader, weights: 
     assert found.n_predictions == len(further) - skip
     slope = model(k, v).forward(further).drawn(np.random.default_rng(1), skip).astype(np.float64)
     rng = np.random.default_rng(2)
-    for layer, head, row in ((0, 0, 4), (0, 1, 20), (1, 1, 29)):
+    for layer, head, row in ((0, 0, 4), (0, 0, 20), (1, 0, 29)):
         for side, analytic in (("k", found.keys), ("v", found.values)):
             direction = rng.standard_normal(64).astype(np.float32)
             step = 0.05 * direction
@@ -87,7 +87,7 @@ def test_gradients_are_the_slopes_of_the_predictions(reader: KvReader, weights: 
                 changed[side][layer, row, head] += sign * step
                 ends.append((model(changed["k"], changed["v"]).forward(further).h[skip:] * slope).sum())
             numeric = (ends[0] - ends[1]) / 0.1
-            told = float(analytic[2 * layer + head, row - start] @ direction)
+            told = float(analytic[layer + head, row - start] @ direction)
             assert numeric == pytest.approx(told, rel=0.05, abs=2e-4)
 
 
@@ -113,8 +113,8 @@ def test_a_calibration_is_made_the_same_twice_and_serves(
     reader.rewind(0)
     for _ in reader.read(TEXTS[0]):
         pass
-    scores = np.random.default_rng(0).random((4, 260)).astype(np.float32) ** 4
-    chosen = select(scores, 600)
+    scores = np.random.default_rng(0).random((2, 260)).astype(np.float32) ** 4
+    chosen = select(scores, 300)
     rows = gather(reader.cells(), chosen, calibration.shape, calibration.rope)
     read = codec.decode(codec.encode(rows, chosen.scores, calibration, T1), 260, calibration)
     assert np.square(read.k - rows.k).mean() < 0.1 * np.square(rows.k).mean()

@@ -38,8 +38,6 @@ _LEAST_PEAK = 1e-4
 _SEED = 5
 _BEFORE = "You are a helpful assistant. Answer from the documents.\n\nDocuments:\n\n"
 _AGAIN = "Repeat the documents exactly, word for word."
-_SAMPLED = 4
-"""One query in so many is kept for finding padding keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,7 @@ class Calibrated:
 class Statistics:
     """Sums over rows seen so far, float64, of each head, [n_heads, ...]: of keys before RoPE (k), values (v) and their
     products; of what keys before RoPE are multiplied by (qq); and of gradients (gk, gv), of `n_gradients` rows.
-    queries: for each layer, samples of queries before RoPE.
+    queries: for each layer, all queries before RoPE; of a sample, a rare one that looks at the padding may be missing.
     """
 
     shape: KvShape
@@ -130,7 +128,7 @@ class Statistics:
         in turn, so its products with keys before RoPE are those of the query turned to a random position.
         """
         plain = rotate(queries, -np.arange(start, start + len(queries), dtype=np.int32), self.rope)
-        self.queries[layer].append(plain[::_SAMPLED])
+        self.queries[layer].append(plain)
         rng = np.random.default_rng([_SEED, layer, start])
         distances = rng.integers(0, max(start, 1), len(queries), np.int32)
         turned = rotate(plain, distances, self.rope).astype(np.float64) * self.shape.k_dim**-0.5

@@ -64,8 +64,8 @@ class Options:
     def recipe(self) -> Recipe:
         from secondme.bench.cartridges.documents import Recipe
 
-        n_asked = 2 if 0 < self.n_tokens < 1000 else 16
-        return Recipe(n_tokens=self.n_tokens, n_questions=n_asked, n_facts=n_asked, seed=self.seed)
+        whole = Recipe(n_tokens=self.n_tokens, seed=self.seed)
+        return replace(whole, n_questions=2, n_facts=2) if 0 < self.n_tokens < 1000 else whole
 
 
 def checked(options: Options) -> Options:

@@ -68,8 +68,8 @@ class Recipe:
     second of every five, to choose parameters on.
 
     n_documents: how many the paragraphs are shared out to. n_tokens: about so many each at most, 0 for all there are.
-    n_questions, n_facts: of each document; a model of 135 million parameters answers about half of the facts with its full
-    cache, and only those count. seed: other seeds plant other facts.
+    n_questions, n_facts: of each document; of the facts a model of 135 million parameters answers about half with its
+    full cache, and only those count. seed: other seeds plant other facts.
     """
 
     n_documents: int = 10

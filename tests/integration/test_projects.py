@@ -21,6 +21,7 @@ from secondme.runtime.llama import LlamaGenerator, LlamaOptions
 from secondme.types import Answer, Notice, Opened, PrefillProgress
 from secondme.wipe.project import wipe_project
 from tests.commanding import PASSPHRASE, make_keys
+from tests.fault.soak import n
 
 LAMP = "The lamp of the lighthouse at Skarholm was lit in 1886 by the keeper Reed, who came from the mainland."
 BREAD = "Bread needs flour, water, salt and twelve hours of rest."
@@ -158,7 +159,7 @@ def test_one_of_another_runtime_is_not_opened_and_is_made_again(
     assert sea.project_status("sea").n_pending == 0
 
 
-@pytest.mark.parametrize("harm", ["flipped", "cut", "gone"])
+@pytest.mark.parametrize("harm", ["flipped", "gone", "cut"][: n(2, 3)])
 def test_damage_is_said_once_costs_no_answer_and_is_mended(
     sea: Assistant, harm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

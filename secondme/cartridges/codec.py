@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from secondme.cartridges import choices
 from secondme.cartridges.calibration import Calibration, Transform
 from secondme.cartridges.rows import HeadRows
+from secondme.cartridges.side_by_side import each_layer
 from secondme.cartridges.tiers import Tier
 from secondme.cartridges.transform import (
     Quantized,
@@ -33,7 +34,7 @@ from secondme.cartridges.transform import (
 )
 from secondme.errors import CorruptCartridge
 from secondme.kernels import kv
-from secondme.runtime.kv import FloatRows
+from secondme.runtime.kv import FloatRows, KvShape
 
 CODEC = 1
 """Version of the coding, part of every manifest."""
@@ -80,21 +81,21 @@ def encode(rows: HeadRows, scores: FloatRows, calibration: Calibration, tier: Ti
 
 
 def decode(sections: Sequence[bytes], n_tokens: int, calibration: Calibration) -> HeadRows:
-    """The rows of a document of `n_tokens` tokens. Raises CorruptCartridge."""
+    """The rows of a document of `n_tokens` tokens, layers side by side on all cores. Raises CorruptCartridge."""
     shape = calibration.shape
     if len(sections) != shape.n_layers:
         raise CorruptCartridge("the cartridge has the wrong number of layers", hint=_HINT)
-    kept = np.zeros((n_tokens, shape.n_kv_heads), np.uint8)
-    tokens: list[NDArray[np.int32]] = []
-    keys: list[FloatRows] = []
-    values: list[FloatRows] = []
     try:
-        for layer, section in enumerate(sections):
-            kept = _decode_layer(_Layer(section, layer, calibration), kept, (tokens, keys, values))
+        layers = [_Layer(section, number, calibration) for number, section in enumerate(sections)]
+        kept, before = [], np.zeros((n_tokens, shape.n_kv_heads), np.uint8)
+        for layer in layers:
+            before = choices.decode(layer.stream(), before, layer.n_classes)
+            kept.append(before)
+        rows = _empty_rows(shape, np.stack(kept) if kept else before[None])
+        each_layer(lambda number: _decode_layer(layers[number], kept[number], rows), len(layers))
     except (ValueError, struct.error):
         raise CorruptCartridge("the cartridge's rows cannot be decoded", hint=_HINT) from None
-    offsets = np.concatenate([[0], np.cumsum([len(t) for t in tokens])]).astype(np.int64)
-    return HeadRows(shape, n_tokens, offsets, np.concatenate(tokens), np.concatenate(keys), np.concatenate(values))
+    return rows
 
 
 # Encoding -------------------------------------------------------------------------------------------------------
@@ -141,8 +142,6 @@ def _section(heads: Sequence[_HeadCoder], kept: bytes, tier: Tier) -> bytes:
 
 # Decoding -------------------------------------------------------------------------------------------------------
 
-_Out = tuple[list[NDArray[np.int32]], list[FloatRows], list[FloatRows]]
-
 
 class _Layer:
     """The streams of one section, in order. Raises ValueError or struct.error for what is no section."""
@@ -181,20 +180,25 @@ class _Layer:
             raise ValueError("length")
 
 
-def _decode_layer(layer: _Layer, before: NDArray[np.uint8], out: _Out) -> NDArray[np.uint8]:
-    """Append tokens, keys and values of each head to `out`. Returns which are kept: classes + 1, or 0."""
+def _empty_rows(shape: KvShape, kept: NDArray[np.uint8]) -> HeadRows:
+    """Room for the rows of every head, with their tokens; kept: [n_layers, n_tokens, n_kv_heads], 0 for not kept."""
+    by_head = kept.transpose(0, 2, 1).reshape(-1, kept.shape[1])
+    heads, tokens = np.nonzero(by_head)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(heads, minlength=len(by_head)))]).astype(np.int64)
+    keys, values = (np.empty((len(tokens), dim), np.float32) for dim in (shape.k_dim, shape.v_dim))
+    return HeadRows(shape, kept.shape[1], offsets, tokens.astype(np.int32), keys, values)
+
+
+def _decode_layer(layer: _Layer, kept: NDArray[np.uint8], rows: HeadRows) -> None:
+    """Write keys and values of one layer's heads into `rows`; kept: classes + 1, or 0."""
     c = layer.calibration
-    kept = choices.decode(layer.stream(), before, layer.n_classes)
     tables = choices.decode_tables(layer.stream(), 2 * c.shape.n_kv_heads, (c.shape.k_dim, c.shape.v_dim))
     for i in range(c.shape.n_kv_heads):
         head = layer.first_head + i
-        tokens = np.flatnonzero(kept[:, i]).astype(np.int32)
-        classes = kept[tokens, i] - np.uint8(1)
+        chosen = _rows_of(rows, head)
+        classes = kept[rows.tokens[chosen], i] - np.uint8(1)
         keys = layer.rows(c.keys, head, layer.key_step, tables[2 * i], classes)
         values = layer.rows(c.values, head, layer.value_step, tables[2 * i + 1], classes)
         values += (keys - c.keys.mean[head]) @ c.value_from_key[head]
-        out[0].append(tokens)
-        out[1].append(keys)
-        out[2].append(values)
+        rows.k[chosen], rows.v[chosen] = keys, values
     layer.finish()
-    return kept

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secondme.cartridges.rows import HeadRows
-from secondme.cartridges.turn import rotate
+from secondme.cartridges.side_by_side import each_layer
+from secondme.cartridges.turn import at, turned
 from secondme.errors import ContextOverflow
+from secondme.kernels import kv
 from secondme.runtime.kv import Cells, F16Cells, Rope
 
 
@@ -87,24 +88,44 @@ def _padded(ground: Ground, n_tokens: int, n_cells: int) -> Cells:
 
 
 def _put_rows(cells: Cells, rows: HeadRows, start: int, ends: NDArray[np.int64], rope: Rope) -> None:
-    keys = rotate(rows.k, rows.tokens + np.int32(start), rope)
-    for index, (first, last) in enumerate(pairwise(rows.offsets)):
-        layer, head = divmod(index, rows.shape.n_kv_heads)
-        taken = slice(int(ends[index]), int(ends[index] + last - first))
-        cells.k[layer, taken, head] = keys[first:last]
-        cells.v[layer, taken, head] = rows.v[first:last]
+    n_heads = rows.shape.n_kv_heads
+    turns = turned(np.arange(start, start + rows.n_tokens, dtype=np.int32), rope)
+
+    def put(layer: int) -> None:
+        for head in range(n_heads):
+            index = layer * n_heads + head
+            chosen = slice(int(rows.offsets[index]), int(rows.offsets[index + 1]))
+            taken = slice(int(ends[index]), int(ends[index]) + chosen.stop - chosen.start)
+            if chosen.start == chosen.stop:
+                continue
+            out = cells.k[layer, taken, head]
+            if turns is None:
+                kv.place_values(rows.k[chosen], out)
+            else:
+                kv.place_keys(rows.k[chosen], at(turns, rows.tokens[chosen]), _pairs(rope), out)
+            kv.place_values(rows.v[chosen], cells.v[layer, taken, head])
+
+    each_layer(put, rows.shape.n_layers)
     ends += rows.counts
 
 
 def _put_cells(cells: Cells, document: Cells, start: int, ends: NDArray[np.int64], rope: Rope) -> None:
     shift = start - int(document.positions[0]) if len(document) else 0
+    turns = turned(np.array([shift], np.int32), rope) if shift else None
     n_heads = cells.k.shape[2]
-    for layer in range(len(cells.k)):
+
+    def put(layer: int) -> None:
         keys = document.k[layer]
-        if shift:
-            keys = rotate(keys.astype(np.float32), np.array([shift], np.int32), rope).astype(np.float16)
+        if turns is not None:
+            keys = kv.rotate_cells(keys, turns, _pairs(rope))
         for head in range(n_heads):
             end = int(ends[layer * n_heads + head])
             cells.k[layer, end : end + len(document), head] = keys[:, head]
             cells.v[layer, end : end + len(document), head] = document.v[layer, :, head]
+
+    each_layer(put, len(cells.k))
     ends += len(document)
+
+
+def _pairs(rope: Rope) -> kv.Pairs:
+    return "halves" if rope.pairs == "halves" else "adjacent"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,11 +17,23 @@ def rotate(keys: FloatRows, positions: NDArray[np.int32], rope: Rope) -> FloatRo
 
     A new array. Raises CartridgeIncompatible where the model's positions follow another formula.
     """
-    if rope.pairs == "none":
+    occurring, which = np.unique(positions, return_inverse=True)  # a position occurs in many heads
+    turns = turned(occurring.astype(np.int32), rope)
+    if turns is None or rope.pairs == "none":
         return keys.copy()
+    return kv.rotate(keys, at(turns, which), rope.pairs)
+
+
+def turned(positions: NDArray[np.int32], rope: Rope) -> kv.Angles | None:
+    """The angles of each position; None where a model turns no keys. Raises CartridgeIncompatible as `rotate` does."""
+    if rope.pairs == "none":
+        return None
     if not rope.movable:
         raise CartridgeIncompatible("this model's positions cannot be moved", hint="documents are read as text")
     frequencies = kv.rope_frequencies(rope.n_dims, rope.freq_base, rope.freq_scale, rope.factors)
-    occurring, which = np.unique(positions, return_inverse=True)  # a position occurs in many heads
-    angles = kv.rope_angles(occurring.astype(np.int32), frequencies)
-    return kv.rotate(keys, kv.Angles(angles.cos[which], angles.sin[which]), rope.pairs)
+    return kv.rope_angles(positions, frequencies)
+
+
+def at(turns: kv.Angles, which: NDArray[np.integer[Any]]) -> kv.Angles:
+    """The angles with these numbers."""
+    return kv.Angles(turns.cos[which], turns.sin[which])

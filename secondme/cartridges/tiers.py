@@ -1,6 +1,6 @@
 """The tiers: how much of a document's keys and values a cartridge keeps, and how finely. All numbers are here.
 
-They were chosen on three documents; docs/cartridges.md says how, and what else was tried. A cartridge carries the
+They were chosen on two documents; docs/cartridges.md says how, and what else was tried. A cartridge carries the
 numbers that its decoding needs, so that these may change without a new format.
 """
 
@@ -36,8 +36,8 @@ class Tier:
 T0 = Tier("T0")
 """As the runtime's q8_0 cache holds it: no selection, no transform."""
 
-T1 = Tier("T1", keep=0.6, key_step=0.21, value_step=0.21)
-T2 = Tier("T2", keep=0.45, key_step=0.42, value_step=0.42)
-T3 = Tier("T3", keep=0.25, key_step=1.0, value_step=1.0, thrift=0.2)
+T1 = Tier("T1", keep=0.5, key_step=0.155, value_step=0.155)
+T2 = Tier("T2", keep=0.5, key_step=0.4, value_step=0.4)
+T3 = Tier("T3", keep=0.27, key_step=0.97, value_step=0.97, thrift=0.2)
 
 TIERS: dict[TierName, Tier] = {tier.name: tier for tier in (T0, T1, T2, T3)}

@@ -105,11 +105,12 @@ def total_line(status: ProjectStatus, opened: Opened | None) -> str:
 def _row(document: OpenedDocument) -> Content:
     mark, style = _MARKS[document.opened_as]
     tier = f"  {document.tier} {show.size(document.size_bytes)}" if document.tier else ""
+    why = f": {show.one_line(document.why, 80)}" if document.why else ""
     return Content.assemble(
         (f" {mark} ", style),
         (f"{document.n_tokens:>7,} ", "dim"),
         show.file_name(document.path),
-        (f"{tier}  {_WAYS[document.opened_as]}", "dim"),
+        (f"{tier}  {_WAYS[document.opened_as]}{why}", "dim"),
     )
 
 

@@ -288,10 +288,6 @@ class Assistant:
     def conversations(self, project: str | None = None) -> list[Conversation]:
         return self.store.conversations(project)
 
-    def last_conversation(self, project: str) -> Conversation | None:
-        """The one of a project that was used last."""
-        return next(iter(self.store.conversations(project)), None)
-
     def rename_conversation(self, conversation_id: int, title: str) -> None:
         self.store.rename_conversation(conversation_id, title)
 

@@ -277,10 +277,12 @@ class ChatScreen(Screen[None]):
             self.set_timer(PERIOD_S, partial(self.on_build_step, message))
 
     def on_build_ended(self, message: BuildEnded) -> None:
-        view = message.view
-        if self._assistant is None or not view.n_stored:
+        done = message.view.done
+        if self._assistant is None or done is None or not message.view.n_stored:
             return
-        self.app.notify(f"{show.count(view.n_done, 'document')} prepared: they open at once now", markup=False)
+        self.app.notify(
+            f"{show.count(done.n_built, 'document')} prepared, and opened at once from now on", markup=False
+        )
         self._opening.renew()
 
     def action_documents(self) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from secondme.crypto.keys import StoreKeys
-from secondme.errors import StoreError
+from secondme.errors import CorruptRecord, StoreError
 from secondme.memory import (
     audit,
     cartridge_files,
@@ -82,8 +82,10 @@ class Store:
         file, and RolledBack for one that is older than what was acknowledged.
         """
         opened = cls(open_database(path, keys, witness), vector_bytes)
-        # What was being written when the last process ended, and what it did not come to delete.
-        opened.collect_cartridges()
+        # What was being written when the last process ended, and what it did not come to delete. Damage that this meets
+        # is told by whatever needs the damaged rows: files that can be made again must not keep a memory shut.
+        with suppress(CorruptRecord, StoreError):
+            opened.collect_cartridges()
         return opened
 
     def close(self) -> None:

@@ -6,7 +6,8 @@
       ModelError        ModelNotFound ModelChecksumMismatch BackendUnavailable OutOfMemory ContextOverflow
                         DownloadFailed
       StoreError        StoreLocked WrongPassphrase SchemaTooNew StoreFull
-      IntegrityError    CorruptRecord RolledBack         never retried, never hidden
+      CartridgeError    CartridgeIncompatible CartridgeStale         never fatal: the text is read instead
+      IntegrityError    CorruptRecord CorruptCartridge RolledBack    never retried, never hidden
       IngestError       UnsupportedFormat ParseFailed FileVanished   recorded as a skip with its reason, never fatal
       Cancelled
 

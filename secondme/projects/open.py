@@ -193,7 +193,7 @@ def _note(view: Outlook, chosen: _Chosen) -> str:
         said.append(f"{_n_documents(len(left))} still to be prepared")
     n_long = sum(not p.fits for p in view.plan.places) + view.plan.n_unread
     if n_long:
-        said.append(f"{_n_documents(n_long)} that do not fit before the model")
+        said.append(f"{_n_documents(n_long)} that {'does' if n_long == 1 else 'do'} not fit before the model")
     if not said:
         return ""
     rest = n_long + len(left) + sum(d.source.id in chosen.broken for d in chosen.left)

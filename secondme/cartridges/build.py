@@ -8,7 +8,7 @@ cartridge that is not complete: a build that was stopped goes on from there.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from secondme.cartridges.files import Shelf
 from secondme.cartridges.format import SectionData, token_section
 from secondme.cartridges.manifest import Expected, Manifest, Tier, check_manifest, hash_of_tokens, model_key
 from secondme.cartridges.prefix import Prefix
-from secondme.cartridges.score import AttentionRecorder, emphasis, read_again, repetitions
+from secondme.cartridges.score import AttentionRecorder, TokenScores, emphasis, read_again, repetitions
 from secondme.cartridges.select import gather, select
 from secondme.cartridges.tiers import TIERS
 from secondme.errors import Cancelled, CartridgeError, CartridgeIncompatible, CartridgeStale, IntegrityError, StoreError
@@ -72,6 +72,14 @@ class Stop:
     paused: CancelCheck = never_cancelled
 
 
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """The cells of prefix and document, and how much each of the document's tokens is looked at."""
+
+    cells: Cells
+    scores: TokenScores
+
+
 class Clock:
     """Seconds of reading the document, and of all that was done for it, with those of earlier runs; pauses left out."""
 
@@ -116,8 +124,10 @@ def build(order: Order, bench: Bench, tier: Tier, clock: Clock) -> Iterator[Buil
             hint="make one: secondme models calibrate NAME --text PATH",
         )
     yield from read(order, bench, clock)
-    if tier != "T0" and bench.calibration is not None:
-        yield from compress(order, bench, tier, clock)
+    if tier != "T0":
+        weighed = yield from weigh(order, bench, clock)
+        yield BuildProgress(order.source.id, "writing", 0, len(order.tokens))
+        yield compress(order, bench, tier, weighed, clock)
 
 
 def read(order: Order, bench: Bench, clock: Clock) -> Iterator[BuildEvent]:
@@ -179,29 +189,33 @@ def _keep(order: Order, bench: Bench, clock: Clock) -> CartridgeStored:
     return stored(order, bench, manifest, clock, [token_section(tokens), *exact.encode(cells)])
 
 
-def compress(order: Order, bench: Bench, tier: Tier, clock: Clock) -> Iterator[BuildEvent]:
-    """Make the document's cartridge smaller, from the reader that holds it; the reader is left as it was."""
-    calibration, shape = bench.calibration, bench.reader.identity.shape
-    assert calibration is not None
-    calibration.check_fits(bench.reader.identity)
-    plan, n_prefix = TIERS[tier], len(bench.prefix)
+def weigh(order: Order, bench: Bench, clock: Clock) -> Generator[BuildEvent, None, Weighed]:
+    """Have the reader, which holds the document, say it again; the reader is left as it was. Raises Cancelled."""
     cells = bench.reader.cells()
-    recorder = AttentionRecorder(shape, cells, start=n_prefix)
+    recorder = AttentionRecorder(bench.reader.identity.shape, cells, start=len(bench.prefix))
     texts = repetitions(order.tokens, bench.instruction, chunk=CHUNK_TOKENS)
     for progress in read_again(bench.reader, recorder, texts, cancelled=clock.cancelled, paused=clock.paused):
         yield BuildProgress(order.source.id, "scoring", progress.n_done, progress.n_total)
     if clock.cancelled():
         raise Cancelled("building was stopped")
-    yield BuildProgress(order.source.id, "writing", 0, len(order.tokens))
+    return Weighed(cells, recorder.scores())
+
+
+def compress(order: Order, bench: Bench, tier: Tier, weighed: Weighed, clock: Clock) -> CartridgeStored:
+    """Make the document's cartridge smaller. Raises CartridgeIncompatible if the calibration is another model's."""
+    calibration, shape = bench.calibration, bench.reader.identity.shape
+    assert calibration is not None
+    calibration.check_fits(bench.reader.identity)
+    plan, n_prefix, cells = TIERS[tier], len(bench.prefix), weighed.cells
     pieces = [bench.text_of([token]) if bench.text_of else "" for token in order.tokens]
-    scores = recorder.scores().weighed(emphasis(pieces))
+    scores = weighed.scores.weighed(emphasis(pieces))
     chosen = select(scores, max(1, round(plan.keep * scores.size)))
     document = Cells(cells.positions[n_prefix:], cells.k[:, n_prefix:], cells.v[:, n_prefix:])
     rows = gather(document, chosen, shape, bench.reader.identity.rope)
     coded = codec.encode(rows, chosen.scores, calibration, plan)
     sections = [SectionData(ROWS, layer, data) for layer, data in enumerate(coded)]
     manifest = manifest_of(order, bench, plan.name, codec.CODEC, len(order.tokens))
-    yield stored(order, bench, manifest, clock, [token_section(order.tokens), *sections])
+    return stored(order, bench, manifest, clock, [token_section(order.tokens), *sections])
 
 
 def manifest_of(order: Order, bench: Bench, tier: Tier, codec_version: int, n_tokens: int) -> Manifest:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 
 from secondme.cartridges.calibration import Calibration, read_calibration
+from secondme.durable import replace_file
 from secondme.errors import CartridgeIncompatible
 from secondme.paths import models_dir
 from secondme.runtime.kv import KvIdentity
@@ -37,16 +36,7 @@ def calibration_of(identity: KvIdentity) -> Calibration | None:
 def put_calibration(path: Path, data: bytes) -> None:
     """Write a calibration's file as a whole or not at all. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    replace_file(path, data)
 
 
 @lru_cache(maxsize=2)

@@ -24,11 +24,9 @@ RULES = (
 BRIEF_RULES = "Answer the question from the text. Answer in one short sentence."
 NO_PASSAGES = "You are a helpful assistant that remembers this conversation. Answer briefly."
 
-SMALL_MODEL_PARAMS = 300_000_000
-"""A model below this reads excerpts of the best BRIEF_PASSAGES instead of whole passages: on 24 development questions
-the 135M model then used more of the right words (47% against 32%) from a third of the tokens."""
-
 BRIEF_PASSAGES = 3
+"""A small model reads excerpts of so many instead of whole passages: on 24 development questions the 135M model then
+used more of the right words (47% against 32%) from a third of the tokens."""
 
 PASSAGE_TOKENS = 1100
 """Upper bound for passages: on a CPU every hundred tokens of prompt cost about half a second before the answer."""
@@ -76,7 +74,7 @@ def build_prompt(
     Neither the question nor the first `n_needed` passages are ever cut: raises ContextOverflow if they do not fit.
     Other passages come before history, because they hold the answer; of the history the newest turns are kept.
     """
-    if is_small(reading.generator):
+    if reading.generator.info.is_small:
         passages = passages[: max(BRIEF_PASSAGES, n_needed)]
     needed = list(passages[:n_needed])
     room, n_base = reading.room, require_fit(question, needed, reading)
@@ -104,11 +102,6 @@ def require_fit(question: str, needed: Sequence[Excerpt], reading: Reading) -> i
     return n_tokens
 
 
-def is_small(generator: Generator) -> bool:
-    """Whether the model reads excerpts instead of whole passages."""
-    return 0 < generator.info.n_params < SMALL_MODEL_PARAMS
-
-
 def _passages_within(passages: Sequence[Excerpt], n_skip: int, budget: int, reading: Reading) -> list[Excerpt]:
     kept: list[Excerpt] = []
     for n, passage in enumerate(passages[n_skip:], start=n_skip + 1):
@@ -129,7 +122,7 @@ def passage_text(n: int, passage: Excerpt, *, brief: bool = False) -> str:
 def _tokens(question: str, passages: Sequence[Excerpt], history: Sequence[Message], reading: Reading) -> list[int]:
     generator, opened = reading.generator, reading.opened
     rules, content = NO_PASSAGES, question
-    if passages and is_small(generator):
+    if passages and generator.info.is_small:
         read = "\n".join(p.text if p.hit.chunk.id else p.hit.chunk.chunk.text for p in passages)
         rules, content = BRIEF_RULES, f"{read}\n\nQuestion: {question}"
         if opened is not None:  # behind pages of text a small model has lost what it was told

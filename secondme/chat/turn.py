@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from secondme.chat.cite import CitationMarker, citation
-from secondme.chat.prompt import ANSWER_TOKENS, Prompt, Reading, build_prompt, is_small, require_fit
+from secondme.chat.prompt import ANSWER_TOKENS, Prompt, Reading, build_prompt, require_fit
 from secondme.errors import Cancelled
 from secondme.memory.store import Store
 from secondme.recall.excerpt import Asked, Excerpt, excerpts
@@ -136,7 +136,7 @@ def _can_tell_without(reading: Reading) -> bool:
 
     A small model answers such a question from nothing at all.
     """
-    return reading.opened is not None and reading.opened.n_read > 0 and not is_small(reading.generator)
+    return reading.opened is not None and reading.opened.n_read > 0 and not reading.generator.info.is_small
 
 
 def _notices(prompt: Prompt, *, found: bool) -> Iterator[Notice]:

@@ -70,6 +70,7 @@ def _register_cartridges(group: Any) -> None:
     group.add_argument("--tiers", default="", metavar="T0,T1", help="only these (default: T0,T1,T2,T3)")
     group.add_argument("--documents", type=int, default=0, metavar="N", help="only N documents, and two composed")
     group.add_argument("--tokens", type=int, default=0, metavar="N", help="about N tokens of each at most")
+    group.add_argument("--peer-documents", type=int, default=0, metavar="N", help="peers read only the first N of them")
     group.add_argument("--seed", default="proof", metavar="WORD", help="which facts are planted (default: proof)")
 
 
@@ -121,6 +122,7 @@ def _cartridges(args: argparse.Namespace) -> CartridgeOptions:
             n_tokens=400 if small else args.tokens,
             seed=args.seed,
             peers=args.peers,
+            n_peer_documents=args.peer_documents,
         )
     )
 
@@ -142,11 +144,12 @@ def _rows(name: str, args: argparse.Namespace, options: Options | None) -> Itera
     elif name == "runtime":
         from secondme.bench import runtime
         from secondme.runtime.catalog import resolve
+        from secondme.runtime.threads import usable_cores
 
         sizes = (1, 32, 8) if quick else (5, 512, 128)
         n, n_prompt, n_decode = sizes
         yield from runtime.run(
-            resolve(config.model).path, n=n, n_prompt=n_prompt, n_decode=n_decode, threads=_threads()
+            resolve(config.model).path, n=n, n_prompt=n_prompt, n_decode=n_decode, threads=usable_cores()
         )
     elif name == "ingest":
         from secondme.bench import ingest
@@ -171,9 +174,3 @@ def _rows(name: str, args: argparse.Namespace, options: Options | None) -> Itera
 
         generator = load_generator(config) if args.answers else None
         yield from recall.run(args.data, load_embedder(config), generator, limit=args.limit)
-
-
-def _threads() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -181,8 +181,8 @@ def drop_several(connection: apsw.Connection, source_ids: Collection[int]) -> in
 
 def reseal(connection: apsw.Connection, renewed: Sequence[tuple[int, str, bytes]]) -> None:
     """Give rows, by id, another file and secret; all others go."""
-    kept = [row_id for row_id, _, _ in renewed]
-    gone = [(row[0],) for row in connection.execute("select id from cartridge").fetchall() if row[0] not in set(kept)]
+    kept = {row_id for row_id, _, _ in renewed}
+    gone = [(row[0],) for row in connection.execute("select id from cartridge").fetchall() if row[0] not in kept]
     connection.executemany("delete from cartridge where id = ?", gone)
     connection.executemany(
         "update cartridge set file = ?2, secret = ?3 where id = ?1", (tuple(renewal) for renewal in renewed)

@@ -21,8 +21,6 @@ RULES = (
 BRIEF_RULES = "Answer the question from the text. Answer in one short sentence.\n\nDocuments:\n\n"
 """For a model too small to follow more, see `chat/prompt.py`."""
 
-_SMALL_MODEL_PARAMS = 300_000_000
-
 
 @dataclass(frozen=True, slots=True)
 class ProjectDocument:
@@ -35,7 +33,7 @@ class ProjectDocument:
 
 def rules(generator: Generator) -> str:
     """The system's words before the documents, the same for all projects."""
-    return BRIEF_RULES if 0 < generator.info.n_params < _SMALL_MODEL_PARAMS else RULES
+    return BRIEF_RULES if generator.info.is_small else RULES
 
 
 def head(generator: Generator) -> tuple[int, ...]:

@@ -19,6 +19,10 @@ from secondme.types import CancelCheck, ContextUsage, Message, PrefillProgress, 
 FloatMatrix = NDArray[np.float32]
 
 
+SMALL_MODEL_PARAMS = 300_000_000
+"""A model below this follows no long rules, and reads excerpts instead of whole passages (`chat/prompt.py`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What a loaded model is. `fingerprint` is the sha256 of its weights file (hex); `n_params` 0 means unknown."""
@@ -32,6 +36,10 @@ class ModelInfo:
     kv_bytes_per_token: int
     n_params: int
     device: str
+
+    @property
+    def is_small(self) -> bool:
+        return 0 < self.n_params < SMALL_MODEL_PARAMS
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,8 @@ class Options:
 
     tiers: names with commas, "" for all. n_documents: at most so many, 0 for the eight there are for proof; with a
     number, only two are composed. n_tokens: about so many of a document at most, 0 for all. seed: which facts are
-    planted. peers: kvpress's methods with commas, "all" for those commonly compared, "" for none.
+    planted. peers: kvpress's methods with commas, "all" for those commonly compared, "" for none; they take minutes a
+    document, so that n_peer_documents may say fewer than ours, 0 for all.
     """
 
     xquad: Path
@@ -54,6 +55,7 @@ class Options:
     n_tokens: int = 0
     seed: str = "proof"
     peers: str = ""
+    n_peer_documents: int = 0
 
     @property
     def chosen_tiers(self) -> tuple[TierName, ...]:
@@ -75,7 +77,7 @@ def checked(options: Options) -> Options:
     for name in options.tiers.split(",") if options.tiers else ():
         if name.strip().upper() not in TIERS:
             raise UsageError(f"there is no tier {name.strip()}", hint=f"there are: {', '.join(TIERS)}")
-    if options.n_documents < 0 or options.n_tokens < 0:
+    if min(options.n_documents, options.n_tokens, options.n_peer_documents) < 0:
         raise UsageError("fewer than no documents or tokens cannot be measured", hint="--documents N --tokens N")
     if 0 < options.n_tokens < 400:
         raise UsageError(f"{options.n_tokens} tokens are too few for facts to be among them", hint="--tokens 400")
@@ -185,8 +187,9 @@ def _compared(options: Options, seen: Tallies, say: Callable[[str], None]) -> It
     from secondme.config import load_config
     from secondme.runtime.catalog import resolve
 
-    found = compare.compare(resolve(load_config().model).path, seen.shares(), _peers(options), say)
-    scores = {tier: pool(tally.scores) for tier, tally in seen.tiers.items()}
+    n = options.n_peer_documents or len(seen.documents)
+    found = compare.compare(resolve(load_config().model).path, seen.shares()[:n], _peers(options), say)
+    scores = {tier: pool(tally.scores[:n]) for tier, tally in seen.tiers.items()}
     facts: dict[str, float] = {tier: 100 * s.n_facts_recalled / s.n_facts for tier, s in scores.items() if s.n_facts}
     kl: dict[str, float] = {tier: s.recall_kl for tier, s in scores.items()}
     yield from compare.rows(found, kl, facts)

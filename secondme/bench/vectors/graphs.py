@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from secondme.bench.vectors.peers import faiss_one_thread
 from secondme.bench.vectors.sample import BLOCK_ROWS, Ids, Sample
 from secondme.bench.vectors.timing import Search
+from secondme.runtime.threads import usable_cores
 
 TRAINING_ROWS_PER_LIST = 40
 TRAINING_ROUNDS = 6
@@ -60,14 +60,10 @@ def judged(search: Search, sample: Sample) -> float:
     return sample.recall([(query, search(query)) for query in range(len(sample.queries))])
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _faiss_lists(sample: Sample) -> Callable[[int], Search]:
     """As many lists as the square root of the rows, which suits its own cost best, and 8-bit numbers within."""
     faiss = faiss_one_thread()
-    faiss.omp_set_num_threads(_cores())
+    faiss.omp_set_num_threads(usable_cores())
     n_lists = 1 << max(0, round(np.log2(np.sqrt(sample.n_rows))))
     # Not by `index_factory`, whose regular expressions crash once usearch is loaded: the two share a symbol of the C++
     # library that they should not.
@@ -98,7 +94,7 @@ def _hnswlib(sample: Sample) -> Callable[[int], Search]:
     index.init_index(sample.n_rows, ef_construction=GRAPH_EFFORT, M=GRAPH_DEGREE)
     for start in range(0, sample.n_rows, BLOCK_ROWS):
         some = slice(start, start + BLOCK_ROWS)
-        index.add_items(sample.rows[some], sample.ids[some], num_threads=_cores())
+        index.add_items(sample.rows[some], sample.ids[some], num_threads=usable_cores())
 
     def at(effort: int) -> Search:
         index.set_ef(max(effort, sample.k))
@@ -122,7 +118,7 @@ def _usearch_graph(sample: Sample) -> Callable[[int], Search]:
         connectivity=GRAPH_DEGREE,
         expansion_add=GRAPH_EFFORT,
     )
-    index.add(sample.ids, sample.coarse, threads=_cores())
+    index.add(sample.ids, sample.coarse, threads=usable_cores())
 
     def at(effort: int) -> Search:
         index.expansion_search = effort

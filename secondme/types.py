@@ -364,7 +364,10 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A stored turn; `citations` as they were when the answer was given."""
+    """A stored turn; `citations` as they were when the answer was given.
+
+    `speaker` is who said it where the role does not tell, as in a conversation of two people; "" else.
+    """
 
     id: int
     conversation_id: int
@@ -372,6 +375,7 @@ class Turn:
     text: str
     created_at: float
     citations: tuple[Citation, ...]
+    speaker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,6 +386,88 @@ class WatchedFolder:
     project: str
     watch: bool
     added_at: float
+
+
+# Memories ------------------------------------------------------------------------------------------------------
+
+ItemKind = Literal["core", "episodic", "semantic", "procedural", "vault", "topic", "lesson"]
+"""core: profile blocks, always in the prompt, the owner's to edit. episodic: what happened. semantic: what is so.
+procedural: how something is done. vault: secrets, found only when asked for by name. topic: a summary of others.
+lesson: what an attack looked like, kept apart and never recalled."""
+
+ItemState = Literal["active", "archived", "pending", "quarantined"]
+
+OWNER = "owner"
+"""The subject of items about the owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where something was said: bytes [`byte_start`, `byte_end`) of the UTF-8 text of a turn or a passage."""
+
+    kind: Literal["turn", "passage"]
+    ref_id: int
+    byte_start: int
+    byte_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """Something to remember.
+
+    text: a sentence that stands by itself, shown and searched. subject, attribute, value: the same as a claim, such as
+    `owner`, `employer`, `Acme`; empty where it is none. slot: what the claim is about, by which it is known that a
+    later one takes its place; "" for one that nothing replaces. made_by: `owner`, `rule:<name>/<version>`,
+    `model:<fingerprint>/<prompt version>`, `import:<format>`. valid_from, valid_to: Unix seconds; None is from now on,
+    and until further notice. strength_days: S of the retention exp(-t / S).
+    """
+
+    kind: ItemKind
+    text: str
+    project: str = "default"
+    subject: str = ""
+    attribute: str = ""
+    value: str = ""
+    slot: str = ""
+    trust: Trust = Trust.OWNER
+    made_by: str = "owner"
+    state: ItemState = "active"
+    valid_from: float | None = None
+    valid_to: float | None = None
+    strength_days: float = 30.0
+    spans: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryItem:
+    """An item as the store holds it; times are Unix seconds. `valid_to` is None while it holds."""
+
+    id: int
+    uid: bytes
+    project: str
+    kind: ItemKind
+    slot: str
+    subject: str
+    attribute: str
+    value: str
+    text: str
+    trust: Trust
+    made_by: str
+    state: ItemState
+    created_at: float
+    valid_from: float
+    valid_to: float | None
+    strength_days: float
+    used_at: float
+    n_uses: int
+    n_helpful: int
+    n_harmful: int
+    spans: tuple[Span, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is said to be so until further notice."""
+        return self.valid_to is None
 
 
 # Projects ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from secondme.recall.evidence import coverage
 from secondme.recall.excerpt import Excerpt
-from secondme.recall.terms import QUESTION_WORDS, stem, words
+from secondme.text.terms import QUESTION_WORDS, stem, words
 from secondme.types import Citation, Hit
 
 SUPPORTED = 0.6

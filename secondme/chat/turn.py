@@ -14,8 +14,8 @@ from secondme.errors import Cancelled
 from secondme.memory.store import Store
 from secondme.recall.excerpt import Asked, Excerpt, excerpts
 from secondme.recall.retrieve import retrieve
-from secondme.recall.sentences import Sentence, split_sentences
 from secondme.runtime.base import DecodeEnd, Embedder, Generator, Sampling
+from secondme.text.sentences import Sentence, split_sentences
 from secondme.types import (
     Answer,
     AnswerEvent,

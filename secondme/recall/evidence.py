@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from secondme.recall.terms import stem, stems
+from secondme.text.terms import stem, stems
 
 
 def term_weights(terms: Sequence[str], df: Mapping[str, int], n_chunks: int) -> dict[str, float]:

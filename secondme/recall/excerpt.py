@@ -9,8 +9,8 @@ import numpy as np
 
 from secondme.recall.evidence import coverage
 from secondme.recall.retrieve import windows
-from secondme.recall.sentences import Sentence, split_sentences
 from secondme.runtime.base import Embedder, FloatMatrix
+from secondme.text.sentences import Sentence, split_sentences
 from secondme.types import Hit
 
 AROUND = 1

@@ -10,8 +10,8 @@ import numpy as np
 from secondme.memory.store import Store
 from secondme.recall.evidence import coverage, term_weights
 from secondme.recall.fuse import zscore_fusion
-from secondme.recall.terms import content_terms, match_expression
 from secondme.runtime.base import Embedder, FloatMatrix
+from secondme.text.terms import content_terms, match_expression
 from secondme.types import Hit, StoredChunk
 
 CANDIDATES = 100

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import apsw
 
 from secondme.errors import SchemaTooNew
-from secondme.memory.migrations import m001_documents, m002_conversations, m003_trust, m004_cartridges
+from secondme.memory.migrations import m001_documents, m002_conversations, m003_trust, m004_cartridges, m005_memories
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("m002_conversations", m002_conversations.apply),
     Migration("m003_trust", m003_trust.apply),
     Migration("m004_cartridges", m004_cartridges.apply),
+    Migration("m005_memories", m005_memories.apply),
 )
 
 _LEDGER = """create table if not exists migration(

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from secondme.chat.cite import CitationMarker, citation
 from secondme.recall.excerpt import Asked, excerpts
-from secondme.recall.terms import stem
 from secondme.runtime.echo import HashEmbedder
+from secondme.text.terms import stem
 from secondme.types import Chunk, Hit, StoredChunk, Trust
 
 

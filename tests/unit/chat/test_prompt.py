@@ -9,9 +9,9 @@ import pytest
 from secondme.chat.prompt import BRIEF_RULES, Reading, build_prompt
 from secondme.errors import ContextOverflow
 from secondme.recall.excerpt import Excerpt
-from secondme.recall.sentences import Sentence
 from secondme.runtime.base import ModelInfo
 from secondme.runtime.echo import EchoGenerator
+from secondme.text.sentences import Sentence
 from secondme.types import Message, Opened, OpenedDocument
 from tests.unit.chat.test_cite import HITS, hit
 

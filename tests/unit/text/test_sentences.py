@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondme.recall.evidence import coverage, term_weights
-from secondme.recall.sentences import split_sentences
+from secondme.text.sentences import split_sentences
 
 
 def test_prose_falls_into_sentences() -> None:

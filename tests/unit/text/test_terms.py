@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondme.memory.store import Store
-from secondme.recall.terms import content_terms, match_expression, stem, words
+from secondme.text.terms import content_terms, match_expression, stem, words
 
 
 def test_form_is_cut_and_content_stays() -> None:

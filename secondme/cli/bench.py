@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from secondme.cli import bench_recall
 from secondme.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ def register(verbs: Any) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a row")
     parser.add_argument("--quick", action="store_true", help="few and small runs: shows that it works, proves nothing")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of test collections, for recall")
-    parser.add_argument("--limit", type=int, default=0, metavar="N", help="at most N questions of a collection")
-    parser.add_argument("--answers", action="store_true", help="recall: let the model answer, and check its citations")
+    parser.add_argument("--seed", default="proof", metavar="WORD", help="of what is made by chance (default: proof)")
+    parser.add_argument("--xquad", type=Path, metavar="FILE", help="paragraphs with questions, as in XQuAD")
     parser.add_argument(
         "--peer", type=Path, action="append", default=[], metavar="PROGRAM", help="startup: time its --help as well"
     )
     _register_vectors(parser.add_argument_group("vectors"))
-    _register_cartridges(parser.add_argument_group("cartridges"))
+    bench_recall.register(parser.add_argument_group("recall"))
+    _register_cartridges(parser.add_argument_group("cartridges, with --xquad and --seed"))
 
 
 def _register_vectors(group: Any) -> None:
@@ -65,22 +66,20 @@ def _register_vectors(group: Any) -> None:
 
 
 def _register_cartridges(group: Any) -> None:
-    group.add_argument("--xquad", type=Path, metavar="FILE", help="paragraphs with questions, as in XQuAD")
     group.add_argument("--kv75", type=Path, metavar="FILE", help="records of key-value retrieval, a JSON object a line")
     group.add_argument("--tiers", default="", metavar="T0,T1", help="only these (default: T0,T1,T2,T3)")
     group.add_argument("--documents", type=int, default=0, metavar="N", help="only N documents, and two composed")
     group.add_argument("--tokens", type=int, default=0, metavar="N", help="about N tokens of each at most")
     group.add_argument("--peer-documents", type=int, default=0, metavar="N", help="peers read only the first N of them")
-    group.add_argument("--seed", default="proof", metavar="WORD", help="which facts are planted (default: proof)")
 
 
 def run(args: argparse.Namespace) -> int:
-    names = args.names or [n for n in NAMES if n not in NEED_DATA or (n == "recall" and args.data)]
+    names = args.names or [n for n in NAMES if n not in NEED_DATA]
     for name in names:
         if name not in NAMES:
             raise UsageError(f"there is no benchmark {name}", hint=f"there are: {', '.join(NAMES)}")
-    if "recall" in names and not (args.data and args.data.is_dir()):
-        raise UsageError("recall is measured on data that you bring", hint="name its folder: --data DIR")
+    if "recall" in names:
+        bench_recall.options(args)
     if "cartridges" in names:
         _cartridges(args)
     options = _vectors(args) if "vectors" in names else None
@@ -172,5 +171,6 @@ def _rows(name: str, args: argparse.Namespace, options: Options | None) -> Itera
     else:
         from secondme.bench import recall
 
-        generator = load_generator(config) if args.answers else None
-        yield from recall.run(args.data, load_embedder(config), generator, limit=args.limit)
+        chosen = bench_recall.options(args)
+        generator = load_generator(config) if chosen.answers else None
+        yield from recall.run(recall.Tools(load_embedder(config), chosen, _say, generator))

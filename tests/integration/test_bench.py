@@ -126,14 +126,14 @@ def test_recall_on_data_that_is_brought(
         {"title": "t", "context": text, "qas": [{"id": "1", "question": q, "answers": [a]}]}
         for text, (q, a) in texts.items()
     ]
-    (tmp_path / "xquad_tiny.json").write_text(json.dumps(paragraphs), "utf-8")
+    xquad, cranfield = tmp_path / "xquad.json", tmp_path / "cranfield.json"
+    xquad.write_text(json.dumps(paragraphs), "utf-8")
     docs = [{"id": str(i), "title": f"paper {i}", "text": text} for i, text in enumerate(texts)]
     queries = [{"qid": str(i), "text": q} for i, (q, _) in enumerate(texts.values())]
     qrels = {str(i): {str(i): "2"} for i in range(len(texts))}
-    (tmp_path / "cranfield_tiny.json").write_text(
-        json.dumps({"docs": docs, "queries": queries, "qrels": qrels}), "utf-8"
-    )
-    assert main(["bench", "recall", "--data", str(tmp_path), "--answers", "--json"]) == 0
+    cranfield.write_text(json.dumps({"docs": docs, "queries": queries, "qrels": qrels}), "utf-8")
+    files = ["--cranfield", str(cranfield), "--xquad", str(xquad)]
+    assert main(["bench", "recall", *files, "--answers", "--json"]) == 0
     found = rows(capsys)
     assert found["cranfield/ndcg@10"]["value"] == 100
     assert found["xquad/hit@1"]["value"] == found["xquad/cited@any"]["value"] == 100
@@ -143,5 +143,5 @@ def test_recall_on_data_that_is_brought(
 def test_what_cannot_be_measured_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["bench", "nonsense"]) == 2
     assert main(["bench", "recall"]) == 2
-    assert main(["bench", "recall", "--data", str(tmp_path / "none")]) == 2
+    assert main(["bench", "recall", "--locomo", str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err.count("hint: ") == 3

@@ -1,8 +1,4 @@
-"""Recall and citations on test collections that the caller brings; none ships with the program.
-
-Files as `--data` expects them: `cranfield_*.json` with `docs`, `queries` and `qrels`, and `xquad_*.json` with
-paragraphs, questions and answers.
-"""
+"""Recall and citations on passages of files: Cranfield (graded judgements) and XQuAD (paragraphs with questions)."""
 
 from __future__ import annotations
 
@@ -15,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from secondme.bench.recall import Tools
 from secondme.bench.rows import Row
 from secondme.crypto.keys import StoreKeys
 from secondme.memory.store import Store
@@ -41,19 +38,22 @@ class Collection:
     cases: tuple[Case, ...]
 
 
-def run(data: Path, embedder: Embedder, generator: Generator | None, *, limit: int) -> Iterator[Row]:
-    """Rows for every collection below `data`, over at most `limit` questions each (0 means all)."""
-    for path in sorted(data.glob("cranfield*.json")):
-        collection = _cranfield(path)
-        with _Stored(collection, embedder) as store:
-            yield from _ndcg(collection, _cases(collection, limit), store, embedder)
-    for path in sorted(data.glob("xquad*.json")):
-        collection = _xquad(path)
-        with _Stored(collection, embedder) as store:
-            yield from _hits(collection, _cases(collection, limit), store, embedder)
-            if generator is not None:
-                yield from _cited(_cases(collection, limit), store, embedder, generator)
-        yield _refused(collection, _cases(collection, limit), embedder)
+def cranfield_rows(path: Path, tools: Tools) -> Iterator[Row]:
+    """`cranfield/ndcg@10`, and the time of a search."""
+    collection = _cranfield(path)
+    with _Stored(collection, tools.embedder) as store:
+        yield from _ndcg(collection, _cases(collection, tools.options.limit), store, tools.embedder)
+
+
+def xquad_rows(path: Path, tools: Tools) -> Iterator[Row]:
+    """`xquad/hit@k`, what the gate lets through and stops, and with a generator what answers cite."""
+    collection, embedder = _xquad(path), tools.embedder
+    cases = _cases(collection, tools.options.limit)
+    with _Stored(collection, embedder) as store:
+        yield from _hits(collection, cases, store, embedder)
+        if tools.generator is not None:
+            yield from _cited(cases, store, embedder, tools.generator)
+    yield _refused(collection, cases, embedder)
 
 
 def _cases(collection: Collection, limit: int) -> Sequence[Case]:

@@ -1,7 +1,8 @@
 """Record hashes: SHA-256 over all that a record says, as it is stored.
 
 The operation log keeps the newest of each record, so that a full check can tell a record that was changed, put back or
-lost behind the log's back. What changes without meaning is left out: file stamps and the time of the last turn.
+lost behind the log's back. What changes without meaning is left out: file stamps, the time of the last turn, and how
+often an item was used. A record without what a later schema added has the digest that it had before.
 """
 
 from __future__ import annotations
@@ -21,6 +22,14 @@ _CONVERSATION = """select c.uid, p.name, c.title, c.created_at, c.origin
     from conversation c join project p on p.id = c.project_id where c.id = ?"""
 _TURN = """select t.uid, c.uid, t.role, t.text, t.created_at, t.citations, t.origin
     from turn t join conversation c on c.id = t.conversation_id where t.id = ?"""
+# Where there is no such column, in stores of before, the name means the null beside it.
+_SPEAKER = """select said from (select (select speaker from turn where id = ?) as said from (select null as speaker))
+    where said is not null"""
+_ITEM = """select i.uid, p.name, i.kind, i.slot, i.subject, i.attribute, i.value, i.text, i.trust, i.made_by, i.state,
+    i.created_at, i.valid_from, i.valid_to, i.origin
+    from item i join project p on p.id = i.project_id where i.id = ?"""
+_SPANS = """select kind, ref_id, byte_start, byte_end from item_span where item_id = ?
+    order by kind, ref_id, byte_start, byte_end"""
 _FOLDER = """select p.name, f.path, f.watch, f.added_at
     from folder f join project p on p.id = f.project_id where f.id = ?"""
 
@@ -36,7 +45,12 @@ def conversation_digest(connection: apsw.Connection, conversation_id: int) -> by
 
 
 def turn_digest(connection: apsw.Connection, turn_id: int) -> bytes:
-    return _digest(connection, turn_id, _TURN)
+    return _digest(connection, turn_id, _TURN, _SPEAKER)
+
+
+def item_digest(connection: apsw.Connection, item_id: int) -> bytes:
+    """Of an item with where it was said, but not of its uses, its ratings, its vector and its links."""
+    return _digest(connection, item_id, _ITEM, _SPANS)
 
 
 def folder_digest(connection: apsw.Connection, folder_id: int) -> bytes:
@@ -48,6 +62,7 @@ OF_KIND: Mapping[str, Callable[[apsw.Connection, int], bytes]] = {
     "conversation": conversation_digest,
     "turn": turn_digest,
     "folder": folder_digest,
+    "item": item_digest,
 }
 """Of the records that steps of the operation log vouch for, by the first part of their subjects."""
 

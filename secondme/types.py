@@ -258,12 +258,16 @@ class Hit:
     similarity: float | None
 
 
+CitedKind = Literal["passage", "turn", "item"]
+
+
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """What `[n]` in an answer points to.
+    """What `[n]` in an answer points to: a passage, a turn or an item, by `chunk_id`, `turn_id` or `item_id`; else 0.
 
     `quote` is the sentence of the stored text that bears on the question, at [`quote_start`, `quote_end`) of the
-    source's text in bytes, on line `quote_line`. `marked` tells whether `[n]` stands in the answer's own text.
+    source's text in bytes, on line `quote_line`. `marked` tells whether `[n]` stands in the answer's own text. `at` is
+    when a turn was said, or since when an item holds (Unix seconds); 0.0 for a passage.
     """
 
     n: int
@@ -284,6 +288,10 @@ class Citation:
     quote_line: int
     score: float
     marked: bool
+    kind: CitedKind = "passage"
+    turn_id: int = 0
+    item_id: int = 0
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,9 +317,11 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """First event of an answer: what will be read."""
+    """First event of an answer: what will be read, of documents, of what was said and of what was learned."""
 
     hits: tuple[Hit, ...]
+    n_turns: int = 0
+    n_items: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +345,25 @@ class TokenText:
 
 
 @dataclass(frozen=True, slots=True)
+class Learned:
+    """What was made of the owner's turn: new items, those that they closed, and those that the owner must decide on."""
+
+    items: tuple[MemoryItem, ...] = ()
+    closed: tuple[MemoryItem, ...] = ()
+    pending: tuple[MemoryItem, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.items or self.closed or self.pending)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretAsked:
+    """The question names these secrets: whoever shows this may show their values, which no model was given."""
+
+    items: tuple[MemoryItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """Last event of an answer. `text` is the whole answer with its marks.
 
@@ -349,7 +378,7 @@ class Answer:
     timings: Timings
 
 
-AnswerEvent = Recalled | Notice | PrefillProgress | TokenText | Answer
+AnswerEvent = Recalled | Notice | PrefillProgress | TokenText | Learned | SecretAsked | Answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,8 +177,9 @@ def to_turn(record: Record) -> PortableTurn:
     )
 
 
-# What a citation has here and in an export alike; `chunk_id` is local, `heading_path` is called `headings`.
-_SAME = tuple(f.name for f in fields(Citation) if f.name not in ("chunk_id", "heading_path"))
+# What a citation has here and in an export alike; ids are local, `heading_path` is called `headings`.
+_OWN = frozenset({"chunk_id", "heading_path", "kind", "turn_id", "item_id", "at"})
+_SAME = tuple(f.name for f in fields(Citation) if f.name not in _OWN)
 
 
 def _citation_record(cited: PortableCitation) -> Record:

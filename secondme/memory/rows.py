@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, fields
-from typing import Any, get_type_hints
+from dataclasses import MISSING, asdict, fields
+from typing import Any
 
 from secondme.errors import CorruptRecord
 from secondme.types import Chunk, Citation, FileStamp, StoredChunk, StoredSource, Trust
@@ -115,7 +115,9 @@ def passage_uid(source_uid: bytes, ordinal: int, text: str) -> bytes:
     return hashlib.sha256(data).digest()[:16]
 
 
-_CITATION = {field.name: get_type_hints(Citation)[field.name] for field in fields(Citation)}
+_CITATION = {field.name for field in fields(Citation)}
+_LATER = {field.name for field in fields(Citation) if field.default is not MISSING}
+"""Fields that citations did not have when only passages were cited."""
 
 
 def pack_citations(citations: Sequence[Citation]) -> str:
@@ -133,6 +135,6 @@ def unpack_citations(stored: str) -> tuple[Citation, ...]:
 
 
 def _citation(item: dict[str, Any]) -> Citation:
-    if set(item) != set(_CITATION):
+    if not _CITATION - _LATER <= set(item) <= _CITATION:
         raise ValueError("fields of a citation")
     return Citation(**{**item, "heading_path": tuple(item["heading_path"])})

@@ -17,11 +17,11 @@ def by_words(connection: apsw.Connection, match: str, k: int, project_id: int | 
 
     Raises UsageError if `match` is not an FTS5 expression.
     """
-    values: tuple[str | int, ...] = (_clean(match), _WEIGHTS, k)
+    values: tuple[str | int, ...] = (clean(match), _WEIGHTS, k)
     # FTS5's rank is bm25 with its sign turned, so that ascending order is best first.
     sql = "select rowid, -rank from word where word match ? and rank match ? order by rank limit ?"
     if project_id is not None:
-        values = (_clean(match), _WEIGHTS, project_id, k)
+        values = (clean(match), _WEIGHTS, project_id, k)
         sql = """select w.rowid, -w.rank from word w join chunk c on c.id = w.rowid
                  where w.word match ? and w.rank match ? and c.project_id = ? order by w.rank limit ?"""
     try:
@@ -30,8 +30,8 @@ def by_words(connection: apsw.Connection, match: str, k: int, project_id: int | 
         raise UsageError("the search cannot be understood", hint="put the words in double quotes") from None
 
 
-def _clean(words: str) -> str:
-    """What FTS5 can read: it stops at a NUL, and a lone surrogate is no UTF-8. The index holds neither."""
+def clean(words: str) -> str:
+    """What FTS5 can read of words: it stops at a NUL, and a lone surrogate is no UTF-8. The index holds neither."""
     return words.encode("utf-8", "replace").decode("utf-8").replace("\0", " ")
 
 
@@ -39,12 +39,16 @@ def document_frequencies(connection: apsw.Connection, terms: Sequence[str]) -> d
     """In how many chunks each term occurs, stemmed and folded as the index does."""
     found = {}
     for term in dict.fromkeys(terms):
-        quoted = '"' + _clean(term).replace('"', '""') + '"'
-        found[term] = int(connection.execute("select count(*) from word where word match ?", (quoted,)).get)
+        found[term] = int(connection.execute("select count(*) from word where word match ?", (phrase([term]),)).get)
     return found
 
 
 def by_phrase(connection: apsw.Connection, words: Sequence[str]) -> list[int]:
     """The chunks in whose text these words stand in a row, as far as stems can tell."""
-    match = '{text} : "' + _clean(" ".join(words)).replace('"', '""') + '"'
+    match = "{text} : " + phrase(words)
     return [int(row[0]) for row in connection.execute("select rowid from word where word match ?", (match,))]
+
+
+def phrase(words: Sequence[str]) -> str:
+    """The FTS5 expression for these words in a row."""
+    return '"' + clean(" ".join(words)).replace('"', '""') + '"'

@@ -164,6 +164,22 @@ class Generator(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenVectors:
+    """One text token by token, as late interaction compares texts. The model's special tokens are left out.
+
+    tokens: their ids, int32 [n].
+    words: the word each token is a piece of, in the model's spelling [n]; a word of three pieces stands there thrice.
+    vectors: float32 [n, n_dims], rows of length 1.
+    pooled: the whole text's vector as `Embedder.embed` gives it, float32 [n_dims].
+    """
+
+    tokens: NDArray[np.int32]
+    words: tuple[str, ...]
+    vectors: FloatMatrix
+    pooled: NDArray[np.float32]
+
+
 class Embedder(Protocol):
     """Turns texts into unit vectors."""
 
@@ -186,6 +202,14 @@ class Embedder(Protocol):
         """Return float32 [len(texts), n_dims], rows of length 1.
 
         Raises ContextOverflow for a text longer than `n_ctx` (nothing is truncated) and Cancelled between batches.
+        """
+        ...
+
+    def embed_tokens(self, texts: Sequence[str], *, cancelled: CancelCheck = never_cancelled) -> list[TokenVectors]:
+        """Every text token by token, with its pooled vector from the same evaluation, so that both cost one.
+
+        A text longer than `n_ctx` is cut to its first tokens. Raises Cancelled between batches, and OutOfMemory where
+        there is no room for the context that the first call makes.
         """
         ...
 

@@ -12,11 +12,13 @@ import re
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from secondme.errors import Cancelled, CartridgeIncompatible, ModelError
-from secondme.runtime.base import DecodedText, DecodeEnd, EndReason, FloatMatrix, ModelInfo, Sampling
+from secondme.runtime.base import DecodedText, DecodeEnd, EndReason, FloatMatrix, ModelInfo, Sampling, TokenVectors
 from secondme.runtime.kv import Cells, KvIdentity, KvReader, QuantizedCells
 from secondme.runtime.limits import (
     check_embeddable,
@@ -40,6 +42,7 @@ _N_VOCAB = _END + 1
 _PIECES = re.compile(rb" [^ \n]{0,2}|[^ \n]{1,3}|\n")
 _HASH_N_CTX = 256
 _HASH_TOKENS = re.compile(r"\w{1,6}|[^\w\s]")
+_HASH_WORDS = re.compile(r"\w+|[^\w\s]")
 _CONTROL_SPLIT = re.compile("(" + "|".join(re.escape(name) for name in _CONTROLS) + ")")
 
 
@@ -269,11 +272,29 @@ class HashEmbedder:
             self._add_features(row, text.lower())
         return vectors
 
+    def embed_tokens(self, texts: Sequence[str], *, cancelled: CancelCheck = never_cancelled) -> list[TokenVectors]:
+        """Pieces of one word have the vector of the word."""
+        cut = [self._cut(text) for text in texts]
+        pooled = self.embed(cut, cancelled=cancelled)
+        return [self._by_token(text, row) for text, row in zip(cut, pooled, strict=True)]
+
     def forget(self) -> None:
         """Nothing is kept."""
 
     def close(self) -> None:
         self._closed = True
+
+    def _cut(self, text: str) -> str:
+        ends = [match.end() for match in islice(_HASH_TOKENS.finditer(text), self.n_ctx - 1)]
+        return text[: ends[-2]] if len(ends) > self.n_ctx - 2 else text
+
+    def _by_token(self, text: str, pooled: NDArray[np.float32]) -> TokenVectors:
+        words = [word for word in _HASH_WORDS.findall(text.lower()) for _ in _HASH_TOKENS.finditer(word)]
+        vectors = np.zeros((len(words), self._n_dims), np.float32)
+        for row, word in zip(vectors, words, strict=True):
+            self._add_features(row, word)
+        ids = [zlib.crc32(word.encode("utf-8", "replace")) >> 1 for word in words]
+        return TokenVectors(np.array(ids, np.int32), tuple(words), vectors, pooled)
 
     def _add_features(self, row: FloatMatrix, text: str) -> None:
         words = re.findall(r"\w+", text)

@@ -43,6 +43,7 @@ from secondme.runtime.llama import LlamaEmbedder
 embedder = LlamaEmbedder(Path(sys.argv[1]))
 text = "".join(f" the {n} velvet zebras sleep" for n in range(30))
 embedder.embed([text])
+embedder.embed_tokens([text])[0].tokens[:] = 0  # the answer is the caller's, who has it
 print(*embedder._tokens(text)[40:52], flush=True)
 sys.stdin.readline()
 embedder.forget()
@@ -130,6 +131,59 @@ def test_cancelled_between_batches(embedder: Embedder) -> None:
         embedder.embed([longest(embedder)] * 8, cancelled=lambda: next(polls))
 
 
+def test_tokens_have_length_one_and_pool_to_what_embed_gives(embedder: Embedder) -> None:
+    found = embedder.embed_tokens([*TEXTS, *CLOSE])
+    pooled = np.stack([text.pooled for text in found])
+    np.testing.assert_allclose(pooled, embedder.embed([*TEXTS, *CLOSE]), atol=1e-5)
+    for text, read in zip([*TEXTS, *CLOSE], found, strict=True):
+        n_tokens = embedder.count_tokens(text) - 2  # without those that begin and end every text
+        assert read.vectors.shape == (n_tokens, embedder.n_dims)
+        assert read.tokens.shape == (n_tokens,) and len(read.words) == n_tokens
+        assert (read.vectors.dtype, read.pooled.dtype, read.tokens.dtype) == (np.float32, np.float32, np.int32)
+        np.testing.assert_allclose(np.linalg.norm(read.vectors, axis=1), 1, atol=1e-5)
+
+
+def test_no_texts_have_no_tokens(embedder: Embedder) -> None:
+    assert embedder.embed_tokens([]) == []
+
+
+def test_every_token_names_the_word_it_is_of(embedder: Embedder) -> None:
+    (read,) = embedder.embed_tokens(["Unbelievably, Anna laughed."])
+    assert list(dict.fromkeys(read.words)) == ["unbelievably", ",", "anna", "laughed", "."]
+    assert read.words.count("unbelievably") > 1
+    again, other = embedder.embed_tokens(["anna", "laughed"])
+    assert again.tokens[0] == read.tokens[read.words.index("anna")] != other.tokens[0]
+
+
+def test_tokens_of_related_words_are_closer(embedder: Embedder) -> None:
+    """What late interaction lives on: the best match of a word is the same word in another sentence."""
+    a, b = embedder.embed_tokens(["my sister bought a violin", "the violin was a gift, and the weather was fine"])
+    products = a.vectors[a.words.index("violin")] @ b.vectors.T
+    assert int(np.argmax(products)) == b.words.index("violin")
+
+
+def test_tokens_do_not_depend_on_the_other_texts(embedder: Embedder) -> None:
+    texts = [*TEXTS, *CLOSE] * 6
+    for text, together in zip(texts[:12], embedder.embed_tokens(texts), strict=False):
+        (alone,) = embedder.embed_tokens([text])
+        assert np.array_equal(together.tokens, alone.tokens) and together.words == alone.words
+        np.testing.assert_allclose(together.vectors, alone.vectors, atol=5e-3)
+
+
+def test_a_longer_text_is_cut_for_its_tokens(embedder: Embedder) -> None:
+    text = longest(embedder)
+    whole, longer = embedder.embed_tokens([text, text + " and one more"])
+    assert np.array_equal(whole.tokens, longer.tokens)
+    np.testing.assert_allclose(longer.pooled, whole.pooled, atol=1e-5)
+    assert len(embedder.embed_tokens(["x" * 100_000])[0].tokens) <= embedder.n_ctx
+
+
+def test_tokens_are_cancelled_between_batches(embedder: Embedder) -> None:
+    polls = iter([False, True])
+    with pytest.raises(Cancelled):
+        embedder.embed_tokens([longest(embedder)] * 8, cancelled=lambda: next(polls))
+
+
 def test_threads_share_one_embedder(embedder: Embedder) -> None:
     expected = embedder.embed(TEXTS)
     found: list[FloatMatrix] = []
@@ -153,8 +207,9 @@ def test_close_is_final_and_may_be_repeated(make: Callable[[], Embedder]) -> Non
     embedder = make()
     embedder.close()
     embedder.close()
-    with pytest.raises(ModelError):
-        embedder.embed(["hello"])
+    for ask in (embedder.embed, embedder.embed_tokens):
+        with pytest.raises(ModelError):
+            ask(["hello"])
 
 
 @dataclass(frozen=True)
@@ -182,6 +237,14 @@ def test_minilm_gives_the_reference_vectors(reference: Reference, minilm_path: P
     assert not wrong
 
 
+def test_the_mean_of_minilms_tokens_is_the_reference_vector(reference: Reference, minilm_path: Path) -> None:
+    embedder = LlamaEmbedder(minilm_path)
+    found = embedder.embed_tokens(reference.texts)
+    embedder.close()
+    assert [list(text.tokens) for text in found] == [ids[1:-1] for ids in reference.ids]
+    assert min(float(text.pooled @ row) for text, row in zip(found, reference.vectors, strict=True)) > 0.9995
+
+
 def test_minilm_counts_tokens_as_the_reference(reference: Reference, minilm_path: Path) -> None:
     embedder = LlamaEmbedder(minilm_path)
     assert embedder.n_ctx == 256
@@ -190,9 +253,11 @@ def test_minilm_counts_tokens_as_the_reference(reference: Reference, minilm_path
 
 
 def test_forgetting_changes_no_vector(embedder: Embedder) -> None:
-    before = embedder.embed(TEXTS)
+    before, tokens = embedder.embed(TEXTS), embedder.embed_tokens(TEXTS)
     embedder.forget()
     assert np.array_equal(embedder.embed(TEXTS), before)
+    for again, once in zip(embedder.embed_tokens(TEXTS), tokens, strict=True):
+        assert np.array_equal(again.vectors, once.vectors)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -1,0 +1,229 @@
+"""Finds what in a text gives orders to an assistant or speaks for its owner, so that a model never reads it as such.
+
+Text from files, pages, mails and other programs is data. Nothing here is proof: a span is suspected when the signs in
+it add up to SUSPECT (`instruction_patterns`), and what is suspected is masked where a model reads, and shown to the
+owner. Pure: no model, no clock, no store.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from secondme.text.disguise import encoded_texts, hidden_characters, readings
+from secondme.text.instruction_patterns import OTHER_LANGUAGES, REPORTING, SIGNS, THIRD_PARTIES
+from secondme.text.sentences import split_sentences
+from secondme.text.shingles import NEAR, distance, simhash
+
+SUSPECT = 1.0
+"""Sum of signs from which a sentence is taken for an instruction."""
+
+MASK = "[…]"
+"""What a model reads in the place of a suspected span."""
+
+_CARRIED = 0.5
+"""What is added for a sentence in a hidden place: nobody was meant to see it."""
+_KNOWN = 0.5
+"""What is added for one that resembles a text that was caught before."""
+_COMMANDS = frozenset({"order", "memory", "bridge", "trigger"})
+_COMMANDS_ALONE = 0.9
+"""Commands without anybody they are for never reach SUSPECT: recipes and house rules are made of them."""
+_TO_OTHERS = 0.4
+"""What is taken off where an order is about customers, patients and the like."""
+
+_TURN = re.compile(
+    r"(?im)^[ \t>*_#/\-|\[(\"']*(?:(?:the )?(?:user|human|owner)|(?:ai )?assistant|system|developer|chatbot|bot|ai|gpt"
+    r"|llm|nutzer|utilisateur|usuario|utente|assistent|asistente|assistente|пользователь|ассистент|用户|助手|システム|ユーザー)"
+    r"[\])*_\"']*\s*(?:\([^)\n]{0,30}\)\s*)?[:：>]"
+)
+_FIRST_PERSON = re.compile(
+    r"\b(?:i|i'm|i've|i'd|i'll|my|mine|me|myself|ich|mein\w*|je|mon|ma|yo|mi|mio|io|eu|meu|minha|я|мой|我|私)\b|我|私"
+)
+_OWN_ANSWER = re.compile(
+    r"(?i)\b(?:what|who|which|where|when|how)\b[^?\n]{0,40}\b(?:my|i|me)\b[^?\n]{0,80}\?(?:[ \t]*\n)?[^?\n]{2,200}"
+)
+_PERSONAL = re.compile(
+    r"\b(?:name|employer|job|boss|manager|doctor|dentist|physician|therapist|lawyer|accountant|bank\w*|birthday|home|live"
+    r"|work|wife|husband|partner|allerg\w+|medication|dose|password|pin|favou?rite|prefer\w*|insurance|hobby|pet|dog|cat"
+    r"|phone|e-?mail|address|city|town|car|school|gym|airline|blood type|landlord|mentor|team|club)\b"
+)
+_COMMENT = re.compile(r"<!--(.*?)(?:-->|\Z)|^\[(?://|comment|_+)\]:\s*(?:#|<>)?\s*(.*)$", re.S | re.M)
+_STYLED = re.compile(
+    r"<(\w+)[^>]*style\s*=\s*[\"'][^\"'>]*(?:display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0|opacity\s*:\s*0"
+    r"|color\s*:\s*(?:#fff(?:fff)?|white|transparent))[^>]*>(.*?)</\1>|<(\w+)[^>]*\bhidden\b[^>]*>(.*?)</\3>",
+    re.S | re.I,
+)
+_QUOTED = re.compile(r"[“\"«]([^”\"»\n]{3,400})[”\"»]|(?<!\w)[‘'`]([^’'`\n]{8,400})[’'`](?!\w)")
+_PARAGRAPH = re.compile(r"\n\s*\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """Characters [`start`, `end`) of a text that read like an instruction; `reasons` are the signs, strongest first."""
+
+    start: int
+    end: int
+    weight: float
+    reasons: tuple[str, ...]
+
+
+def suspects(text: str, known: Collection[int] = ()) -> list[Suspect]:
+    """What of `text` reads like an instruction, in order and without overlaps.
+
+    `known` are fingerprints (`shingles.simhash`) of texts that were caught before. What follows an instruction in its
+    paragraph goes with it, since that is what it is about.
+    """
+    hidden = list(_hidden(text))
+    found = [Suspect(start, end, SUSPECT, ("encoded",)) for start, end in _encoded(text)]
+    found += [s for start, end in hidden if (s := _whole(text, start, end, known)) is not None]
+    found += [Suspect(start, end, SUSPECT, ("own question",)) for start, end in _own_answers(text)]
+    for start, end in _blocks(text):
+        found += _in_block(text, start, end, known)
+    return _merged(found)
+
+
+def is_suspect(text: str, known: Collection[int] = ()) -> bool:
+    """Whether any of `text` reads like an instruction."""
+    return bool(suspects(text, known))
+
+
+def masked(text: str, spans: Sequence[Suspect]) -> str:
+    """`text` with each of `spans` (in order, without overlaps) replaced by MASK."""
+    parts, at = [], 0
+    for span in spans:
+        parts += [text[at : span.start], MASK]
+        at = span.end
+    return "".join([*parts, text[at:]])
+
+
+def harmless(text: str, known: Collection[int] = ()) -> str:
+    """`text` as a model may read it: without what reads like an instruction, and without marks of turns."""
+    return without_turns(masked(text, suspects(text, known)))
+
+
+def without_turns(text: str) -> str:
+    """`text` in which no line begins as a turn of a conversation does: `User:` becomes `User -`."""
+    return _TURN.sub(lambda m: m.group()[:-1] + " -", text)
+
+
+def weigh(sentence: str) -> tuple[float, tuple[str, ...]]:
+    """Sum of the signs in one sentence, with their groups, strongest first."""
+    best: dict[str, float] = {}
+    for reading in readings(sentence):
+        for sign in (*SIGNS, *OTHER_LANGUAGES):
+            if sign.weight > best.get(sign.group, 0.0) and sign.pattern.search(reading):
+                best[sign.group] = sign.weight
+    return _total(best, readings(sentence)[0]), tuple(sorted(best, key=lambda g: -best[g]))
+
+
+def _total(best: dict[str, float], plain: str) -> float:
+    commands = sum(weight for group, weight in best.items() if group in _COMMANDS)
+    others = sum(weight for group, weight in best.items() if group not in _COMMANDS)
+    strong = max((w for g, w in best.items() if g in _COMMANDS), default=0.0) >= SUSPECT
+    total = (commands if strong else min(commands, _COMMANDS_ALONE)) + others
+    if total and THIRD_PARTIES.search(plain) and "owner" not in best:
+        total -= _TO_OTHERS
+    return total
+
+
+def _in_block(text: str, start: int, end: int, known: Collection[int]) -> Iterator[Suspect]:
+    """The suspected sentences of one paragraph; those behind one that is not a quotation go with it."""
+    tainted = False
+    turn = False
+    for sentence in split_sentences(text[start:end]):
+        at, stop = start + sentence.start, start + sentence.end
+        marks = bool(_TURN.search(sentence.text))
+        turn = turn or marks
+        weight, reasons = _judged(sentence.text, known)
+        if turn and _poses(sentence.text):
+            weight, reasons = max(weight, SUSPECT), ("turn", *reasons)
+        if tainted:
+            yield Suspect(at, stop, SUSPECT, ("follows",))
+        elif weight >= SUSPECT:
+            quotation = _quotation(sentence.text)
+            if quotation is None:
+                tainted = True
+                yield Suspect(at, stop, weight, reasons)
+            else:
+                yield from (Suspect(at + a, at + b, weight, ("quoted", *reasons)) for a, b in quotation)
+
+
+def _poses(sentence: str) -> bool:
+    """Whether a line of a made-up conversation speaks of its speaker: it would pose as the owner."""
+    reading = readings(sentence)[-1]
+    return bool(_FIRST_PERSON.search(reading)) and bool(_PERSONAL.search(reading) or not reading.rstrip().endswith("?"))
+
+
+def _judged(sentence: str, known: Collection[int]) -> tuple[float, tuple[str, ...]]:
+    weight, reasons = weigh(sentence)
+    if hidden_characters(sentence):
+        weight, reasons = weight + _CARRIED, ("invisible", *reasons)
+    if weight and known and resembles(sentence, known):
+        weight, reasons = weight + _KNOWN, (*reasons, "known")
+    return weight, reasons
+
+
+def resembles(text: str, known: Collection[int]) -> bool:
+    """Whether `text` is a near duplicate of one that was caught."""
+    fingerprint = simhash(text)
+    return any(distance(fingerprint, other) <= NEAR for other in known)
+
+
+def _quotation(sentence: str) -> list[tuple[int, int]] | None:
+    """Where a sentence that reports words of others quotes them, if nothing outside of the quotation is suspected."""
+    spans = [m.span() for m in _QUOTED.finditer(sentence)]
+    rest = sentence
+    for start, end in reversed(spans):
+        rest = rest[:start] + " " + rest[end:]
+    if not spans or not REPORTING.search(rest.lower()) or weigh(rest)[0] >= SUSPECT:
+        return None
+    return [(a, b) for a, b in spans if weigh(sentence[a:b])[0] >= SUSPECT] or None
+
+
+def _whole(text: str, start: int, end: int, known: Collection[int]) -> Suspect | None:
+    """A hidden place is judged as one, and more strictly than what stands in the open."""
+    weights = [_judged(s.text, known) for s in split_sentences(text[start:end])]
+    weight, reasons = max(weights, default=(0.0, ()))
+    return Suspect(start, end, weight + _CARRIED, ("hidden", *reasons)) if weight + _CARRIED >= SUSPECT else None
+
+
+def _hidden(text: str) -> Iterator[tuple[int, int]]:
+    """Where a text says what a reader of the page would not see."""
+    for pattern in (_COMMENT, _STYLED):
+        yield from (match.span() for match in pattern.finditer(text))
+
+
+def _encoded(text: str) -> Iterator[tuple[int, int]]:
+    for start, end, said in encoded_texts(text):
+        if weigh(said)[0] + _CARRIED >= SUSPECT:
+            yield start, end
+
+
+def _own_answers(text: str) -> Iterator[tuple[int, int]]:
+    """Where a text asks what its reader would ask about himself, and answers it: a record made to be recalled."""
+    for match in _OWN_ANSWER.finditer(text):
+        question = match.group().split("?")[0].lower()
+        if _PERSONAL.search(question):
+            yield match.span()
+
+
+def _blocks(text: str) -> Iterator[tuple[int, int]]:
+    """Paragraphs: what stands between blank lines."""
+    at = 0
+    for match in _PARAGRAPH.finditer(text):
+        yield at, match.start()
+        at = match.end()
+    yield at, len(text)
+
+
+def _merged(found: list[Suspect]) -> list[Suspect]:
+    merged: list[Suspect] = []
+    for span in sorted(found, key=lambda s: (s.start, -s.end)):
+        if merged and span.start < merged[-1].end:
+            last = merged[-1]
+            reasons = tuple(dict.fromkeys((*last.reasons, *span.reasons)))
+            merged[-1] = Suspect(last.start, max(last.end, span.end), max(last.weight, span.weight), reasons)
+        elif span.start < span.end:
+            merged.append(span)
+    return merged

@@ -426,6 +426,10 @@ lesson: what an attack looked like, kept apart and never recalled."""
 
 ItemState = Literal["active", "archived", "pending", "quarantined"]
 
+LinkKind = Literal["related", "member", "contradicts", "replaces"]
+"""related: have to do with one another. member: a topic and what it is of. contradicts: cannot both be so. replaces: an
+edit and what was edited."""
+
 OWNER = "owner"
 """The subject of items about the owner."""
 
@@ -497,6 +501,38 @@ class MemoryItem:
     def holds(self) -> bool:
         """Whether it is said to be so until further notice."""
         return self.valid_to is None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemChanges:
+    """What an edit makes of an item; None leaves it as it is. `slot` follows `subject`, `attribute` and `value` only if
+    the caller says so."""
+
+    text: str | None = None
+    kind: ItemKind | None = None
+    subject: str | None = None
+    attribute: str | None = None
+    value: str | None = None
+    slot: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemLink:
+    """From one item to another, by their ids; what `weight` means depends on who made the link."""
+
+    from_id: int
+    to_id: int
+    kind: LinkKind
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStats:
+    """Of the turns that a search looks at: how many, words in one on average, and of how many conversations."""
+
+    n_turns: int
+    mean_words: float
+    n_conversations: int
 
 
 # Projects ------------------------------------------------------------------------------------------------------
@@ -590,6 +626,7 @@ class StoreStats:
     size_bytes: int
     n_cartridges: int
     cartridge_bytes: int
+    n_items: int = 0
 
 
 @dataclass(frozen=True, slots=True)

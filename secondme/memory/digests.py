@@ -26,7 +26,8 @@ _TURN = """select t.uid, c.uid, t.role, t.text, t.created_at, t.citations, t.ori
 _SPEAKER = """select said from (select (select speaker from turn where id = ?) as said from (select null as speaker))
     where said is not null"""
 _ITEM = """select i.uid, p.name, i.kind, i.slot, i.subject, i.attribute, i.value, i.text, i.trust, i.made_by, i.state,
-    i.created_at, i.valid_from, i.valid_to, i.origin
+    i.created_at, i.valid_from, i.valid_to, i.told_to, i.place, i.interrupts, i.continues,
+    i.origin
     from item i join project p on p.id = i.project_id where i.id = ?"""
 _SPANS = """select kind, ref_id, byte_start, byte_end from item_span where item_id = ?
     order by kind, ref_id, byte_start, byte_end"""

@@ -27,11 +27,15 @@ Kind = Literal[
     "conversation-new", "conversation-renamed", "conversation-removed", "turn-added", "turn-redacted",
     "source-redacted", "shown", "used", "forgotten", "lifted", "exported", "imported", "project-new", "project-removed",
     "cartridge-built", "cartridge-dropped",
+    "item-added", "item-closed", "item-changed", "item-respanned", "item-removed", "items-used", "item-rated",
+    "items-linked",
 ]  # fmt: skip
 
 OWNER = "owner"
 
-ENDS = frozenset({"removed", "folder-removed", "conversation-removed", "forgotten", "project-removed", "lost"})
+ENDS = frozenset(
+    {"removed", "folder-removed", "conversation-removed", "item-removed", "forgotten", "project-removed", "lost"}
+)
 """Steps after which none of their subjects is in memory any more."""
 
 

@@ -36,6 +36,7 @@ from secondme.memory.cartridge_files import Named
 from secondme.memory.cartridges import NewCartridge, StoredCartridge
 from secondme.memory.database import Database, open_database
 from secondme.memory.forgetting import Forgetting, Plan, Target, examine
+from secondme.memory.item_store import ItemStore
 from secondme.memory.nearest import EVERYTHING, Nearest, Within
 from secondme.memory.oplog import Kind, Op
 from secondme.memory.portable import Portable
@@ -64,11 +65,11 @@ if TYPE_CHECKING:
     from secondme.memory.vectors import FloatMatrix
 
 
-class Store:
+class Store(ItemStore):
     """An open store. Thread-safe: one connection behind one lock."""
 
     def __init__(self, database: Database, vector_bytes: int | None = None) -> None:
-        self._database = database
+        super().__init__(database)
         self._nearest = Nearest(database, vector_bytes)
         self._n_forgets = 0
         self._data = database.path.parent
@@ -510,6 +511,7 @@ class Store:
             n_vectors = vectors.count(connection) if settings.embedder(connection) else 0
             n_sources, n_skipped, n_chunks, n_conversations, n_turns = row
             n_cartridges, cartridge_bytes = cartridges.sizes(connection)
+            n_items = int(connection.execute("select count(*) from item").get)
         return StoreStats(
             n_sources=n_sources,
             n_skipped=n_skipped,
@@ -520,6 +522,7 @@ class Store:
             size_bytes=self._database.size_bytes(),
             n_cartridges=n_cartridges,
             cartridge_bytes=cartridge_bytes,
+            n_items=n_items,
         )
 
     def check(self, *, read_data: bool = False) -> list[Check]:

@@ -27,6 +27,10 @@ _TABLES = {
     "conversation": "the list of conversations",
     "edge": "the links between memories",
     "folder": "the list of followed folders",
+    "item": "what was learned",
+    "item_link": "the links between what was learned",
+    "item_span": "where it was learned from",
+    "item_word": "the word index",
     "migration": "the record of the schema",
     "op": "the operation log",
     "op_subject": "the operation log",
@@ -37,6 +41,9 @@ _TABLES = {
     "sqlite_sequence": "the count of ids",
     "tombstone": "the list of what was forgotten",
     "turn": "the turns of conversations",
+    "turn_token": "what turns are searched by",
+    "turn_trace": "what turns are searched by",
+    "turn_word": "the word index",
     "vector": "the vectors",
     "word": "the word index",
 }
@@ -87,6 +94,7 @@ def lines(found: Survey) -> Iterator[Check]:
     yield from _pages(found)
     yield from _files(found)
     yield from _conversations(found)
+    yield from _items(found)
     yield from _words_and_vectors(found)
 
 
@@ -139,7 +147,13 @@ def _pages(found: Survey) -> Iterator[Check]:
 
 def parts(tables: Sequence[str]) -> list[str]:
     """Tables in the owner's words, each once."""
-    return list(dict.fromkeys(_TABLES.get(name) or _TABLES.get(name.split("_")[0], name) for name in tables))
+    return list(dict.fromkeys(_part(name) for name in tables))
+
+
+def _part(table: str) -> str:
+    """An index keeps its own tables under names that begin as its does."""
+    beginnings = (table.rsplit("_", n)[0] for n in range(table.count("_") + 1))
+    return next((_TABLES[name] for name in (table, *beginnings) if name in _TABLES), table)
 
 
 def _files(found: Survey) -> Iterator[Check]:
@@ -190,23 +204,36 @@ def passages(ordinals: Sequence[int]) -> str:
 
 def _conversations(found: Survey) -> Iterator[Check]:
     for item in found.items:
-        yield _failed(item.kind, describe_item(item))
+        if item.kind != "item":
+            yield _failed(item.kind, describe_item(item))
     for turn_id, conversation_id in found.bad_citations:
         yield _failed("turn", f"the citations of turn t{turn_id} of conversation c{conversation_id} cannot be read")
-    if not any(item.kind != "folder" for item in found.items) and not found.bad_citations:
+    if not any(item.kind in ("conversation", "turn") for item in found.items) and not found.bad_citations:
         detail = f"{found.n_conversations} with {found.n_turns} turns, {_vouched(found)}"
         yield Check("conversations", "ok", detail)
     if not any(item.kind == "folder" for item in found.items):
         yield Check("folders", "ok", f"{found.n_folders} followed")
 
 
+def _items(found: Survey) -> Iterator[Check]:
+    bad = [item for item in found.items if item.kind == "item"]
+    for item in bad:
+        yield _failed("memory", describe_item(item))
+    for item_id in found.dangling:
+        yield _failed("memory", f"memory m{item_id} was learned from something that is not there")
+    if not bad and not found.dangling:
+        yield Check("memories", "ok", f"{found.n_items} learned, {_vouched(found)}")
+
+
 def describe_item(item: BadItem) -> str:
-    """A damaged turn, conversation or folder, without a word of what it says."""
+    """A damaged turn, conversation, folder or memory, without a word of what it says."""
     return f"{name_item(item)} {_FAULTS[item.fault]}"
 
 
 def name_item(item: BadItem) -> str:
-    """A turn with its conversation and time, a conversation, or a folder's path."""
+    """A turn with its conversation and time, a conversation, a memory, or a folder's path."""
+    if item.kind == "item":
+        return f"memory m{item.id}"
     if item.kind == "folder":
         return item.path or f"folder {item.id}"
     if item.kind == "conversation":
@@ -218,7 +245,14 @@ def name_item(item: BadItem) -> str:
 def named(subject: str) -> str:
     """`source:3` as the command line spells it."""
     kind, _, number = subject.partition(":")
-    return {"source": "file s", "turn": "turn t", "conversation": "conversation c", "folder": "folder "}[kind] + number
+    letters = {
+        "source": "file s",
+        "turn": "turn t",
+        "conversation": "conversation c",
+        "folder": "folder ",
+        "item": "memory m",
+    }
+    return letters[kind] + number
 
 
 def _words_and_vectors(found: Survey) -> Iterator[Check]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import apsw
 
 from secondme.errors import StoreError
-from secondme.memory import oplog
+from secondme.memory import lineage, oplog
 from secondme.memory.digests import conversation_digest, folder_digest, turn_digest
 from secondme.memory.rows import pack_citations, pack_path, pack_text, unpack_citations, unpack_path, unpack_text
 from secondme.memory.sources import ensure_project, project_id
@@ -53,10 +53,11 @@ def rename(connection: apsw.Connection, conversation_id: int, title: str) -> Non
 
 
 def delete(connection: apsw.Connection, conversation_id: int) -> None:
-    """Its turns go with it; one that is gone already is passed over."""
+    """Its turns go with it, and what was learned from them alone; one that is gone already is passed over."""
     ids = [
         int(row[0]) for row in connection.execute("select id from turn where conversation_id = ?", (conversation_id,))
     ]
+    lineage.leave(connection, {"turn": frozenset(ids)})
     connection.execute("delete from conversation where id = ?", (conversation_id,))
     if connection.changes():
         subjects = [f"conversation:{conversation_id}", *(f"turn:{i}" for i in ids)]

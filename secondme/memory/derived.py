@@ -1,4 +1,4 @@
-"""What can be made again from the stored text and the exact vectors: the word index, the copies for the search."""
+"""What can be made again from the stored text and the exact vectors: the word indexes, the copies for the search."""
 
 from __future__ import annotations
 
@@ -41,14 +41,30 @@ class Vectors:
         return self.readable and not self.bad
 
 
+INDEXES = ("word", "turn_word", "item_word")
+"""Of passages, and since the fifth schema of turns and items."""
+
+
 def words_are_sound(connection: apsw.Connection) -> bool:
-    """FTS5 compares its index with the stored text, and raises if they differ."""
+    """FTS5 compares each index with the stored text, and raises if they differ."""
     try:
-        connection.execute("insert into word(word, rank) values('integrity-check', 1)")
+        for name in _indexes(connection):
+            connection.execute(f"insert into {name}({name}, rank) values('integrity-check', 1)")
     except DAMAGE as error:
         only_damage(error)
         return False
     return True
+
+
+def _indexes(connection: apsw.Connection) -> list[str]:
+    # The first one is in every store, so that one which is gone is missed.
+    return [name for name in INDEXES if name == "word" or connection.table_exists(None, name)]
+
+
+def rebuild_words(connection: apsw.Connection) -> None:
+    """Index all stored text anew."""
+    for name in _indexes(connection):
+        connection.execute(f"insert into {name}({name}) values('rebuild')")
 
 
 def read_vectors(connection: apsw.Connection) -> Vectors:

@@ -12,16 +12,19 @@ from pathlib import Path
 import apsw
 
 from secondme.errors import CorruptRecord
-from secondme.memory import cartridges, conversations, oplog, sources, tombstones, vectors
+from secondme.memory import cartridges, conversations, lineage, oplog, search, sources, tombstones, vectors
 from secondme.memory.cartridge_files import path_of
 from secondme.memory.digests import source_digest, turn_digest
 from secondme.memory.forgetting import Plan, Target, examine
+from secondme.memory.lineage import Words
 from secondme.memory.redaction import REMOVED_ANSWER
 from secondme.memory.rows import pack_citations, pack_text
 from secondme.memory.sources import project_id
 from secondme.memory.wordings import Passage, by_source
 
 _WORDS_A_QUERY = 200
+_STEM = 3
+"""Letters that words of one stem have in common at least."""
 
 
 def forget(connection: apsw.Connection, target: Target) -> Plan:
@@ -31,16 +34,13 @@ def forget(connection: apsw.Connection, target: Target) -> Plan:
     whole = [s.id for s in shown.sources]
     single = [p for p in plan.passages if p.source_id not in set(whole)]
     _remove_links(connection, plan.uids)
+    lineage.purge(connection, shown.items)
+    lineage.loosen(connection, plan.items)
+    _change_turns(connection, target, plan)
     sources.purge(connection, whole)
     sources.purge_chunks(connection, [p.id for p in single])
     for names in plan.names:
         sources.rename_parts(connection, names.source_id, names.title, names.headings)
-    _remove_turns(connection, target, shown.turns)
-    for redaction in plan.redactions:
-        connection.execute(
-            "update turn set text = ?, citations = ? where id = ?",
-            (pack_text(redaction.text), pack_citations(redaction.citations), redaction.turn_id),
-        )
     for folder in shown.folders:
         conversations.remove_folder(connection, folder.path, folder.project)
     for kind, hashes in plan.tombstones:
@@ -58,6 +58,7 @@ def forget_project(connection: apsw.Connection, name: str) -> Plan | None:
     target = Target(
         sources=_ids(connection, "select id from source where project_id = ?", number),
         conversations=_ids(connection, "select id from conversation where project_id = ?", number),
+        items=_ids(connection, "select id from item where project_id = ?", number),
         for_good=False,
     )
     plan = forget(connection, target)
@@ -76,9 +77,13 @@ def _remove_links(connection: apsw.Connection, uids: Iterable[bytes]) -> None:
     connection.executemany("delete from edge where from_uid = ?1 or to_uid = ?1", ((uid,) for uid in uids))
 
 
-def _remove_turns(connection: apsw.Connection, target: Target, turns: Iterable[int]) -> None:
+def _change_turns(connection: apsw.Connection, target: Target, plan: Plan) -> None:
     connection.executemany("delete from conversation where id = ?", ((i,) for i in target.conversations))
-    connection.executemany("delete from turn where id = ?", ((i,) for i in turns))
+    connection.executemany("delete from turn where id = ?", ((i,) for i in plan.shown.turns))
+    connection.executemany(
+        "update turn set text = ?, citations = ? where id = ?",
+        ((pack_text(r.text), pack_citations(r.citations), r.turn_id) for r in plan.redactions),
+    )
 
 
 def _log(connection: apsw.Connection, plan: Plan, single: Sequence[Passage]) -> None:
@@ -87,10 +92,12 @@ def _log(connection: apsw.Connection, plan: Plan, single: Sequence[Passage]) -> 
     subjects += [f"passage:{p.id}" for p in single]
     subjects += [f"conversation:{c.id}" for c in shown.conversations]
     subjects += [f"turn:{i}" for i in shown.turns]
+    subjects += [f"item:{i}" for i in shown.items]
     counts: dict[str, int | float | str | None] = {
         "passages": len(shown.passages),
         "answers": len(shown.answers),
         "citations": shown.n_citations,
+        "items": len(shown.items),
         "links": shown.n_links,
         "cartridges": shown.n_cartridges,
         "tombstones": sum(len(hashes) for _, hashes in plan.tombstones),
@@ -112,7 +119,7 @@ def _log(connection: apsw.Connection, plan: Plan, single: Sequence[Passage]) -> 
 
 
 def verify(connection: apsw.Connection, plan: Plan) -> None:
-    """Look for what `plan` took out. Raises CorruptRecord if any row, word, vector, citation or link of it is left."""
+    """Look for what `plan` took out. Raises CorruptRecord if a row, word, vector, trace, citation or link is left."""
     left = [what for what, n in _left(connection, plan) if n]
     if left:
         raise CorruptRecord(
@@ -149,10 +156,16 @@ def _left(connection: apsw.Connection, plan: Plan) -> Iterator[tuple[str, int]]:
     yield "turns", _count(connection, "select count(*) from turn where id = ?", shown.turns)
     ids = (c.id for c in shown.conversations)
     yield "conversations", _count(connection, "select count(*) from conversation where id = ?", ids)
-    yield "citations", _citations_left(connection, frozenset(shown.passages))
+    yield "words of turns", lineage.words_left(connection, "turn_word", _said_no_more(plan))
+    yield "traces of turns", sum(_count(connection, sql, shown.turns) for sql in _TRACES)
+    yield from lineage.left(connection, plan.items)
+    yield "citations", _citations_left(connection, plan)
     left = {name for _, name in cartridges.files(connection)}
     yield "cartridges", sum(name in left for _, name in plan.files)
     yield "links", _count(connection, "select count(*) from edge where from_uid = ?1 or to_uid = ?1", plan.uids)
+
+
+_TRACES = ("select count(*) from turn_trace where turn_id = ?", "select count(*) from turn_token where turn_id = ?")
 
 
 def _count(connection: apsw.Connection, sql: str, values: Iterable[int | bytes]) -> int:
@@ -167,16 +180,24 @@ def _words_left(connection: apsw.Connection, passages: Sequence[Passage]) -> int
         words = sorted({word for p in of_source for word in tombstones.wording(p.text).split(" ") if word})
         sql = "select rowid from word where word match ? and rowid between ? and ?"
         for start in range(0, len(words), _WORDS_A_QUERY):
-            match = " OR ".join(f'"{_clean(word)}"' for word in words[start : start + _WORDS_A_QUERY])
+            match = " OR ".join(search.phrase([word]) for word in words[start : start + _WORDS_A_QUERY])
             rows = connection.execute(sql, (match, min(ids), max(ids)))
             n_left += len(ids.intersection(row[0] for row in rows))
     return n_left
 
 
-def _clean(word: str) -> str:
-    return word.encode("utf-8", "replace").decode("utf-8")
+def _citations_left(connection: apsw.Connection, plan: Plan) -> int:
+    shown = plan.shown
+    gone = {"chunk_id": frozenset(shown.passages), "turn_id": frozenset(shown.turns), "item_id": frozenset(shown.items)}
+    rows = connection.execute("select citations from turn where citations != '[]'") if any(gone.values()) else ()
+    citations = (citation for (packed,) in rows for citation in json.loads(packed))
+    return sum(any(c.get(name) in ids for name, ids in gone.items()) for c in citations)
 
 
-def _citations_left(connection: apsw.Connection, chunks: frozenset[int]) -> int:
-    rows = connection.execute("select citations from turn where citations != '[]'") if chunks else ()
-    return sum(1 for (packed,) in rows for citation in json.loads(packed) if citation["chunk_id"] in chunks)
+def _said_no_more(plan: Plan) -> Iterator[Words]:
+    """Turns with the words that were theirs, but for those that the index may take for words of the notice."""
+    notice = tuple(word[:_STEM] for word in tombstones.wording(REMOVED_ANSWER).split(" "))
+    emptied = {r.turn_id for r in plan.redactions}
+    for turn in plan.turns:
+        words = tombstones.wording(turn.text).split(" ")
+        yield Words(turn.id, " ".join(w for w in words if turn.id not in emptied or not w.startswith(notice)))

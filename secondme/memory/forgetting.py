@@ -1,9 +1,9 @@
 """What goes when something is forgotten: the items, what was derived from them, and what must not come back.
 
-Derived are the passages of a file, their words, vectors and links, its cartridge, and the answers that rest on them:
-those that cite one of them, in whatever version, and those that repeat a distinct line or sentence. A passage takes its
-copies in other files along; a file does not, since it may be the copy that is not wanted. What is left standing
-elsewhere in memory gets no tombstone: it was not forgotten.
+Derived are the passages of a file, their words, vectors and links, its cartridge, the items that were made of nothing
+else, and the answers that rest on them: those that cite one of them, in whatever version, and those that repeat a
+distinct line or sentence. A passage takes its copies in other files along; a file does not, since it may be the copy
+that is not wanted. What is left standing elsewhere in memory gets no tombstone: it was not forgotten.
 
 Nothing is changed here, `forget.py` does that. Every function works on a connection inside the caller's transaction.
 """
@@ -11,14 +11,15 @@ Nothing is changed here, `forget.py` does that. Every function works on a connec
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 import apsw
 
-from secondme.memory import cartridges, conversations, sources, vectors
+from secondme.memory import cartridges, conversations, lineage, sources, vectors
 from secondme.memory.cartridge_files import Named
-from secondme.memory.redaction import Gone, Redaction, chunk_ids_of, redact, runs_of
+from secondme.memory.lineage import GoingItems, Words
+from secondme.memory.redaction import REMOVED_ANSWER, Gone, Redaction, chunk_ids_of, redact, runs_of
 from secondme.memory.rows import SELECT_SOURCE, passage_uid, to_source, unpack_headings, unpack_text
 from secondme.memory.tombstones import (
     Kind,
@@ -36,14 +37,17 @@ from secondme.types import Conversation, StoredSource, WatchedFolder
 class Target:
     """What to forget: items by their ids, and (project, path) of files or folders with all below them.
 
-    `keep_answers` leaves the text of answers and drops their citations only. Without `for_good` there are no
-    tombstones: a followed folder may bring the items back.
+    Of those in `learned_from`, `(kind, id)` of a turn, conversation, passage or source, only what was learned from them
+    goes, and they stay. `keep_answers` leaves the text of answers and drops their citations only. Without `for_good`
+    there are no tombstones: a followed folder may bring the items back.
     """
 
     sources: tuple[int, ...] = ()
     passages: tuple[int, ...] = ()
     conversations: tuple[int, ...] = ()
     turns: tuple[int, ...] = ()
+    items: tuple[int, ...] = ()
+    learned_from: tuple[tuple[lineage.Kind, int], ...] = ()
     paths: tuple[tuple[str, str], ...] = ()
     keep_answers: bool = False
     for_good: bool = True
@@ -53,7 +57,8 @@ class Target:
 class Forgetting:
     """What goes. `passages` holds those of `sources` and the `copies` too; `missing` are named but not there.
 
-    `answers` are the turns whose citations, and unless they are kept whose text, go; `turns` go as a whole.
+    `answers` are the turns whose citations, and unless they are kept whose text, go; `turns` and `items` go as a whole.
+    `loosened` items stay, as they were made of something else as well.
     """
 
     sources: tuple[StoredSource, ...]
@@ -65,13 +70,16 @@ class Forgetting:
     n_citations: int
     answers: tuple[int, ...]
     turns: tuple[int, ...]
+    items: tuple[int, ...]
+    loosened: tuple[int, ...]
     conversations: tuple[Conversation, ...]
     folders: tuple[WatchedFolder, ...]
     missing: tuple[str, ...]
 
     @property
     def is_empty(self) -> bool:
-        return not (self.sources or self.passages or self.turns or self.conversations or self.folders)
+        found = (self.sources, self.passages, self.turns, self.items, self.loosened, self.conversations, self.folders)
+        return not any(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +93,18 @@ class Names:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Plan:
-    """A Forgetting with all that carrying it out takes; holds text, and is never shown. `files` are of cartridges."""
+    """A Forgetting with all that carrying it out takes; holds text, and is never shown. `files` are of cartridges.
+
+    `turns` are those that go or lose their text, with what they say now.
+    """
 
     shown: Forgetting
     passages: tuple[Passage, ...]
     places: Mapping[int, Place]
     uids: frozenset[bytes]
     redactions: tuple[Redaction, ...]
+    turns: tuple[Words, ...]
+    items: GoingItems
     names: tuple[Names, ...]
     files: frozenset[Named]
     tombstones: tuple[tuple[Kind, frozenset[bytes]], ...]
@@ -106,16 +119,20 @@ def examine(connection: apsw.Connection, target: Target) -> Plan:
     passages = (*of_files, *single, *copies)
     places = _places(connection, passages, whole)
     going_turns = _turns(connection, target)
-    distinct = hunt.distinct()
+    going = frozenset(p.id for p in passages)
+    distinct = hunt.distinct() | lineage.distinct_of_items(connection, target.items, going)
     gone = Gone(
-        frozenset(p.id for p in passages),
+        going,
         tuple(chunk_ids_of(connection, whole)),
         frozenset((s.project, s.path) for s in whole.values()),
         distinct,
         frozenset(run for words in distinct for run in runs_of(words)),
+        frozenset(going_turns),
     )
-    redactions, n_citations = redact(connection, gone, target.turns, going_turns, keep_answers=target.keep_answers)
-    uids = _uids(connection, target, passages, whole)
+    of_turns = lineage.distinct_of_turns(connection, going_turns, going)
+    named = (*target.items, *lineage.repeating(connection, distinct | of_turns))
+    redactions, n_citations, items = _derived(connection, target, gone, going_turns, named)
+    uids = _uids(connection, target, passages, whole, items.ids)
     names = tuple(_names(connection, hunt, places, frozenset(p.id for p in passages)))
     changed = {p.source_id for p in passages} | whole.keys() | {n.source_id for n in names}
     files = cartridges.files(connection, changed)
@@ -124,17 +141,43 @@ def examine(connection: apsw.Connection, target: Target) -> Plan:
         passages=tuple(p.id for p in passages),
         copies=tuple(p.id for p in copies),
         n_vectors=_count_vectors(connection, passages),
-        n_links=_count_links(connection, uids),
+        n_links=_count_links(connection, uids) + items.n_links,
         n_cartridges=len(files),
         n_citations=n_citations,
         answers=tuple(r.turn_id for r in redactions),
         turns=going_turns,
+        items=items.ids,
+        loosened=items.loosened,
         conversations=tuple(c for c in conversations.several(connection, None) if c.id in target.conversations),
         folders=_folders(connection, target),
         missing=_missing(connection, target),
     )
     tombstones = _tombstones(connection, target, whole, hunt, places) if target.for_good else ()
-    return Plan(shown, passages, places, uids, redactions, names, files, tombstones)
+    if target.for_good:
+        undone = items.ids if target.learned_from else target.items
+        tombstones += (("item", lineage.tombstones_of(connection, salt(connection), undone)),)
+    turns = tuple(lineage.words_of_turns(connection, (*going_turns, *_emptied(redactions))))
+    return Plan(shown, passages, places, uids, redactions, turns, items, names, files, tombstones)
+
+
+def _derived(
+    connection: apsw.Connection, target: Target, gone: Gone, turns: tuple[int, ...], named: Sequence[int]
+) -> tuple[tuple[Redaction, ...], int, GoingItems]:
+    """Answers that rest on what goes, how many citations they lose, and items. They may rest on one another."""
+    stay = lineage.places_of(connection, target.learned_from)
+    places = {"turn": stay["turn"].union(turns), "passage": stay["passage"] | gone.chunks}
+    while True:
+        items = lineage.going(connection, named, places)
+        gone = replace(gone, items=frozenset(items.ids))
+        redactions, n_citations = redact(connection, gone, target.turns, turns, keep_answers=target.keep_answers)
+        emptied = _emptied(redactions)
+        if emptied <= places["turn"]:
+            return redactions, n_citations, items
+        places["turn"] |= emptied
+
+
+def _emptied(redactions: Iterable[Redaction]) -> frozenset[int]:
+    return frozenset(r.turn_id for r in redactions if r.text == REMOVED_ANSWER)
 
 
 # Files and passages ------------------------------------------------------------------------------------------
@@ -206,6 +249,7 @@ _UIDS = {
     "source": "select uid from source where id = ?",
     "conversation": "select uid from conversation where id = ?",
     "turn": "select uid from turn where id = ?",
+    "item": "select uid from item where id = ?",
 }
 
 
@@ -216,14 +260,19 @@ def _missing(connection: apsw.Connection, target: Target) -> tuple[str, ...]:
         "source": (_UIDS["source"], target.sources),
         "conversation": (_UIDS["conversation"], target.conversations),
         "turn": (_UIDS["turn"], target.turns),
+        "item": (_UIDS["item"], target.items),
     }
-    return tuple(
-        f"{kind}:{i}" for kind, (sql, ids) in known.items() for i in ids if connection.execute(sql, (i,)).get is None
-    )
+    named = [(kind, i) for kind, (_, ids) in known.items() for i in ids]
+    named += list(target.learned_from)
+    return tuple(f"{kind}:{i}" for kind, i in named if connection.execute(known[kind][0], (i,)).get is None)
 
 
 def _uids(
-    connection: apsw.Connection, target: Target, passages: Sequence[Passage], whole: Mapping[int, StoredSource]
+    connection: apsw.Connection,
+    target: Target,
+    passages: Sequence[Passage],
+    whole: Mapping[int, StoredSource],
+    items: Iterable[int],
 ) -> frozenset[bytes]:
     """Names of all that goes, as links have them."""
     of_source = {i: _uid(connection, "source", i) for i in {p.source_id for p in passages} | whole.keys()}
@@ -231,6 +280,7 @@ def _uids(
     found |= {passage_uid(of_source[p.source_id], p.ordinal, p.text) for p in passages}
     found |= {_uid(connection, "conversation", i) for i in target.conversations}
     found |= {_uid(connection, "turn", i) for i in _turns(connection, target)}
+    found |= {_uid(connection, "item", i) for i in items}
     return frozenset(found - {b""})
 
 

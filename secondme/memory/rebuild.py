@@ -1,8 +1,9 @@
 """Writes a store anew from what can be read of a damaged one and still be vouched for, beside it.
 
-The trace comes first, row by row: projects, files with their passages, conversations, folders. Then the operation log
-as far as its chain is whole, with a step for each item that it does not vouch for any more. Words and vectors are made
-again; cartridges are left to be built anew.
+The trace comes first, row by row: projects, files with their passages, conversations, folders, and what was learned
+from them with its places and links. Then the operation log as far as its chain is whole, with a step for each item that
+it does not vouch for any more. Words and the vectors of passages are made again; what turns and memories are searched
+by and cartridges are left to be made anew.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 import apsw
 
 from secondme.crypto.keys import StoreKeys
-from secondme.memory import derived, digests, oplog, scavenge, settings, sources
+from secondme.memory import derived, digests, lineage, oplog, scavenge, settings
 from secondme.memory.database import connect
 from secondme.memory.failures import os_errors, store_errors
 from secondme.memory.migrations import MIGRATIONS, migrate
@@ -27,7 +28,7 @@ LEFT_OUT = "its text in memory was damaged; add it again"
 """Reason of a file of which nothing is left but its name."""
 
 _UNLOGGED = frozenset({"migration", "op", "op_subject"})
-_DERIVED = frozenset({"cartridge"})
+_DERIVED = frozenset({"cartridge", "turn_trace", "turn_token"})
 """Not taken over: a text that is not vouched for any more may be another than they were made of."""
 
 
@@ -46,6 +47,7 @@ class Verdict:
     uncited: frozenset[int] = frozenset()
     conversations: frozenset[int] = frozenset()
     folders: frozenset[int] = frozenset()
+    items: frozenset[int] = frozenset()
     vectors: frozenset[int] = frozenset()
 
 
@@ -153,7 +155,14 @@ def _kept(verdict: Verdict, table: str, columns: list[str]) -> Callable[[Row], R
     def folder(row: Row) -> Row | None:
         return None if row[0] in verdict.folders else row
 
+    def item(row: Row) -> Row | None:
+        return None if row[0] in verdict.items else changed(row, vector=None)
+
+    def item_part(row: Row) -> Row | None:
+        return None if verdict.items.intersection(row[:2] if table == "item_link" else row[:1]) else row
+
     choices = {"source": source, "chunk": chunk, "turn": turn, "conversation": conversation, "folder": folder}
+    choices |= {"item": item, "item_span": item_part, "item_link": item_part}
     return choices.get(table, lambda row: row)
 
 
@@ -165,7 +174,8 @@ _UNTITLED = "(title lost)"
 def _mend_links(copying: _Copying) -> None:
     """Put rows in the place of those that others need, from the indexes of the old store as far as they can be read."""
     new = copying.new
-    for project_id in _dangling(new, "project_id", "project", ("source", "chunk", "folder", "conversation")):
+    tables = ("source", "chunk", "folder", "conversation", "item")
+    for project_id in _dangling(new, "project_id", "project", tables):
         name = _indexed(copying.old, "project", "name", "sqlite_autoindex_project_1", project_id)
         new.execute(
             """insert into project(id, name)
@@ -183,12 +193,16 @@ def _mend_links(copying: _Copying) -> None:
             (conversation_id, _UNTITLED),
         )
         _give_uid(copying, "conversation", conversation_id)
+    if new.table_exists(None, "item"):
+        lineage.drop_broken(new)
     new.execute("update source set n_chunks = (select count(*) from chunk c where c.source_id = source.id)")
 
 
 def _dangling(new: apsw.Connection, column: str, target: str, tables: tuple[str, ...]) -> list[int]:
     found: set[int] = set()
     for table in tables:
+        if not new.table_exists(None, table):
+            continue
         sql = f"select distinct {column} from {table} where {column} not in (select id from {target})"  # noqa: S608
         found |= {int(row[0]) for row in new.execute(sql)}
     return sorted(found)
@@ -226,7 +240,7 @@ def _give_uid(copying: _Copying, table: str, row_id: int) -> None:
 
 
 def _make_derived(copying: _Copying) -> None:
-    sources.rebuild_words(copying.new)
+    derived.rebuild_words(copying.new)
     known = settings.embedder(copying.new)
     if known:
         derived.copy_vectors(copying.old, copying.new, known[1], copying.verdict.vectors)

@@ -1,8 +1,8 @@
 """Which answers rest on something that goes, and what is left of them.
 
-An answer rests on a passage if it cites it, in whatever version, under whatever path; or if it repeats a line or
-sentence of it, or so many words in a row that it can be nobody else's. The answer to a question that goes, goes
-with it.
+An answer rests on a passage if it cites it, in whatever version, under whatever path, and on a turn or an item if it
+cites that; or if it repeats a line or sentence of it, or so many words in a row that it can be nobody else's. The
+answer to a question that goes, goes with it.
 """
 
 from __future__ import annotations
@@ -22,16 +22,20 @@ REMOVED_ANSWER = "(This answer was removed, because it rested on something that 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """What goes, as answers may refer to it: ids of passages and ranges of earlier ones, (project, path) of files, and
-    distinct wordings that nothing left in memory has, with the runs of words in them."""
+    """What goes, as answers may refer to it: ids of passages and ranges of earlier ones, (project, path) of files,
+    distinct wordings that nothing left in memory has, with the runs of words in them, and ids of turns and items."""
 
     chunks: frozenset[int]
     earlier: tuple[range, ...]
     files: frozenset[tuple[str, str]]
     wordings: frozenset[str]
     runs: frozenset[str]
+    turns: frozenset[int] = frozenset()
+    items: frozenset[int] = frozenset()
 
     def is_cited(self, citation: Citation) -> bool:
+        if citation.turn_id in self.turns or citation.item_id in self.items:
+            return True
         if citation.chunk_id in self.chunks or (citation.project, citation.path) in self.files:
             return True
         return any(citation.chunk_id in ids for ids in self.earlier) or self.is_repeated(citation.text)

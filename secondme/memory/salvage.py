@@ -26,7 +26,7 @@ import apsw
 from secondme.crypto.keys import StoreKeys
 from secondme.durable import sync_file, sync_folder
 from secondme.errors import RolledBack
-from secondme.memory import cartridges, checks, derived, lenient, oplog, pages, sources
+from secondme.memory import cartridges, checks, derived, lenient, lineage, oplog, pages
 from secondme.memory.bits import Bit, set_right, turned, turned_in_log
 from secondme.memory.database import FIRST_WITH_LOG
 from secondme.memory.failures import os_errors, store_errors
@@ -66,6 +66,7 @@ _SHORTENED = {
     "setting": "the store's settings: all passages are embedded again by `secondme memory reindex`, and what was "
     "forgotten is not kept from coming back",
     "edge": "links between memories",
+    "item_link": "links between what was learned",
     "tombstone": "marks of what was forgotten: some of it is not kept from coming back when its file is added again",
 }
 
@@ -108,13 +109,15 @@ class Salvage:
 
     def _mended(self) -> Iterator[str]:
         found = self._found
-        if not found.words_are_sound or any(t.startswith("word") for t in found.tables):
+        if not found.words_are_sound or any("word" in t for t in found.tables):
             yield "the word index is made again from the text"
         n_bad = sum(map(len, found.vectors.bad.values()))
         if not found.vectors.readable or any(t.startswith("vector") for t in found.tables):
             yield "the vectors are made again from those that can be read; the rest waits for `secondme memory reindex`"
         elif n_bad:
             yield f"{n_bad} damaged vectors are taken out, and made again by `secondme memory reindex`"
+        if found.dangling:
+            yield f"{len(found.dangling)} memories no longer say where they were learned from, as that is not there"
         for bad in found.sources:
             if bad.fault == "unreadable" and bad.good:
                 n = len(bad.good)
@@ -182,6 +185,7 @@ class Salvage:
             uncited=frozenset(turn_id for turn_id, _ in found.bad_citations),
             conversations=frozenset(i.id for i in refused if i.kind == "conversation"),
             folders=frozenset(i.id for i in refused if i.kind == "folder") | _numbers(unlogged, "folder"),
+            items=frozenset(i.id for i in refused if i.kind == "item") | _numbers(unlogged, "item"),
             vectors=frozenset(i for ids in found.vectors.bad.values() for i in ids),
         )
 
@@ -217,8 +221,12 @@ class Salvage:
         with store_errors(connection):
             connection.execute("begin immediate")
             if not found.words_are_sound:
-                sources.rebuild_words(connection)
+                derived.rebuild_words(connection)
             derived.drop_vectors(connection, found.vectors.bad)
+            if found.dangling:
+                lineage.drop_broken(connection)
+                for item_id in found.dangling:
+                    lineage.log_spans(connection, item_id)
             if self._log_is_short and acknowledged is not None:
                 detail = {"from_seq": acknowledged.seq, "to_seq": found.history.last.seq}
                 head = oplog.append(connection, "rolled-back", ["store"], actor=ACTOR, detail=detail)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from secondme.errors import StoreError
-from secondme.memory import cartridges, oplog, settings, vectors
+from secondme.memory import cartridges, lineage, oplog, settings, vectors
 from secondme.memory.digests import source_digest
 from secondme.memory.rows import (
     SELECT_CHUNK,
@@ -75,6 +75,7 @@ def put(connection: apsw.Connection, source: SourceFile, chunks: Sequence[Chunk]
         insert_chunk(connection, source_id, chunk)
     if chunks:
         vectors.insert_source(connection, source_id, last_id, rows)
+    lineage.follow(connection, source_id, last_id)
     with _without_words(connection, [(source_id, last_id)]):
         _delete_chunks(connection, source_id, last_id)
         _fill_row(connection, source_id, source, n_chunks=len(chunks), skip_reason=None)
@@ -91,6 +92,7 @@ def put(connection: apsw.Connection, source: SourceFile, chunks: Sequence[Chunk]
 def put_skip(connection: apsw.Connection, source: SourceFile, reason: str) -> None:
     source_id = _ensure_row(connection, source)
     last_id = _retire(connection, source_id)
+    lineage.leave_source(connection, source_id)
     with _without_words(connection, [(source_id, last_id)]):
         _delete_chunks(connection, source_id, last_id)
         _fill_row(connection, source_id, source, n_chunks=0, skip_reason=reason)
@@ -199,7 +201,7 @@ def _without_words(connection: apsw.Connection, retired: Sequence[tuple[int, int
 
 
 def rebuild_words(connection: apsw.Connection) -> None:
-    """Index all stored text anew."""
+    """Index all passages anew."""
     connection.execute("insert into word(word) values('rebuild')")
 
 
@@ -224,6 +226,8 @@ def _delete_chunks(connection: apsw.Connection, source_id: int, last_id: int) ->
 
 def remove(connection: apsw.Connection, source_ids: Sequence[int]) -> None:
     """Take sources out with everything that came from them; those that are gone already are passed over."""
+    for source_id in source_ids:
+        lineage.leave_source(connection, source_id)
     purge(connection, source_ids)
     if source_ids:
         oplog.append(connection, "removed", [f"source:{i}" for i in source_ids])

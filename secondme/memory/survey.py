@@ -15,7 +15,7 @@ from typing import Literal
 import apsw
 
 from secondme.errors import CorruptRecord, IntegrityError
-from secondme.memory import derived, digests, scavenge
+from secondme.memory import derived, digests, lineage, scavenge
 from secondme.memory.derived import Vectors
 from secondme.memory.history import History
 from secondme.memory.rows import Row, unpack_citations, unpack_path, unpack_text
@@ -24,7 +24,7 @@ from secondme.memory.scavenge import DAMAGE, Gap, only_damage, tolerant
 Fault = Literal["lost", "changed", "unreadable"]
 """`lost`: the log knows the item and the store does not; `changed`: readable, but not what was stored."""
 
-DERIVED = ("word", "vector", "cartridge")
+DERIVED = ("word", "vector", "cartridge", "turn_word", "turn_trace", "turn_token", "item_word")
 """Tables that can be made again from the others, by the beginning of their names."""
 
 
@@ -42,9 +42,9 @@ class BadSource:
 
 @dataclass(frozen=True, slots=True)
 class BadItem:
-    """A turn, conversation or folder; `of` is a turn's conversation, `path` a folder's."""
+    """A turn, conversation, folder or memory; `of` is a turn's conversation, `path` a folder's."""
 
-    kind: Literal["turn", "conversation", "folder"]
+    kind: Literal["turn", "conversation", "folder", "item"]
     id: int
     fault: Fault
     of: int | None = None
@@ -59,7 +59,8 @@ class Survey:
     `opening` is why the store is refused; `failing` are pages that do not fit their tags, `tables` those of which a
     page cannot be read or is not in order. `unlogged` are items that no step of the log vouches for, although it
     should; `unchecked` are readable, but not what they belong to, and so they cannot be held to the log. Of the tables
-    in `shortened`, which no step vouches for, rows are gone.
+    in `shortened`, which no step vouches for, rows are gone. `dangling` are memories that rest on a turn or a passage
+    that is not there.
     """
 
     history: History
@@ -75,6 +76,8 @@ class Survey:
     n_turns: int = 0
     n_conversations: int = 0
     n_folders: int = 0
+    n_items: int = 0
+    dangling: tuple[int, ...] = ()
     sources: list[BadSource] = field(default_factory=list)
     items: list[BadItem] = field(default_factory=list)
     unlogged: list[str] = field(default_factory=list)
@@ -94,7 +97,8 @@ class Survey:
     @property
     def is_sound(self) -> bool:
         derived_is_sound = self.words_are_sound and self.vectors.is_sound
-        return self.opening is None and self.trace_is_sound and not (self.tables or self.failing) and derived_is_sound
+        pages_are_sound = not (self.tables or self.failing or self.dangling)
+        return self.opening is None and self.trace_is_sound and pages_are_sound and derived_is_sound
 
 
 def survey(
@@ -110,6 +114,10 @@ def survey(
     _read_turns(connection, found)
     _read_items(connection, found, "conversation", digests.conversation_digest)
     _read_items(connection, found, "folder", digests.folder_digest)
+    if connection.table_exists(None, "item"):
+        _read_items(connection, found, "item", digests.item_digest)
+        with tolerant():
+            found.dangling = tuple(lineage.dangling(connection))
     found.words_are_sound = derived.words_are_sound(connection)
     found.vectors = derived.read_vectors(connection)
     return found
@@ -129,7 +137,12 @@ def _damaged_tables(connection: apsw.Connection) -> Iterator[str]:
             yield name
 
 
-_UNLOGGED = {"setting": "name", "edge": "from_uid, to_uid, kind", "tombstone": "hash"}
+_UNLOGGED = {
+    "setting": "name",
+    "edge": "from_uid, to_uid, kind",
+    "tombstone": "hash",
+    "item_link": "from_id, to_id, kind",
+}
 
 
 def _is_whole(connection: apsw.Connection, table: str, key: str) -> bool:
@@ -146,6 +159,7 @@ _BY_INDEX = {
     "turn": "select id, conversation_id from turn indexed by turn_conversation",
     "conversation": "select id, null from conversation indexed by conversation_uid",
     "folder": "select id, path from folder indexed by sqlite_autoindex_folder_1",
+    "item": "select id, null from item indexed by item_slot",
 }
 
 
@@ -293,7 +307,7 @@ def _is_indexed(connection: apsw.Connection, chunk_id: int, text: str) -> bool:
     return known or not any(c.isalnum() for c in text)
 
 
-# Conversations and folders -------------------------------------------------------------------------------------
+# Conversations, folders and memories -----------------------------------------------------------------------------
 
 
 def _read_turns(connection: apsw.Connection, found: Survey) -> None:
@@ -327,9 +341,10 @@ def _from_log(found: Survey, kind: Literal["turn"], item_id: int, fault: Fault, 
 
 
 def _read_items(
-    connection: apsw.Connection, found: Survey, kind: Literal["conversation", "folder"], digest: _Digest
+    connection: apsw.Connection, found: Survey, kind: Literal["conversation", "folder", "item"], digest: _Digest
 ) -> None:
-    rows, hidden = _read_table(connection, kind, "path" if kind == "folder" else "title", found.history)
+    column = {"conversation": "title", "folder": "path", "item": "text"}[kind]
+    rows, hidden = _read_table(connection, kind, column, found.history)
     for item_id, path in [*rows, *hidden.items()]:
         fault = "unreadable" if item_id in hidden else _fault(connection, found, f"{kind}:{item_id}", digest)
         if fault == "unreadable" and item_id not in hidden:
@@ -339,7 +354,10 @@ def _read_items(
             found.items.append(BadItem(kind, item_id, fault, path=name))
     seen = {int(row[0]) for row in rows} | set(hidden)
     found.items += [BadItem(kind, i, "lost") for i in _lost(found, kind, seen)]
-    if kind == "folder":
-        found.n_folders = len(rows)
-    else:
-        found.n_conversations = len(rows)
+    match kind:
+        case "folder":
+            found.n_folders = len(rows)
+        case "item":
+            found.n_items = len(rows)
+        case "conversation":
+            found.n_conversations = len(rows)

@@ -4,7 +4,9 @@ A forgotten text returns in many ways: its file changes and is cut anew, is copi
 So the hashes are of its lines and sentences as well as of whole passages, in lower case and without punctuation, and
 ingest blanks what matches: spaces take its place, byte for byte, and every offset stays. Lines and sentences of
 DISTINCT_WORDS words or more are known wherever they turn up; shorter ones, which other files hold by chance, only in
-the file they were forgotten from. A path is known by itself and as a folder above others.
+the file they were forgotten from. A path is known by itself and as a folder above others. An item is known by its name,
+by which it does not come back with an import, and what it claims together with the turns and passages that it was made
+of: there nothing is to learn it from a second time, while the owner may well say it again.
 
 The key, 32 random bytes in the encrypted store, keeps the hashes from telling what they are of. BLAKE2b (RFC 7693).
 Every function works on a connection inside the caller's transaction.
@@ -25,8 +27,8 @@ import apsw
 from secondme.errors import CorruptRecord
 from secondme.memory.rows import pack_path
 
-Kind = Literal["path", "file", "passage"]
-"""Of a path; of text that was forgotten with its file; of text that was forgotten by itself."""
+Kind = Literal["path", "file", "passage", "item"]
+"""Of a path; of text that was forgotten with its file; of text that was forgotten by itself; of an item."""
 
 DISTINCT_WORDS = 8
 _HASH_BYTES = 16
@@ -100,6 +102,7 @@ class Tombstones:
     paths: frozenset[bytes]
     texts: Mapping[bytes, Kind]
     version: int = 0
+    items: frozenset[bytes] = frozenset()
 
     def hides_path(self, project: str, path: str, *, root: str | None = None) -> bool:
         """Whether `path` was forgotten, or a folder it is in; with `root` only folders from there on count."""
@@ -116,6 +119,15 @@ class Tombstones:
         """Whether a passage or a heading as a whole was forgotten."""
         return bool(self.texts) and self._hidden(wording(text), place, lifted)
 
+    def hides_item(self, hashes: Iterable[bytes]) -> bool:
+        """Whether an item of these `item_hashes` was forgotten."""
+        return bool(self.items) and not self.items.isdisjoint(hashes)
+
+    def hides_wording(self, text: str) -> bool:
+        """Whether a line or sentence of `text` was forgotten that is nobody else's by chance."""
+        hashes = (_hash(self.salt, b"text", _exact(w)) for w in all_wordings(text) if is_distinct(w))
+        return bool(self.texts) and any(h in self.texts for h in hashes)
+
     def found_in(self, texts: Iterable[str], place: Place, kinds: Collection[Kind]) -> frozenset[bytes]:
         """The tombstones of `kinds` that stand for anything in `texts`."""
         found: set[bytes] = set()
@@ -131,7 +143,7 @@ class Tombstones:
 
 def text_hashes(salt: bytes, words: str, place: Place) -> tuple[bytes, ...]:
     """Hashes of a wording: one for everywhere if it is distinct, else those of its file."""
-    data = words.encode("utf-8", "surrogatepass")
+    data = _exact(words)
     if is_distinct(words):
         return (_hash(salt, b"text", data),)
     scopes = [pack_path(place.project) + b"\0" + pack_path(place.path)]
@@ -140,8 +152,21 @@ def text_hashes(salt: bytes, words: str, place: Place) -> tuple[bytes, ...]:
     return tuple(_hash(salt, b"short", scope, data) for scope in scopes)
 
 
+def item_hashes(
+    salt: bytes, uid: bytes, places: Iterable[bytes], subject: str, attribute: str, value: str, text: str
+) -> tuple[bytes, ...]:
+    """Of an item's uid, and of its claim at each of the uids it rests on; without an attribute its wording counts."""
+    claim = (subject.lower(), attribute.lower(), wording(value)) if attribute else (wording(text),)
+    parts = [_exact(part) for part in claim]
+    return (_hash(salt, b"item", uid), *(_hash(salt, b"claim", place, *parts) for place in places))
+
+
 def path_hash(salt: bytes, project: str, path: str) -> bytes:
     return _hash(salt, b"path", pack_path(project), pack_path(path))
+
+
+def _exact(words: str) -> bytes:
+    return words.encode("utf-8", "surrogatepass")
 
 
 def _hash(salt: bytes, *parts: bytes) -> bytes:
@@ -182,13 +207,16 @@ def salt(connection: apsw.Connection) -> bytes:
 def load(connection: apsw.Connection, version: int) -> Tombstones:
     """All of them."""
     paths: set[bytes] = set()
+    items: set[bytes] = set()
     texts: dict[bytes, Kind] = {}
     for digest, kind in connection.execute("select hash, kind from tombstone"):
         if kind == "path":
             paths.add(digest)
+        elif kind == "item":
+            items.add(digest)
         else:
             texts[digest] = kind
-    return Tombstones(salt(connection), frozenset(paths), texts, version)
+    return Tombstones(salt(connection), frozenset(paths), texts, version, frozenset(items))
 
 
 def bury(connection: apsw.Connection, hashes: Iterable[bytes], kind: Kind) -> None:

@@ -179,7 +179,7 @@ CHANGES = {
     "update conversation set title = 'x' where id = 2": "conversation c2: its title",
     "delete from conversation where id = 1": "conversation c1",
     "update folder set path = cast('/etc' as blob)": "/etc",
-    "insert into turn select 13, 1, role, text, 1, citations, x'01', null from turn where id = 1": "turn t13",
+    "insert into turn select 13, 1, role, text, 1, citations, x'01', null, null from turn where id = 1": "turn t13",
     "insert into source(id, project_id, path, media_type, title, content_hash, size_bytes, mtime_ns, inode, trust,"
     " n_chunks, ingested_at, uid) values(99, 1, x'61', '', '', x'00', 0, 0, 0, 'document', 0, 0, x'01')": "file s99",
     "update op set at = at + 1 where seq = 7": "the record of what was done from step 7",

@@ -37,7 +37,7 @@ def place(sound: Place, tmp_path: Path) -> Place:
 def test_a_sound_store_has_a_line_for_each_part(place: Place) -> None:
     checks = place.checks()
     assert {c.status for c in checks} == {"ok"}, checks
-    parts = ["store", "history", "pages", "files", "conversations", "folders", "word index", "vectors"]
+    parts = ["store", "history", "pages", "files", "conversations", "folders", "memories", "word index", "vectors"]
     assert [c.name for c in checks] == parts
     assert "12 with 78 passages" in " ".join(c.detail for c in checks)
     assert sorted(p.name for p in place.store.parent.iterdir()) == ["store.db", "store.db-watermark"]

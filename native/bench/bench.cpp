@@ -217,6 +217,25 @@ void rescores(const sm::Kernels& kernels, const Rows& rows, const Query& query, 
   print("rescore_f32" + name, f32_s * 1e6, "us", kCandidates);
 }
 
+// A question of some tokens against the turns that the indexes left, of seventeen tokens each.
+void lates(const sm::Kernels& kernels, std::int64_t n_query) {
+  constexpr std::int64_t kTurns = 300, kTokens = 17;
+  std::mt19937 random(17);
+  std::uniform_int_distribution<int> any(-127, 127);
+  std::vector<std::int8_t> rows(static_cast<std::size_t>((kTurns * kTokens + n_query) * sm::kTokenDims));
+  for (std::int8_t& x : rows) x = static_cast<std::int8_t>(any(random));
+  std::vector<const std::int8_t*> texts;
+  for (std::int64_t t = 0; t < kTurns; ++t) texts.push_back(rows.data() + t * kTokens * sm::kTokenDims);
+  const std::vector<std::int64_t> n_rows(kTurns, kTokens);
+  std::vector<std::int32_t> best(static_cast<std::size_t>(kTurns * n_query));
+  const std::int8_t* query = rows.data() + kTurns * kTokens * sm::kTokenDims;
+  const double elapsed = least(0.05, [&] {
+    kernels.maxsim_i8({query, n_query, texts.data(), n_rows.data(), kTurns, best.data()});
+    g_sink = g_sink + static_cast<std::uint64_t>(best[0]);
+  });
+  print("maxsim/" + std::to_string(n_query) + "x300x17/" + kernels.isa, elapsed * 1e3, "ms", kTurns);
+}
+
 // One word per page with every row wanted at the given chance.
 std::vector<std::uint64_t> chance(std::size_t n_pages, double share) {
   std::mt19937 random(9);
@@ -326,6 +345,7 @@ int main(int argc, char** argv) {
     for (const sm::Kernels& kernels : sm::available_kernels()) dots(kernels, hot);
   }
   for (const sm::Kernels& kernels : sm::available_kernels()) {
+    for (const std::int64_t n_query : {8, 16}) lates(kernels, n_query);
     levels(kernels);
     for (const std::size_t n_rows : {250, 2000}) heads(kernels, n_rows);
   }

@@ -7,6 +7,7 @@
 #include "dot/dot.h"
 #include "hamming/hamming.h"
 #include "kv/kernels.h"
+#include "late/late.h"
 #include "rescore/rescore.h"
 #include "scan/scan.h"
 
@@ -20,6 +21,7 @@ struct Kernels {
   HammingB1 hamming_b1;
   RescoreF32 rescore_f32;
   RescoreI16 rescore_i16;
+  MaxSim maxsim_i8;
   RansRun rans_run;
   Synthesis synthesis_f32;
   Widen widen_f16;

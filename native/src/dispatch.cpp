@@ -11,8 +11,8 @@ const std::vector<Kernels>& available_kernels() {
     [[maybe_unused]] const CpuFeatures cpu = detect_cpu();
     std::vector<Kernels> found;  // worst first while it is made
     Kernels best{"serial", sm_dot_i8_serial, sm_scan_u8_serial, sm_hamming_b1_serial, sm_rescore_f32_serial,
-                 sm_rescore_i16_serial, sm_rans_run_serial, sm_synthesis_f32_serial, sm_widen_f16_serial,
-                 sm_narrow_f32_serial};
+                 sm_rescore_i16_serial, sm_maxsim_i8_serial, sm_rans_run_serial, sm_synthesis_f32_serial,
+                 sm_widen_f16_serial, sm_narrow_f32_serial};
     const auto keep = [&](const char* isa) {
       best.isa = isa;
       found.insert(found.begin(), best);
@@ -24,6 +24,7 @@ const std::vector<Kernels>& available_kernels() {
       best.scan_u8 = sm_scan_u8_avx2;
       best.hamming_b1 = sm_hamming_b1_avx2;
       best.rescore_i16 = sm_rescore_i16_avx2;
+      best.maxsim_i8 = sm_maxsim_i8_avx2;
       if (cpu.fma) best.rescore_f32 = sm_rescore_f32_avx2;
       if (cpu.fma && cpu.f16c) {
         best.rans_run = sm_rans_run_avx2;
@@ -36,6 +37,7 @@ const std::vector<Kernels>& available_kernels() {
     if (cpu.avxvnni) {
       best.dot_i8 = sm_dot_i8_avxvnni;
       best.scan_u8 = sm_scan_u8_avxvnni;
+      best.maxsim_i8 = sm_maxsim_i8_avxvnni;
       keep("avxvnni");
     }
     if (cpu.avx512vnni) {
@@ -44,6 +46,7 @@ const std::vector<Kernels>& available_kernels() {
       if (cpu.avx512vpopcntdq) best.hamming_b1 = sm_hamming_b1_avx512;  // Cascade Lake has VNNI without it
       best.rescore_f32 = sm_rescore_f32_avx512;
       best.rescore_i16 = sm_rescore_i16_avx512vnni;
+      best.maxsim_i8 = sm_maxsim_i8_avx512vnni;
       best.rans_run = sm_rans_run_avx512;
       best.synthesis_f32 = sm_synthesis_f32_avx512;
       keep("avx512vnni");
@@ -55,6 +58,7 @@ const std::vector<Kernels>& available_kernels() {
       best.hamming_b1 = sm_hamming_b1_neon;
       best.rescore_f32 = sm_rescore_f32_neon;
       best.rescore_i16 = sm_rescore_i16_neon;
+      best.maxsim_i8 = sm_maxsim_i8_neon;
       best.synthesis_f32 = sm_synthesis_f32_neon;
       best.widen_f16 = sm_widen_f16_neon;
       best.narrow_f32 = sm_narrow_f32_neon;
@@ -63,6 +67,7 @@ const std::vector<Kernels>& available_kernels() {
     if (cpu.neon && cpu.dotprod) {
       best.dot_i8 = sm_dot_i8_neonsdot;
       best.scan_u8 = sm_scan_u8_neonsdot;
+      best.maxsim_i8 = sm_maxsim_i8_neonsdot;
       keep("neonsdot");
     }
     if (cpu.neon && cpu.dotprod && cpu.i8mm) {

@@ -17,17 +17,19 @@ from pathlib import Path
 
 import numpy as np
 
-from secondme.kernels import Float32Matrix, Float32Vector, Int8Matrix, Int32Matrix, Vector
+from secondme.kernels import REFERENCE, Float32Matrix, Float32Vector, Int8Matrix, Int32Matrix, Vector, picked
 
 ROW_DIMS = 128
 """Elements of a packed token, a byte each."""
+
+SCALE = 320.0
+"""What a unit vector is multiplied with: its elements' deviation is 1 / sqrt(128), so that 127 is 4.5 of them."""
 
 TAG_BYTES = 4
 """What a pack begins with: which projection made it, little-endian."""
 
 _TABLES = Path(__file__).with_name("projections")
 _FORMAT = 1
-_SCALE = 320.0  # the rows' elements are about normal with deviation 1 / sqrt(128): 127 is 4.5 of them
 _SEED = 20_251
 
 
@@ -85,7 +87,7 @@ def pack_tokens(vectors: Float32Matrix, projection: Projection, keep: Vector | N
     if not np.isfinite(norms).all():
         raise ValueError("a vector holds a value that is not a finite number")
     unit = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
-    rounded: Int8Matrix = np.clip(np.rint(unit * _SCALE), -127, 127).astype(np.int8)
+    rounded: Int8Matrix = np.clip(np.rint(unit * SCALE), -127, 127).astype(np.int8)
     return projection.tag + rounded.tobytes()
 
 
@@ -103,8 +105,25 @@ def maxsim(
         raise ValueError("the query is no pack of tokens")
     if weights is not None and weights.shape != (n_tokens,):
         raise ValueError(f"a weight for each of {n_tokens} tokens is needed, not {weights.shape}")
-    scores = _maxima(query, packed).astype(np.float32) / np.float32(_SCALE * _SCALE)
+    native, name = picked(isa)
+    if native is None:
+        best = _maxima(query, packed)
+    else:
+        best = np.empty((len(packed), n_tokens), np.int32)
+        native.maxsim_i8(query, packed, TAG_BYTES, best, name)
+    scores = best.astype(np.float32) / np.float32(SCALE * SCALE)
     return scores if weights is None else scores * weights.astype(np.float32)
+
+
+def agrees(isa: str) -> bool:
+    """Whether the kernels of `isa` give what the reference gives: part of `secondme.kernels.disagreeing`."""
+    random = np.random.default_rng(12)
+    rows = random.integers(-128, 128, (19 + 40, ROW_DIMS), np.int8)
+    rows[:2] = -128
+    tag = bytes(TAG_BYTES)
+    query = tag + rows[:19].tobytes()
+    packs = [tag + rows[-n:].tobytes() for n in (40, 17, 4, 1)] + [tag]
+    return np.array_equal(maxsim(query, None, packs, isa=isa), maxsim(query, None, packs, isa=REFERENCE))
 
 
 def _maxima(query: bytes, packed: Sequence[bytes]) -> Int32Matrix:

@@ -3,6 +3,7 @@
 #include <nanobind/ndarray.h>
 
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "bind.h"
@@ -165,6 +166,34 @@ void rescore_i16(Vector<std::int16_t> query, Matrix<std::uint8_t> high, Matrix<s
   kernels.rescore_i16(args);
 }
 
+// Packs begin with a tag of `n_tag` bytes; one whose tag is not the query's, or that is no whole number of rows, counts
+// as empty.
+void maxsim_i8(nb::bytes query, nb::sequence packs, std::int64_t n_tag,
+               nb::ndarray<std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu> out, const char* isa) {
+  const sm::Kernels& kernels = kernels_of(isa);
+  const auto length = static_cast<std::int64_t>(query.size());
+  require(n_tag >= 0 && length >= n_tag && (length - n_tag) % sm::kTokenDims == 0, "the query is no pack of tokens");
+  const std::int64_t n_query = (length - n_tag) / sm::kTokenDims;
+  const nb::tuple held(packs);  // so that all stay where they are while other threads run
+  require(size(out) == static_cast<std::int64_t>(held.size()) && size(out, 1) == n_query,
+          "shapes do not fit: m query tokens, n packs, out [n, m]");
+  std::vector<const std::int8_t*> texts;
+  std::vector<std::int64_t> n_rows;
+  for (const nb::handle item : held) {
+    if (!nb::isinstance<nb::bytes>(item)) throw nb::type_error("packs must be bytes");
+    const auto pack = nb::borrow<nb::bytes>(item);
+    const std::int64_t rest = static_cast<std::int64_t>(pack.size()) - n_tag;
+    const bool fits = rest >= 0 && rest % sm::kTokenDims == 0 &&
+                      std::memcmp(pack.data(), query.data(), static_cast<std::size_t>(n_tag)) == 0;
+    texts.push_back(fits ? static_cast<const std::int8_t*>(pack.data()) + n_tag : nullptr);
+    n_rows.push_back(fits ? rest / sm::kTokenDims : 0);
+  }
+  const sm::MaxSimArgs args{static_cast<const std::int8_t*>(query.data()) + n_tag, n_query, texts.data(),
+                            n_rows.data(), size(out), out.data()};
+  nb::gil_scoped_release released;
+  kernels.maxsim_i8(args);
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -185,6 +214,8 @@ NB_MODULE(_native, m) {
         arg("isa"), "Write the float32 dot products of query [d] with rows [n, d] to out [n].");
   m.def("rescore_i16", &rescore_i16, arg("query").noconvert(), arg("high").noconvert(), arg("low").noconvert(),
         arg("out").noconvert(), arg("isa"), "Write the exact products of query [d] with 254 * high + low to out [n].");
+  m.def("maxsim_i8", &maxsim_i8, arg("query"), arg("packs"), arg("n_tag"), arg("out").noconvert(), arg("isa"),
+        "Write the best product of each of m query tokens with a row of each of n packs to out [n, m].");
   sm::bind_index(m);
   sm::bind_kv(m);
   sm::bind_timing(m);

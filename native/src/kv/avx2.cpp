@@ -26,21 +26,23 @@ constexpr Spread make_spread() {
 
 alignas(64) constexpr Spread kSpread = make_spread();
 
-// One step of eight coders; their table entries stay in `entries`.
-inline __m256i step8(__m256i states, const std::uint32_t* table, const std::uint8_t*& words,
+// One step of those of eight coders that are `some`; their table entries stay in `entries`.
+inline __m256i step8(__m256i states, __m256i some, const std::uint32_t* table, const std::uint8_t*& words,
                      __m256i& entries) noexcept {
   const __m256i slots = _mm256_and_si256(states, _mm256_set1_epi32(kv::kTotal - 1));
   entries = _mm256_i32gather_epi32(reinterpret_cast<const int*>(table), slots, 4);
   const __m256i n = _mm256_and_si256(_mm256_srli_epi32(entries, 8), _mm256_set1_epi32(0xFFF));
-  states = _mm256_add_epi32(_mm256_mullo_epi32(n, _mm256_srli_epi32(states, kv::kProbBits)),
-                            _mm256_srli_epi32(entries, 20));
-  const __m256i low = _mm256_cmpeq_epi32(_mm256_srli_epi32(states, 16), _mm256_setzero_si256());
+  const __m256i stepped = _mm256_add_epi32(_mm256_mullo_epi32(n, _mm256_srli_epi32(states, kv::kProbBits)),
+                                           _mm256_srli_epi32(entries, 20));
+  const __m256i low =
+      _mm256_and_si256(some, _mm256_cmpeq_epi32(_mm256_srli_epi32(stepped, 16), _mm256_setzero_si256()));
   const auto mask = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(low)));
   const __m256i taken = _mm256_permutevar8x32_epi32(
       _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(words))),
       _mm256_load_si256(reinterpret_cast<const __m256i*>(kSpread[mask].data())));
   words += 2 * _mm_popcnt_u32(mask);
-  return _mm256_blendv_epi8(states, _mm256_or_si256(_mm256_slli_epi32(states, 16), taken), low);
+  states = _mm256_blendv_epi8(states, stepped, some);
+  return _mm256_blendv_epi8(states, _mm256_or_si256(_mm256_slli_epi32(stepped, 16), taken), low);
 }
 
 // The lowest bytes of eight entries.
@@ -63,8 +65,21 @@ const std::uint8_t* run8(const RansRunArgs& args) noexcept {
   for (; i + kLanes <= args.n && args.end - words >= static_cast<std::ptrdiff_t>(2 * kLanes); i += kLanes) {
     for (std::size_t k = 0; k < kRegisters; ++k) {
       __m256i entries;
-      states[k] = step8(states[k], args.table, words, entries);
+      states[k] = step8(states[k], _mm256_set1_epi32(-1), args.table, words, entries);
       put8(entries, args.out + i + 8 * k);
+    }
+  }
+  if (args.end - words >= static_cast<std::ptrdiff_t>(2 * kLanes)) {
+    for (std::size_t k = 0; k < kRegisters && i < args.n; ++k) {
+      const std::size_t n = args.n - i < 8 ? args.n - i : 8;
+      const __m256i some = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),  //
+                                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+      __m256i entries;
+      states[k] = step8(states[k], some, args.table, words, entries);
+      alignas(8) std::uint8_t symbols[8];
+      put8(entries, symbols);
+      std::memcpy(args.out + i, symbols, n);
+      i += n;
     }
   }
   for (std::size_t k = 0; k < kRegisters; ++k) _mm256_storeu_si256(at + k, states[k]);
@@ -75,6 +90,7 @@ const std::uint8_t* run8(const RansRunArgs& args) noexcept {
 template <std::size_t kRows>
 void rows16(const SynthesisArgs& args, std::size_t r, std::size_t d) noexcept {
   __m256 sums[kRows][2];
+#pragma GCC unroll 6
   for (std::size_t i = 0; i < kRows; ++i) {
     sums[i][0] = _mm256_loadu_ps(args.mean + d);
     sums[i][1] = _mm256_loadu_ps(args.mean + d + 8);
@@ -82,12 +98,14 @@ void rows16(const SynthesisArgs& args, std::size_t r, std::size_t d) noexcept {
   for (std::size_t c = 0; c < args.n_components; ++c) {
     const __m256 first = _mm256_loadu_ps(args.matrix[c] + d), second = _mm256_loadu_ps(args.matrix[c] + d + 8);
     const float* const y = args.y + c * args.y_stride + r;
+#pragma GCC unroll 6
     for (std::size_t i = 0; i < kRows; ++i) {
       const __m256 factor = _mm256_broadcast_ss(y + i);
       sums[i][0] = _mm256_fmadd_ps(factor, first, sums[i][0]);
       sums[i][1] = _mm256_fmadd_ps(factor, second, sums[i][1]);
     }
   }
+#pragma GCC unroll 6
   for (std::size_t i = 0; i < kRows; ++i) {
     _mm256_storeu_ps(args.out[r + i] + d, sums[i][0]);
     _mm256_storeu_ps(args.out[r + i] + d + 8, sums[i][1]);

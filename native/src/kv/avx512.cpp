@@ -7,19 +7,21 @@ namespace sm {
 
 namespace {
 
-inline __m512i step16(__m512i states, const std::uint32_t* table, const std::uint8_t*& words,
+// One step of `some` of sixteen coders, whose table entries stay in `entries`; the others are left as they are.
+inline __m512i step16(__m512i states, __mmask16 some, const std::uint32_t* table, const std::uint8_t*& words,
                       __m512i& entries) noexcept {
   const __m512i slots = _mm512_and_si512(states, _mm512_set1_epi32(kv::kTotal - 1));
   entries = _mm512_i32gather_epi32(slots, table, 4);
   const __m512i n = _mm512_and_si512(_mm512_srli_epi32(entries, 8), _mm512_set1_epi32(0xFFF));
   // States and slots are below 2^20 and 2^12, so that 16-bit halves would not do; this multiplication is of 32 bits.
-  states = _mm512_add_epi32(_mm512_mullo_epi32(n, _mm512_srli_epi32(states, kv::kProbBits)),
-                            _mm512_srli_epi32(entries, 20));
-  const __mmask16 low = _mm512_cmplt_epu32_mask(states, _mm512_set1_epi32(0x10000));
+  const __m512i stepped = _mm512_add_epi32(_mm512_mullo_epi32(n, _mm512_srli_epi32(states, kv::kProbBits)),
+                                           _mm512_srli_epi32(entries, 20));
+  const __mmask16 low = _mm512_mask_cmplt_epu32_mask(some, stepped, _mm512_set1_epi32(0x10000));
   const __m512i next = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(words)));
   const __m512i taken = _mm512_maskz_expand_epi32(low, next);
   words += 2 * _mm_popcnt_u32(low);
-  return _mm512_mask_or_epi32(states, low, _mm512_slli_epi32(states, 16), taken);
+  states = _mm512_mask_mov_epi32(states, some, stepped);
+  return _mm512_mask_or_epi32(states, low, _mm512_slli_epi32(stepped, 16), taken);
 }
 
 template <std::size_t kRegisters>
@@ -32,8 +34,18 @@ const std::uint8_t* run16(const RansRunArgs& args) noexcept {
   for (; i + kLanes <= args.n && args.end - words >= static_cast<std::ptrdiff_t>(2 * kLanes); i += kLanes) {
     for (std::size_t k = 0; k < kRegisters; ++k) {
       __m512i entries;
-      states[k] = step16(states[k], args.table, words, entries);
+      states[k] = step16(states[k], 0xFFFF, args.table, words, entries);
       _mm_storeu_si128(reinterpret_cast<__m128i*>(args.out + i + 16 * k), _mm512_cvtepi32_epi8(entries));
+    }
+  }
+  if (args.end - words >= static_cast<std::ptrdiff_t>(2 * kLanes)) {
+    for (std::size_t k = 0; k < kRegisters && i < args.n; ++k) {
+      const std::size_t n = args.n - i < 16 ? args.n - i : 16;
+      const auto some = static_cast<__mmask16>((1U << n) - 1U);
+      __m512i entries;
+      states[k] = step16(states[k], some, args.table, words, entries);
+      _mm512_mask_cvtepi32_storeu_epi8(args.out + i, some, entries);
+      i += n;
     }
   }
   for (std::size_t k = 0; k < kRegisters; ++k) _mm512_storeu_si512(args.states + 16 * k, states[k]);
@@ -43,13 +55,16 @@ const std::uint8_t* run16(const RansRunArgs& args) noexcept {
 // kRows rows at once, sixteen dimensions (or the last few, by mask) of each in a register.
 template <std::size_t kRows>
 void rows16(const SynthesisArgs& args, std::size_t r, std::size_t d, __mmask16 mask) noexcept {
-  __m512 sums[kRows];
+  __m512 sums[kRows];  // in registers only where loops over them are unrolled, which GCC does not do for twelve
+#pragma GCC unroll 12
   for (std::size_t i = 0; i < kRows; ++i) sums[i] = _mm512_maskz_loadu_ps(mask, args.mean + d);
   for (std::size_t c = 0; c < args.n_components; ++c) {
     const __m512 row = _mm512_maskz_loadu_ps(mask, args.matrix[c] + d);
     const float* const y = args.y + c * args.y_stride + r;
+#pragma GCC unroll 12
     for (std::size_t i = 0; i < kRows; ++i) sums[i] = _mm512_fmadd_ps(_mm512_set1_ps(y[i]), row, sums[i]);
   }
+#pragma GCC unroll 12
   for (std::size_t i = 0; i < kRows; ++i) _mm512_mask_storeu_ps(args.out[r + i] + d, mask, sums[i]);
 }
 

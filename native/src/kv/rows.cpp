@@ -134,6 +134,7 @@ void decode_head(const std::uint8_t* data, std::size_t n_bytes, const Layout& la
   std::vector<float> y(most * layout.n_components);
   std::vector<const float*> matrix;
   std::vector<float*> rows_out;
+  std::array<float, 256> value{};
   for (std::size_t k = 0; k < layout.n_classes; ++k) {
     const std::size_t n = by.first[k + 1] - by.first[k];
     const float step = dequantizer.steps[k];
@@ -144,9 +145,8 @@ void decode_head(const std::uint8_t* data, std::size_t n_bytes, const Layout& la
       const Coefficients& table = coefficients(number);
       stream.run(table.decode, symbols.data(), n);
       const Places places{dequantizer.centroids + c * dequantizer.n_centroids, dequantizer.n_centroids};
-      std::array<float, 256> value{};
-      for (int s = 0; s < kCoefficientEscape; ++s) {
-        value[static_cast<std::size_t>(s)] = places.of(s - kMostCoefficient) * step;
+      for (int z = -table.reach; z <= table.reach; ++z) {  // no other symbol has a slot, but for the escape
+        value[static_cast<std::size_t>(z + kMostCoefficient)] = places.of(z) * step;
       }
       float* const at = y.data() + matrix.size() * most;
       for (std::size_t i = 0; i < n; ++i) at[i] = value[symbols[i]];

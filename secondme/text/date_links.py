@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from secondme.text import date_words as w
-from secondme.text.date_forms import Frame, Meant, moved, shifted
+from secondme.text.date_frame import Frame, Meant, moved, shifted
 from secondme.text.periods import (
     Period,
     add_months,
@@ -68,7 +68,7 @@ def day_after(day: date) -> date:
 
 def joined(text: str, found: list[Found], frame: Frame) -> list[Found]:
     """`found` with the words before each taken into account, and the ends of ranges made one."""
-    parts = [_with_part(text, f) for f in found]
+    parts = [_with_part(text, f, frame.today) for f in found]
     ranged = _with_ranges(text, parts)
     sided = [_with_side(text, _with_shift(text, f), frame) for f in ranged]
     return [f for n, f in enumerate(sided) if not any(g.start < f.end for g in sided[n + 1 :])]
@@ -78,13 +78,13 @@ def _before(text: str, found: Found, pattern: re.Pattern[str]) -> re.Match[str] 
     return pattern.search(text, max(0, found.start - _REACH), found.start)
 
 
-def _with_part(text: str, found: Found) -> Found:
+def _with_part(text: str, found: Found, today: date) -> Found:
     match = _before(text, found, _PART)
     period = found.meant.period
     if match is None or period.n_days < 2:
         return found
     try:
-        made = _part(match, period)
+        made = _part(match, period, today)
     except (ValueError, OverflowError):
         return found
     if made is None:
@@ -92,11 +92,14 @@ def _with_part(text: str, found: Found) -> Found:
     return replace(found, start=match.start(), meant=replace(found.meant, period=made))
 
 
-def _part(match: re.Match[str], period: Period) -> Period | None:
+def _part(match: re.Match[str], period: Period, today: date) -> Period | None:
     """The third at either end for early and late, the middle third for mid, or the n-th span inside."""
     if match[3]:
         return _nth_inside(_ORDINALS[match[3].lower()], match[4].lower(), period)
     word = " ".join((match[1] or match[2]).lower().split())
+    if word in ("earlier", "later") and period.start <= today <= period.end:
+        edge = (period.start, today) if word == "earlier" else (today, period.end)
+        return Period(*edge, period.grain)
     n_days = period.n_days
     third, half = timedelta(days=max(1, n_days // 3) - 1), timedelta(days=n_days // 2)
     if word in ("early", "earlier", "start", "beginning"):

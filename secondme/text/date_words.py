@@ -13,7 +13,7 @@ MONTHS = {name[:3]: n for n, name in enumerate(_MONTHS, 1)}
 """Number of a month by the first three letters of its name."""
 WEEKDAYS = {name[:3]: n for n, name in enumerate(_WEEKDAYS)}
 """0 is Monday, by the first three letters."""
-TENS = {name: n * 10 for n, name in enumerate(_TENS)}
+TENS = {name: n * 10 for n, name in enumerate(_TENS, 1)}
 
 HOLIDAYS: dict[str, tuple[int, int]] = {
     "christmas eve": (12, 24),

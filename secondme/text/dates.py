@@ -22,7 +22,8 @@ from datetime import date, datetime
 from typing import Literal
 
 from secondme.text import date_links as links
-from secondme.text.date_forms import FORMS, Frame, Maker, Meant, NumericOrder
+from secondme.text.date_forms import FORMS
+from secondme.text.date_frame import Frame, Maker, Meant, NumericOrder
 from secondme.text.date_links import Found
 from secondme.text.offsets import byte_offsets
 from secondme.text.periods import Grain

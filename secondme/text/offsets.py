@@ -6,10 +6,23 @@ from collections.abc import Callable
 
 
 def byte_offsets(text: str) -> Callable[[int], int]:
-    """A function from a character index of `text` to its byte offset. Lone surrogates count three bytes."""
+    """A function from a character index of `text` to its byte offset; asked in ascending order, it reads once.
+
+    Lone surrogates count three bytes.
+    """
     if text.isascii():
         return _same
-    return lambda i: len(text[:i].encode("utf-8", "surrogatepass"))
+    known, offset = 0, 0
+
+    def to_bytes(i: int) -> int:
+        nonlocal known, offset
+        if i < known:
+            known, offset = 0, 0
+        offset += len(text[known:i].encode("utf-8", "surrogatepass"))
+        known = i
+        return offset
+
+    return to_bytes
 
 
 def _same(i: int) -> int:

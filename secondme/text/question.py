@@ -43,7 +43,8 @@ _KINDS: tuple[tuple[QuestionKind, re.Pattern[str]], ...] = tuple(
         ("when", r"\bwhen\b(?!.*\bwhat\b)|\bhow long ago\b|\bhow recently\b"),
         (
             "when",
-            r"\b(?:what|which)(?:'s| is| was)?(?: the)?(?: \w+)? (?:date|day|month|year|time|season|week(?:end)?|decade)s?\b",
+            r"\b(?:what|which)(?:'s| is| was)?(?: the)?(?: \w+)? "
+            r"(?:date|day|month|year|time|season|week|weekend|decade)s?\b",
         ),
         (
             "how long",
@@ -99,7 +100,7 @@ def analyse(
         interval=max(told, key=lambda w: (w.certainty, -w.byte_start), default=None),
         names=named,
         terms=_unique(kept),
-        date_terms=_unique(w for w in dated if fold(w) not in drop),
+        date_terms=_unique(dated),
         stripped=" ".join(kept) or question,
     )
 

@@ -59,7 +59,7 @@ def pieces(claims: Iterable[Claim]) -> list[Piece]:
 def _segments(claims: list[Claim]) -> Iterator[Piece]:
     """From each beginning to the next, who holds; `claims` are in order."""
     begun: list[Claim] = []
-    for claim, following in zip(claims, [*(c.start for c in claims[1:]), math.inf], strict=True):
+    for claim, following in zip(claims, [*(c.start for c in claims[1:]), math.inf], strict=False):
         # What one without an end took the place of does not come back.
         begun = [*begun, claim] if claim.interrupts else [claim]
         at = claim.start

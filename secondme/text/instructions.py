@@ -26,6 +26,8 @@ _CARRIED = 0.5
 """What is added for a sentence in a hidden place: nobody was meant to see it."""
 _KNOWN = 0.5
 """What is added for one that resembles a text that was caught before."""
+_SAME = 3
+"""Bits in which a sentence that was declared harmless may differ: it is that one, and no variant of it."""
 _COMMANDS = frozenset({"order", "memory", "bridge", "trigger"})
 _COMMANDS_ALONE = 0.9
 """Commands without anybody they are for never reach SUSPECT: recipes and house rules are made of them."""
@@ -68,24 +70,34 @@ class Suspect:
     reasons: tuple[str, ...]
 
 
-def suspects(text: str, known: Collection[int] = ()) -> list[Suspect]:
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """Fingerprints (`shingles.simhash`) of sentences that were caught, and of those the owner said are harmless."""
+
+    caught: frozenset[int] = frozenset()
+    allowed: frozenset[int] = frozenset()
+
+
+NO_LESSONS = Lessons()
+
+
+def suspects(text: str, lessons: Lessons = NO_LESSONS) -> list[Suspect]:
     """What of `text` reads like an instruction, in order and without overlaps.
 
-    `known` are fingerprints (`shingles.simhash`) of texts that were caught before. What follows an instruction in its
-    paragraph goes with it, since that is what it is about.
+    What follows an instruction in its paragraph goes with it, since that is what it is about.
     """
     hidden = list(_hidden(text))
     found = [Suspect(start, end, SUSPECT, ("encoded",)) for start, end in _encoded(text)]
-    found += [s for start, end in hidden if (s := _whole(text, start, end, known)) is not None]
+    found += [s for start, end in hidden if (s := _whole(text, start, end, lessons)) is not None]
     found += [Suspect(start, end, SUSPECT, ("own question",)) for start, end in _own_answers(text)]
     for start, end in _blocks(text):
-        found += _in_block(text, start, end, known)
+        found += _in_block(text, start, end, lessons)
     return _merged(found)
 
 
-def is_suspect(text: str, known: Collection[int] = ()) -> bool:
+def is_suspect(text: str, lessons: Lessons = NO_LESSONS) -> bool:
     """Whether any of `text` reads like an instruction."""
-    return bool(suspects(text, known))
+    return bool(suspects(text, lessons))
 
 
 def masked(text: str, spans: Sequence[Suspect]) -> str:
@@ -97,9 +109,9 @@ def masked(text: str, spans: Sequence[Suspect]) -> str:
     return "".join([*parts, text[at:]])
 
 
-def harmless(text: str, known: Collection[int] = ()) -> str:
+def harmless(text: str, lessons: Lessons = NO_LESSONS) -> str:
     """`text` as a model may read it: without what reads like an instruction, and without marks of turns."""
-    return without_turns(masked(text, suspects(text, known)))
+    return without_turns(masked(text, suspects(text, lessons)))
 
 
 def without_turns(text: str) -> str:
@@ -127,7 +139,7 @@ def _total(best: dict[str, float], plain: str) -> float:
     return total
 
 
-def _in_block(text: str, start: int, end: int, known: Collection[int]) -> Iterator[Suspect]:
+def _in_block(text: str, start: int, end: int, lessons: Lessons) -> Iterator[Suspect]:
     """The suspected sentences of one paragraph; those behind one that is not a quotation go with it."""
     tainted = False
     turn = False
@@ -135,7 +147,7 @@ def _in_block(text: str, start: int, end: int, known: Collection[int]) -> Iterat
         at, stop = start + sentence.start, start + sentence.end
         marks = bool(_TURN.search(sentence.text))
         turn = turn or marks
-        weight, reasons = _judged(sentence.text, known)
+        weight, reasons = _judged(sentence.text, lessons)
         if turn and _poses(sentence.text):
             weight, reasons = max(weight, SUSPECT), ("turn", *reasons)
         if tainted:
@@ -155,19 +167,20 @@ def _poses(sentence: str) -> bool:
     return bool(_FIRST_PERSON.search(reading)) and bool(_PERSONAL.search(reading) or not reading.rstrip().endswith("?"))
 
 
-def _judged(sentence: str, known: Collection[int]) -> tuple[float, tuple[str, ...]]:
+def _judged(sentence: str, lessons: Lessons) -> tuple[float, tuple[str, ...]]:
     weight, reasons = weigh(sentence)
     if hidden_characters(sentence):
         weight, reasons = weight + _CARRIED, ("invisible", *reasons)
-    if weight and known and resembles(sentence, known):
+    if weight and lessons.caught and _near(sentence, lessons.caught, NEAR):
         weight, reasons = weight + _KNOWN, (*reasons, "known")
+    if weight and lessons.allowed and _near(sentence, lessons.allowed, _SAME):
+        weight, reasons = 0.0, ()
     return weight, reasons
 
 
-def resembles(text: str, known: Collection[int]) -> bool:
-    """Whether `text` is a near duplicate of one that was caught."""
+def _near(text: str, fingerprints: Collection[int], bits: int) -> bool:
     fingerprint = simhash(text)
-    return any(distance(fingerprint, other) <= NEAR for other in known)
+    return any(distance(fingerprint, other) <= bits for other in fingerprints)
 
 
 def _quotation(sentence: str) -> list[tuple[int, int]] | None:
@@ -181,9 +194,9 @@ def _quotation(sentence: str) -> list[tuple[int, int]] | None:
     return [(a, b) for a, b in spans if weigh(sentence[a:b])[0] >= SUSPECT] or None
 
 
-def _whole(text: str, start: int, end: int, known: Collection[int]) -> Suspect | None:
+def _whole(text: str, start: int, end: int, lessons: Lessons) -> Suspect | None:
     """A hidden place is judged as one, and more strictly than what stands in the open."""
-    weights = [_judged(s.text, known) for s in split_sentences(text[start:end])]
+    weights = [_judged(s.text, lessons) for s in split_sentences(text[start:end])]
     weight, reasons = max(weights, default=(0.0, ()))
     return Suspect(start, end, weight + _CARRIED, ("hidden", *reasons)) if weight + _CARRIED >= SUSPECT else None
 

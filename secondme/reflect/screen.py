@@ -1,0 +1,139 @@
+"""Looks through what others wrote as it comes in: orders are set aside, claims about the owner wait for the owner.
+
+Masking where a model reads does not depend on this, so nothing is read in between; what is done here makes it visible,
+and takes its lesson. Running it again over the same text changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from secondme.memory.store import Store
+from secondme.reflect.quarantine import ACTOR, lessons, set_aside
+from secondme.reflect.trust import add_admitted
+from secondme.text.instructions import Lessons, suspects
+from secondme.text.pasted import pasted_spans
+from secondme.text.sentences import split_sentences
+from secondme.text.terms import fold
+from secondme.types import OWNER, MemoryItem, NewItem, Span, StoredChunk, Trust, Turn
+
+MOST_OF_A_SOURCE = 24
+"""Spans of one file that are listed; the rest of it is masked all the same."""
+
+_CLAIMS: tuple[tuple[str, str], ...] = (
+    ("employer", r"(?:works|is working|is employed) (?:for|at|with) (?P<value>[^,.;\n]{2,60})"),
+    ("home city", r"(?:lives|resides|is living) in (?P<value>[^,.;\n]{2,60})"),
+    ("bank", r"banks with (?P<value>[^,.;\n]{2,60})"),
+    ("allergy", r"is allergic to (?P<value>[^,.;\n]{2,60})"),
+    ("likes", r"(?:likes|loves|enjoys) (?P<value>[^,.;\n]{2,60})"),
+    ("prefers", r"prefers (?P<value>[^,.;\n]{2,60})"),
+    ("", r"['’]s (?P<attribute>[a-z][a-z ]{2,30}?) is (?P<value>[^,.;\n]{2,60})"),
+)
+_SEVERAL = frozenset({"likes", "prefers", "allergy"})
+
+
+def screen_source(store: Store, source_id: int) -> list[MemoryItem]:
+    """Set aside what reads like an instruction in a file, and note its claims about the owner; the new items."""
+    chunks = store.source_chunks(source_id)
+    if not chunks or chunks[0].trust is Trust.OWNER:
+        return []
+    known = lessons(store, chunks[0].project)
+    names = owner_names(store, chunks[0].project)
+    found: list[MemoryItem] = []
+    for chunk in chunks:
+        if len(found) >= MOST_OF_A_SOURCE:
+            break
+        found += _screened(store, chunk, known, names)
+    return found
+
+
+def screen_turn(store: Store, turn: Turn, project: str) -> list[MemoryItem]:
+    """Set aside what reads like an instruction in what was pasted into a turn, or in one that the owner did not say."""
+    is_own = turn.role == "user" and not turn.speaker
+    places = pasted_spans(turn.text) if is_own else [(0, len(turn.text))]
+    trust = Trust.DOCUMENT if is_own else Trust.CONVERSATION
+    known, before, found = lessons(store, project), store.items_from("turn", turn.id), []
+    for start, end in places:
+        for at, stop, reasons in _suspected(turn.text[start:end], known):
+            span = _span("turn", turn.id, turn.text, start + at, start + stop)
+            if not _is_known(before, span):
+                found.append(set_aside(store, project, turn.text[start + at : start + stop], span, trust, reasons))
+    return found
+
+
+def owner_names(store: Store, project: str | None) -> tuple[str, ...]:
+    """What the owner is called, as memory knows it."""
+    items = store.items(project, subject=OWNER, holding=True)
+    return tuple(i.value for i in items if i.attribute in ("name", "first name", "full name") and len(i.value) > 1)
+
+
+def _screened(store: Store, chunk: StoredChunk, known: Lessons, names: tuple[str, ...]) -> Iterator[MemoryItem]:
+    text = chunk.chunk.text
+    before = store.items_from("passage", chunk.id)
+    aside = _suspected(text, known)
+    for start, end, reasons in aside:
+        span = _span("passage", chunk.id, text, start, end)
+        if not _is_known(before, span):
+            yield set_aside(store, chunk.project, text[start:end], span, chunk.trust, reasons)
+    for new, said in _claims(chunk, names):
+        if not _is_known(before, new.spans[0]) and not any(a < said[1] and said[0] < b for a, b, _ in aside):
+            item = add_admitted(store, new, text[said[0] : said[1]], known, actor=ACTOR)
+            if item is not None:
+                yield item
+
+
+def _suspected(text: str, known: Lessons) -> list[tuple[int, int, tuple[str, ...]]]:
+    """What of `text` is suspected; neighbours are one."""
+    joined: list[tuple[int, int, tuple[str, ...]]] = []
+    for s in suspects(text, known):
+        if joined and not text[joined[-1][1] : s.start].strip() and "\n\n" not in text[joined[-1][1] : s.start]:
+            start, _, reasons = joined[-1]
+            joined[-1] = (start, s.end, tuple(dict.fromkeys((*reasons, *s.reasons))))
+        else:
+            joined.append((s.start, s.end, s.reasons))
+    return joined
+
+
+def _claims(chunk: StoredChunk, names: tuple[str, ...]) -> Iterator[tuple[NewItem, tuple[int, int]]]:
+    """What a passage says of the owner by name, with where the sentence stands, in characters."""
+    if not names:
+        return
+    owner = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    text = chunk.chunk.text
+    for sentence in split_sentences(text):
+        for attribute, pattern in _CLAIMS:
+            gap = "" if pattern.startswith("[") else r"\s+(?:now |also |currently )?"
+            match = re.search(rf"(?i:\b(?:{owner})){gap}{pattern}", sentence.text)
+            if match is None:
+                continue
+            named = attribute or fold(match["attribute"]).strip()
+            value = match["value"].strip()
+            slot = f"{OWNER}|{named}|{fold(value)}" if named in _SEVERAL else f"{OWNER}|{named}"
+            span = _span("passage", chunk.id, text, sentence.start, sentence.end)
+            yield (
+                NewItem(
+                    "semantic",
+                    sentence.text,
+                    project=chunk.project,
+                    subject=OWNER,
+                    attribute=named,
+                    value=value,
+                    slot=slot,
+                    trust=chunk.trust,
+                    made_by=ACTOR,
+                    spans=(span,),
+                ),
+                (sentence.start, sentence.end),
+            )
+            break
+
+
+def _is_known(items: list[MemoryItem], span: Span) -> bool:
+    return any(span in item.spans for item in items)
+
+
+def _span(kind: str, ref_id: int, text: str, start: int, end: int) -> Span:
+    first = len(text[:start].encode("utf-8", "surrogatepass"))
+    last = first + len(text[start:end].encode("utf-8", "surrogatepass"))
+    return Span("turn" if kind == "turn" else "passage", ref_id, first, last)

@@ -35,13 +35,13 @@ def until_whole(store: Store, *, timeout_s: float = 20) -> bool:
 @contextmanager
 def searched(store: Store, way: str) -> Iterator[None]:
     """Let the store's searches go that way; the index that it has stays in step meanwhile."""
-    own, hook = store._nearest, store._database.after_write
+    own, hooks = store._nearest, list(store._database.after_write)
     if way == "in memory":
         assert until_whole(store)
     else:
         store._nearest = Nearest(store._database, 0)
         store._nearest._kernels_fit = None if way == "in SQL" else False
-        store._database.after_write = hook
+        store._database.after_write = hooks
     try:
         yield
         if way == "in memory":

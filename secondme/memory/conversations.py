@@ -7,20 +7,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import apsw
 
 from secondme.errors import StoreError
 from secondme.memory import lineage, oplog
 from secondme.memory.digests import conversation_digest, folder_digest, turn_digest
-from secondme.memory.rows import pack_citations, pack_path, pack_text, unpack_citations, unpack_path, unpack_text
+from secondme.memory.rows import pack_citations, pack_path, pack_text, unpack_path, unpack_text
 from secondme.memory.sources import ensure_project, project_id
-from secondme.types import Citation, Conversation, Role, Turn, WatchedFolder
+from secondme.types import Citation, Conversation, Role, WatchedFolder
 
 
-def new(connection: apsw.Connection, project: str, title: str) -> int:
-    now = time.time()
-    values = (ensure_project(connection, project), pack_text(title), now, now)
+@dataclass(frozen=True, slots=True)
+class NewTurn:
+    """A turn to store. `speaker` is who said it where the role does not tell; `at` is Unix seconds, None for now."""
+
+    conversation_id: int
+    role: Role
+    text: str
+    citations: Sequence[Citation] = ()
+    speaker: str = ""
+    at: float | None = None
+
+
+def new(connection: apsw.Connection, project: str, title: str, at: float | None = None) -> int:
+    """Begin a conversation, `at` a moment in Unix seconds or now; return its id."""
+    began = time.time() if at is None else at
+    values = (ensure_project(connection, project), pack_text(title), began, began)
     sql = """insert into conversation(project_id, title, created_at, updated_at, uid)
              values(?, ?, ?, ?, randomblob(16)) returning id"""
     conversation_id = int(connection.execute(sql, values).get)
@@ -64,28 +78,21 @@ def delete(connection: apsw.Connection, conversation_id: int) -> None:
         oplog.append(connection, "conversation-removed", subjects)
 
 
-def add_turn(
-    connection: apsw.Connection, conversation_id: int, role: Role, text: str, citations: Sequence[Citation]
-) -> int:
-    now = time.time()
-    connection.execute("update conversation set updated_at = ? where id = ?", (now, conversation_id))
+def add_turn(connection: apsw.Connection, new: NewTurn) -> int:
+    """Store a turn and return its id. Raises StoreError if the conversation is gone."""
+    at = time.time() if new.at is None else new.at
+    # A clock that was put back does not move the conversation back.
+    sql = "update conversation set updated_at = max(updated_at, ?) where id = ?"
+    connection.execute(sql, (at, new.conversation_id))
     _require_change(connection)
-    values = (conversation_id, role, pack_text(text), now, pack_citations(citations))
-    sql = """insert into turn(conversation_id, role, text, created_at, citations, uid)
-             values(?, ?, ?, ?, ?, randomblob(16)) returning id"""
+    speaker = pack_text(new.speaker) if new.speaker else None
+    values = (new.conversation_id, new.role, pack_text(new.text), at, pack_citations(new.citations), speaker)
+    sql = """insert into turn(conversation_id, role, text, created_at, citations, speaker, uid)
+             values(?, ?, ?, ?, ?, ?, randomblob(16)) returning id"""
     turn_id = int(connection.execute(sql, values).get)
-    subjects = [f"turn:{turn_id}", f"conversation:{conversation_id}"]
+    subjects = [f"turn:{turn_id}", f"conversation:{new.conversation_id}"]
     oplog.append(connection, "turn-added", subjects, digest=turn_digest(connection, turn_id))
     return turn_id
-
-
-def turns(connection: apsw.Connection, conversation_id: int) -> list[Turn]:
-    """A conversation's turns in order; none if it is gone."""
-    sql = "select id, role, text, created_at, citations from turn where conversation_id = ? order by id"
-    return [
-        Turn(row[0], conversation_id, row[1], unpack_text(row[2]), row[3], unpack_citations(row[4]))
-        for row in connection.execute(sql, (conversation_id,))
-    ]
 
 
 def _require_change(connection: apsw.Connection) -> None:

@@ -44,7 +44,7 @@ class Database:
         self._closed = False
         self._wal_is_stale = False
         self._batches: Counter[int] = Counter()
-        self.after_write: Callable[[apsw.Connection], None] | None = None
+        self.after_write: list[Callable[[apsw.Connection], None]] = []
         """Called after each commit, under the lock, with nothing to raise: what was committed stands."""
 
     @contextmanager
@@ -75,8 +75,8 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("rollback")
             self._wal_is_stale |= deletes
-            if self.after_write is not None:
-                self.after_write(connection)
+            for carry_over in self.after_write:
+                carry_over(connection)
             if not self._batches[threading.get_ident()]:
                 self._acknowledge(connection)
 

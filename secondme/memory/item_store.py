@@ -7,9 +7,11 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from secondme.memory import item_rows, item_vectors, items, oplog
+from secondme.memory import item_rows, item_vectors, items, merging, oplog
 from secondme.memory.database import Database
 from secondme.memory.item_rows import ACTIVE
+from secondme.memory.sources import project_id
+from secondme.memory.vector_column import ITEMS, Asked, VectorColumn, tags_of
 from secondme.types import ItemChanges, ItemKind, ItemLink, ItemState, LinkKind, MemoryItem, NewItem
 
 if TYPE_CHECKING:
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
 class ItemStore:
     """What a store holds of items."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, vector_bytes: int | None) -> None:
         self._database = database
+        self._near_items = VectorColumn(database, ITEMS, vector_bytes)
 
     def add_item(self, new: NewItem, *, actor: str = oplog.OWNER) -> MemoryItem:
         """Store an item; if it is active, what held in its slot when it begins ends there, and both stay.
@@ -105,6 +108,17 @@ class ItemStore:
         self._database.compact_wal()
         return len(gone)
 
+    def merge_items(self, keep_id: int, other_ids: Sequence[int], *, actor: str = oplog.OWNER) -> MemoryItem:
+        """Make one item of several that say the same: `keep_id` takes over spans, links and counts, the others go.
+
+        Raises StoreError if one of them is gone, or began before `keep_id`.
+        """
+        with self._deleting_items() as connection:
+            merging.merge(connection, keep_id, other_ids, actor)
+            found = item_rows.by_ids(connection, [keep_id])[0]
+        self._database.compact_wal()
+        return found
+
     def items_from(self, kind: item_rows.Origin, ref_id: int) -> list[MemoryItem]:
         """What was made from a `turn` or `passage`, or any of a `conversation` or `source`, in order of storing."""
         with self._database.reading() as connection:
@@ -160,6 +174,18 @@ class ItemStore:
         """
         with self._database.reading() as connection:
             return item_rows.by_words(connection, match, k, project, states)
+
+    def nearest_items(
+        self, vector: FloatMatrix, k: int, project: str | None, *, states: Collection[ItemState] = ACTIVE
+    ) -> list[tuple[int, float]]:
+        """The `k` items nearest to `vector` (float32 [n_dims]): (item id, cosine to about .002), best first."""
+        number = None
+        if project is not None:
+            with self._database.reading() as connection:
+                number = project_id(connection, project)
+            if number is None:
+                return []
+        return self._near_items.search(vector, k, Asked(number, tags_of(states)))
 
     def put_item_vectors(self, batch: Sequence[tuple[int, FloatMatrix]]) -> None:
         """Give items their vectors, (item id, float32 [n_dims]); secrets, lessons and items that are gone get none.

@@ -11,24 +11,14 @@ from typing import TYPE_CHECKING
 
 import apsw
 
-from secondme.errors import StoreError
-from secondme.memory import settings, vectors
+from secondme.memory import settings
 from secondme.memory.sources import project_id
+from secondme.memory.traces import packed
 from secondme.types import ItemState
 
 if TYPE_CHECKING:
     from secondme.memory.nearest import Ids
     from secondme.memory.vectors import FloatMatrix, Int8Matrix
-
-
-def packed(connection: apsw.Connection, vector: FloatMatrix) -> bytes:
-    """A vector, float32 [n_dims], as it is stored. Raises StoreError for another width than the recorded model's."""
-    known = settings.embedder(connection)
-    if known is None:
-        raise StoreError(
-            "no embedding model is recorded in the store", hint="this is a fault of secondme; please report it"
-        )
-    return vectors.quantize(vectors.as_matrix(vector.reshape(1, -1), known[1])).tobytes()
 
 
 def put(connection: apsw.Connection, batch: Sequence[tuple[int, FloatMatrix]]) -> None:

@@ -85,7 +85,7 @@ class Nearest:
         self._resident = Resident(database, limit_bytes)
         self._kernels_fit: bool | None = None
         self._n_searches = 0
-        database.after_write = self._resident.catch_up
+        database.after_write.append(self._resident.catch_up)
 
     def search(self, vector: FloatMatrix, k: int, project_id: int | None, within: Within = EVERYTHING) -> Found:
         """The `k` chunks nearest to `vector` [n_dims], with their cosines, best first; at most MAX_CANDIDATES.

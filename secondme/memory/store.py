@@ -28,6 +28,7 @@ from secondme.memory import (
     settings,
     sources,
     tombstones,
+    traces,
     vectors,
 )
 from secondme.memory.arrivals import Arrivals
@@ -43,19 +44,17 @@ from secondme.memory.portable import Portable
 from secondme.memory.resident import Status as VectorStatus
 from secondme.memory.rows import Row
 from secondme.memory.tombstones import Tombstones
+from secondme.memory.turn_store import TurnStore
 from secondme.types import (
     Check,
     Chunk,
-    Citation,
     Conversation,
     FileStamp,
     ProjectRow,
-    Role,
     SourceFile,
     StoredChunk,
     StoredSource,
     StoreStats,
-    Turn,
     WatchedFolder,
 )
 
@@ -65,11 +64,12 @@ if TYPE_CHECKING:
     from secondme.memory.vectors import FloatMatrix
 
 
-class Store(ItemStore):
+class Store(ItemStore, TurnStore):
     """An open store. Thread-safe: one connection behind one lock."""
 
     def __init__(self, database: Database, vector_bytes: int | None = None) -> None:
-        super().__init__(database)
+        ItemStore.__init__(self, database, vector_bytes)
+        TurnStore.__init__(self, database, vector_bytes)
         self._nearest = Nearest(database, vector_bytes)
         self._n_forgets = 0
         self._data = database.path.parent
@@ -92,6 +92,8 @@ class Store(ItemStore):
     def close(self) -> None:
         """Overwrite the vectors in memory, and close; doing so again does nothing."""
         self._nearest.close()
+        self._near_turns.close()
+        self._near_items.close()
         self._database.close()
 
     def compact_wal(self) -> None:
@@ -122,7 +124,7 @@ class Store(ItemStore):
             oplog.append(connection, kind, subjects, actor=actor, detail=detail)
 
     def provenance(self, kind: str, item_id: int) -> Provenance:
-        """Where a `passage`, `source`, `conversation` or `turn` came from, and what became of it, gone or not."""
+        """Where a `passage`, `source`, `conversation`, `turn` or `item` came from, and what became of it, gone or not."""
         with self._database.reading() as connection:
             return audit.provenance(connection, kind, item_id)
 
@@ -372,6 +374,8 @@ class Store(ItemStore):
     def warm_vectors(self) -> None:
         """Begin to copy the vectors into memory, for a process that will search more than once."""
         self._nearest.warm()
+        self._near_turns.warm()
+        self._near_items.warm()
 
     def vector_status(self) -> VectorStatus | None:
         """What the copy in memory holds; None while there is none."""
@@ -400,6 +404,7 @@ class Store(ItemStore):
                     "the stored vectors were made by another embedding model", hint="run: secondme memory reindex"
                 )
             vectors.create_table(connection, n_dims)
+            traces.drop_all(connection)
             settings.set_embedder(connection, fingerprint, n_dims)
             oplog.append(connection, "embedder-set", ["store"], detail={"embedder": fingerprint, "n_dims": n_dims})
 
@@ -411,6 +416,8 @@ class Store(ItemStore):
         """
         with self._database.writing(deletes=True) as connection:
             sources.replace_vectors(connection, batch, fingerprint, n_dims)
+            if settings.embedder(connection) != (fingerprint, n_dims):
+                traces.drop_all(connection)
             settings.set_embedder(connection, fingerprint, n_dims)
         self._database.compact_wal()
 
@@ -451,7 +458,9 @@ class Store(ItemStore):
         """
         with self._database.writing() as connection:
             stones = None if again else tombstones.load(connection, self._n_forgets)
-            yield Arrivals(connection, actor, stones)
+            arrivals = Arrivals(connection, actor, stones)
+            yield arrivals
+            arrivals.settle()
 
     # Folders ---------------------------------------------------------------------------------------------------
 
@@ -470,9 +479,10 @@ class Store(ItemStore):
 
     # Conversations ---------------------------------------------------------------------------------------------
 
-    def new_conversation(self, project: str, title: str) -> int:
+    def new_conversation(self, project: str, title: str, *, at: float | None = None) -> int:
+        """Begin a conversation now, or `at` a moment in Unix seconds; return its id."""
         with self._database.writing() as connection:
-            return conversations.new(connection, project, title)
+            return conversations.new(connection, project, title, at)
 
     def conversations(self, project: str | None = None) -> list[Conversation]:
         """Conversations, the one used last first."""
@@ -489,15 +499,6 @@ class Store(ItemStore):
         with self._database.writing(deletes=True) as connection:
             conversations.delete(connection, conversation_id)
         self._database.compact_wal()
-
-    def add_turn(self, conversation_id: int, role: Role, text: str, citations: Sequence[Citation]) -> int:
-        """Raises StoreError if the conversation is gone."""
-        with self._database.writing() as connection:
-            return conversations.add_turn(connection, conversation_id, role, text, citations)
-
-    def turns(self, conversation_id: int) -> list[Turn]:
-        with self._database.reading() as connection:
-            return conversations.turns(connection, conversation_id)
 
     # State -----------------------------------------------------------------------------------------------------
 

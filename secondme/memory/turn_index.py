@@ -1,0 +1,161 @@
+"""Finds turns by their words, and reads them with those around them.
+
+Every function works on a connection inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+import apsw
+
+from secondme.errors import UsageError
+from secondme.memory import search
+from secondme.memory.rows import Row, pack_text, unpack_citations, unpack_text
+from secondme.memory.sources import project_id
+from secondme.types import Turn, TurnStats
+
+MOST_RANKED = 4000
+"""Turns that one search ranks, at some 1.5 microseconds each."""
+
+_SELECT = "select id, conversation_id, role, text, created_at, citations, speaker from turn"
+
+
+# Words ---------------------------------------------------------------------------------------------------------
+
+
+def match_of(connection: apsw.Connection, terms: Iterable[str], most: int = MOST_RANKED) -> str:
+    """The FTS5 expression for any of `terms` that ranks at most `most` turns; "" without terms.
+
+    Terms are taken from the rarest on while the turns that they stand in are not too many together; the rarest is
+    taken in any case. What is left out says least: its weight in BM25 is smallest.
+    """
+    sql = "select count(*) from (select 1 from turn_word where turn_word match ? limit ?)"
+    quoted = [search.phrase([term]) for term in dict.fromkeys(terms)]
+    counted = sorted((int(connection.execute(sql, (term, most + 1)).get), term) for term in quoted)
+    taken = []
+    left = most
+    for n, term in counted:
+        left -= n
+        if taken and left < 0:
+            break
+        taken.append(term)
+    return " OR ".join(taken)
+
+
+def by_words(connection: apsw.Connection, match: str, k: int, project: str | None) -> list[tuple[int, float]]:
+    """The `k` turns with the best BM25, best first and higher is better.
+
+    Of more than MOST_RANKED that fit, only the newest are looked at. Raises UsageError if `match` is not an FTS5
+    expression.
+    """
+    if not match:
+        return []
+    match = search.clean(match)
+    sql = "select rowid from turn_word where turn_word match ? order by rowid desc limit 1 offset ?"
+    among = "select rowid, -rank from turn_word where turn_word match ?1 and rowid > ?2 order by rank limit ?3"
+    values: list[str | int | None] = []
+    if project is not None and not _is_all(connection, project):
+        among = """select w.rowid, -w.rank from turn_word w join turn t on t.id = w.rowid
+                   join conversation c on c.id = t.conversation_id
+                   where w.turn_word match ?1 and w.rowid > ?2 and c.project_id = ?4 order by w.rank limit ?3"""
+        values = [project_id(connection, project)]
+    try:
+        first = connection.execute(sql, (match, MOST_RANKED)).get
+        rows = connection.execute(among, (match, -1 if first is None else first, k, *values))
+        return [(int(i), float(score)) for i, score in rows]
+    except apsw.SQLError:
+        raise UsageError("the search cannot be understood", hint="put the words in double quotes") from None
+
+
+def _is_all(connection: apsw.Connection, project: str) -> bool:
+    """Whether no other project has conversations."""
+    sql = """select not exists (select 1 from conversation c join project p on p.id = c.project_id where p.name != ?)"""
+    return bool(connection.execute(sql, (pack_text(project),)).get)
+
+
+def document_frequencies(connection: apsw.Connection, terms: Sequence[str]) -> dict[str, int]:
+    """In how many turns each term occurs, of any project, stemmed and folded as the index does."""
+    sql = "select count(*) from turn_word where turn_word match ?"
+    return {term: int(connection.execute(sql, (search.phrase([term]),)).get) for term in dict.fromkeys(terms)}
+
+
+def stats(connection: apsw.Connection, project: str | None) -> TurnStats:
+    """Of a project, or of all; words are counted over all projects."""
+    condition = "true" if project is None else "c.project_id = ?"
+    values = () if project is None else (project_id(connection, project),)
+    sql = f"""select coalesce(sum(n), 0), count(*)
+              from (select (select count(*) from turn t where t.conversation_id = c.id) as n
+                    from conversation c where {condition})"""  # noqa: S608  named above
+    row = connection.execute(sql, values).fetchone()
+    n_turns, n_conversations = row if row else (0, 0)
+    return TurnStats(n_turns, _mean_words(connection), n_conversations)
+
+
+def _mean_words(connection: apsw.Connection) -> float:
+    """Of a turn, as FTS5 keeps count: its first record says, in SQLite's varints, how many rows and words there are."""
+    record = connection.execute("select block from turn_word_data where id = 1").get
+    if not record:
+        return 0.0
+    n_rows, at = _varint(record, 0)
+    n_words, _ = _varint(record, at)
+    return n_words / n_rows if n_rows else 0.0
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """The variable-length integer at `at` (sqlite.org/fileformat.html, "A variable-length integer"), and its end."""
+    value = 0
+    for i in range(8):
+        value = (value << 7) | (data[at + i] & 0x7F)
+        if data[at + i] < 0x80:
+            return value, at + i + 1
+    return (value << 8) | data[at + 8], at + 9
+
+
+# Turns ---------------------------------------------------------------------------------------------------------
+
+
+def to_turn(row: Row, *, citations: bool = True) -> Turn:
+    """A row of `_SELECT`."""
+    cited = unpack_citations(row[5]) if citations else ()
+    return Turn(
+        row[0], row[1], row[2], unpack_text(row[3]), row[4], cited, "" if row[6] is None else unpack_text(row[6])
+    )
+
+
+def of_conversation(connection: apsw.Connection, conversation_id: int) -> list[Turn]:
+    """A conversation's turns in order; none if it is gone."""
+    rows = connection.execute(f"{_SELECT} where conversation_id = ? order by id", (conversation_id,))
+    return [to_turn(row) for row in rows]
+
+
+def by_ids(connection: apsw.Connection, ids: Sequence[int], *, citations: bool = False) -> list[Turn]:
+    """Turns in the order asked for; those that are gone are left out. Citations are read only if asked for."""
+    wanted = list(dict.fromkeys(ids))
+    sql = f"{_SELECT} where id in (select value from json_each(?))"  # noqa: S608  of this module's words
+    rows = connection.execute(sql, (json.dumps(wanted),))
+    found = {row[0]: to_turn(row, citations=citations) for row in rows}
+    return [found[i] for i in wanted if i in found]
+
+
+def around(connection: apsw.Connection, ids: Iterable[int], reach: int) -> list[Turn]:
+    """Turns with up to `reach` before and after each in its conversation, each once, by conversation and in order.
+
+    Without citations.
+    """
+    before = """select n.id from turn t join turn n on n.conversation_id = t.conversation_id and n.id <= t.id
+                where t.id = ? order by n.id desc limit ?"""
+    after = """select n.id from turn t join turn n on n.conversation_id = t.conversation_id and n.id > t.id
+               where t.id = ? order by n.id limit ?"""
+    found: set[int] = set()
+    for turn_id in dict.fromkeys(ids):
+        found.update(row[0] for row in connection.execute(before, (turn_id, reach + 1)))
+        found.update(row[0] for row in connection.execute(after, (turn_id, reach)))
+    return sorted(by_ids(connection, sorted(found)), key=lambda turn: (turn.conversation_id, turn.id))
+
+
+def conversation_starts(connection: apsw.Connection, ids: Iterable[int]) -> dict[int, float]:
+    """When conversations began, in Unix seconds, by id; those that are gone are left out."""
+    sql = "select id, created_at from conversation where id in (select value from json_each(?))"
+    return dict(connection.execute(sql, (json.dumps(list(dict.fromkeys(ids))),)))

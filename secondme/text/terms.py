@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 _WORD = re.compile(r"\w+(?:['’]\w+)?", re.UNICODE)
+_POSSESSIVE = re.compile(r"['’]s?$")
 
 # Words that carry a question's form and not its subject. They match nearly every text, so BM25 alone cannot mute them
 # in a small store, where even "does" may be rare.
@@ -20,7 +21,10 @@ QUESTION_WORDS = frozenset(
 
 def fold(text: str) -> str:
     """Lower case without diacritics, for comparing words as FTS5's unicode61 tokenizer does."""
-    decomposed = unicodedata.normalize("NFKD", text.lower())
+    low = text.lower()
+    if low.isascii():
+        return low
+    decomposed = unicodedata.normalize("NFKD", low)
     return "".join(c for c in decomposed if not unicodedata.combining(c))
 
 
@@ -30,7 +34,9 @@ def words(text: str) -> list[str]:
 
 
 def _plain_words(text: str) -> list[str]:
-    found = (re.sub(r"['’]s?$", "", w).replace("'", "").replace("’", "") for w in _WORD.findall(text))
+    if "'" not in text and "’" not in text:
+        return _WORD.findall(text)
+    found = (_POSSESSIVE.sub("", w).replace("'", "").replace("’", "") for w in _WORD.findall(text))
     return [w for w in found if w]
 
 
@@ -44,20 +50,21 @@ def content_terms(question: str) -> list[str]:
     return list(dict.fromkeys(content))
 
 
+_ENDINGS = (("ingly", 3), ("edly", 3), ("ing", 3), ("ied", 2), ("ies", 2), ("ed", 3), ("es", 3), ("ly", 3))
+_LAST = frozenset("gydse")
+
+
 def stem(word: str) -> str:
     """A light English stem (the S-stemmer of Harman 1991, with -ed, -ing and -ly), for comparing words in Python."""
-    word = fold(word)
-    for suffix, least in (
-        ("ingly", 4),
-        ("edly", 4),
-        ("ing", 4),
-        ("ied", 3),
-        ("ies", 3),
-        ("ed", 4),
-        ("es", 4),
-        ("ly", 4),
-    ):
-        if word.endswith(suffix) and len(word) - len(suffix) >= least - 1:
+    return _stem(fold(word))
+
+
+def _stem(word: str) -> str:
+    """The stem of a folded word."""
+    if word[-1:] not in _LAST:
+        return word
+    for suffix, least in _ENDINGS:
+        if word.endswith(suffix) and len(word) - len(suffix) >= least:
             word = word[: -len(suffix)] + ("y" if suffix in ("ied", "ies") else "")
             break
     else:
@@ -68,7 +75,7 @@ def stem(word: str) -> str:
 
 def stems(text: str) -> list[str]:
     """Stems of all words of `text`, in order."""
-    return [stem(w) for w in words(text)]
+    return [_stem(w) for w in words(text)]
 
 
 def match_expression(terms: list[str]) -> str:

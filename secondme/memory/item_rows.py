@@ -97,7 +97,7 @@ def history(connection: apsw.Connection, item_id: int) -> list[MemoryItem]:
 
 def _versions(connection: apsw.Connection, item_id: int) -> set[int]:
     """The ids of an item's earlier and later versions, and its own."""
-    sql = """with recursive version(id) as (select id from item where id = ?
+    sql = """with recursive version(id) as (select coalesce(continues, id) from item where id = ?
                  union select case when l.from_id = v.id then l.to_id else l.from_id end
                  from version v join item_link l on v.id in (l.from_id, l.to_id) where l.kind = 'replaces')
              select id from version"""
@@ -111,10 +111,11 @@ def made_from(connection: apsw.Connection, kind: Origin, ref_id: int) -> list[Me
 
 
 def links(connection: apsw.Connection, item_id: int) -> list[ItemLink]:
-    """The links from and to an item."""
+    """The links from and to an item, or the one that it continues."""
+    first = connection.execute("select coalesce(continues, id) from item where id = ?", (item_id,)).get
     sql = """select from_id, to_id, kind, weight from item_link where from_id = ?1 or to_id = ?1
              order by kind, from_id, to_id"""
-    return [ItemLink(*row) for row in connection.execute(sql, (item_id,))]
+    return [ItemLink(*row) for row in connection.execute(sql, (first,))]
 
 
 def by_words(

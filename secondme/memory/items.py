@@ -136,14 +136,22 @@ def _settle(connection: apsw.Connection, slot: Slot, actor: str, silent: int = 0
             ends[piece.id] = piece.end
         else:
             later[piece.id, piece.start] = piece.end
+    sql = "select id, valid_to from item where project_id = ? and slot = ? and continues is null"
+    before = dict(connection.execute(sql, (slot.project, pack_text(slot.name)))) if claims else {}
     for item_id, end in sorted(ends.items()):
-        _end(connection, item_id, end, actor, silent)
+        if end != before[item_id]:
+            _end(connection, item_id, end, actor, silent)
     _continue(connection, slot, later, actor)
 
 
+def settle(connection: apsw.Connection, project: int, slot: str, actor: str) -> None:
+    """Let the items of a slot hold when they should, after rows came from elsewhere; log those that changed."""
+    _settle(connection, Slot(project, slot), actor)
+
+
 def _end(connection: apsw.Connection, item_id: int, end: float | None, actor: str, silent: int = 0) -> None:
-    connection.execute("update item set valid_to = ?1 where id = ?2 and valid_to is not ?1", (end, item_id))
-    if connection.changes() and item_id != silent:
+    connection.execute("update item set valid_to = ? where id = ?", (end, item_id))
+    if item_id != silent:
         _log(connection, "item-changed" if end is None else "item-closed", item_id, actor)
 
 
@@ -151,13 +159,16 @@ def _continue(
     connection: apsw.Connection, slot: Slot, wanted: dict[tuple[int, float], float | None], actor: str
 ) -> None:
     """Make the rows that continue items of a slot those that are `wanted`: (item id, beginning) and end."""
-    sql = "select id, continues, valid_from from item where project_id = ? and slot = ? and continues is not null"
+    sql = """select id, continues, valid_from, valid_to from item
+             where project_id = ? and slot = ? and continues is not null"""
     rows: list[Row] = connection.execute(sql, (slot.project, pack_text(slot.name))).fetchall() if slot.name else []
     missing = dict(wanted)
     stale = []
-    for item_id, of, start in rows:
+    for item_id, of, start, before in rows:
         if (of, start) in missing:
-            _end(connection, item_id, missing.pop((of, start)), actor)
+            end = missing.pop((of, start))
+            if end != before:
+                _end(connection, item_id, end, actor)
         else:
             stale.append(int(item_id))
     if stale:
@@ -280,15 +291,12 @@ def purge(connection: apsw.Connection, ids: Iterable[int], actor: str = oplog.OW
     """
     gone: list[int] = []
     slots: set[Slot] = set()
-    for item_id in dict.fromkeys(ids):
-        sql = """select id, project_id, slot from item
-                 where ?1 in (id, continues) or continues = (select continues from item where id = ?1)
-                    or id = (select continues from item where id = ?1) order by id"""
-        rows: list[Row] = connection.execute(sql, (item_id,)).fetchall()
-        for piece, project, slot in rows:
-            gone.append(int(piece))
-            slots.add(Slot(project, unpack_text(slot)))
-            connection.execute("delete from item where id = ?", (piece,))
+    for first in _firsts(connection, ids):
+        sql = "select id, project_id, slot from item where id = ?1 or continues = ?1 order by id"
+        rows: list[Row] = connection.execute(sql, (first,)).fetchall()
+        gone += [int(row[0]) for row in rows]
+        slots |= {Slot(row[1], unpack_text(row[2])) for row in rows}
+        connection.execute("delete from item where id = ?1 or continues = ?1", (first,))
     for slot in sorted(slots, key=lambda s: (s.project, s.name)):
         _settle(connection, slot, actor)
     return gone
@@ -334,35 +342,48 @@ def _places(connection: apsw.Connection, kind: item_rows.Origin, ref_id: int) ->
 def use(connection: apsw.Connection, ids: Iterable[int], at: float) -> None:
     """Count a use of items at `at`, which strengthens them; those that are gone are passed over."""
     used = []
-    for item_id in dict.fromkeys(ids):
+    for item_id in _firsts(connection, ids):
         days = connection.execute("select strength_days from item where id = ?", (item_id,)).get
-        if days is not None:
-            sql = "update item set n_uses = n_uses + 1, used_at = max(used_at, ?), strength_days = ? where id = ?"
-            connection.execute(sql, (at, strengthened(days), item_id))
-            used.append(f"item:{item_id}")
+        sql = """update item set n_uses = n_uses + 1, used_at = max(used_at, ?1), strength_days = ?2
+                 where id = ?3 or continues = ?3"""
+        connection.execute(sql, (at, strengthened(float(days)), item_id))
+        used.append(f"item:{item_id}")
     if used:
         oplog.append(connection, "items-used", used)
+
+
+def _firsts(connection: apsw.Connection, ids: Iterable[int]) -> list[int]:
+    """Items, or those that they continue, each once and in order; without those that are gone."""
+    sql = "select coalesce(continues, id) from item where id = ?"
+    return list(dict.fromkeys(int(row[0]) for i in ids for row in connection.execute(sql, (i,))))
 
 
 def rate(connection: apsw.Connection, item_id: int, helpful: bool) -> None:
     """Count that an item was of help, or did harm. Raises StoreError if it is gone."""
     item_id = _found(connection, item_id)[2].id
-    column = "n_helpful" if helpful else "n_harmful"
-    connection.execute(f"update item set {column} = {column} + 1 where id = ?", (item_id,))  # noqa: S608
+    sql = """update item set n_helpful = n_helpful + ?2, n_harmful = n_harmful + 1 - ?2
+             where id = ?1 or continues = ?1"""
+    connection.execute(sql, (item_id, int(helpful)))
     oplog.append(connection, "item-rated", [f"item:{item_id}"], detail={"helpful": int(helpful)})
 
 
 def link(connection: apsw.Connection, links: Sequence[ItemLink], actor: str) -> int:
-    """Store links, or their new weights; those from or to items that are gone are passed over. Returns how many."""
-    sql = """insert into item_link select ?1, ?2, ?3, ?4
-             where exists (select 1 from item where id = ?1) and exists (select 1 from item where id = ?2)
+    """Store links, or their new weights; those from or to items that are gone are passed over. Returns how many.
+
+    What continues an item is linked as that item.
+    """
+    sql = """insert into item_link values(?, ?, ?, ?)
              on conflict(from_id, to_id, kind) do update set weight = excluded.weight"""
+    linked: set[int] = set()
     n = 0
     for one in links:
-        connection.execute(sql, (one.from_id, one.to_id, one.kind, one.weight))
-        n += connection.changes()
+        ends = [_firsts(connection, [i]) for i in (one.from_id, one.to_id)]
+        if all(ends):
+            connection.execute(sql, (ends[0][0], ends[1][0], one.kind, one.weight))
+            linked.update(ends[0], ends[1])
+            n += 1
     if n:
-        subjects = sorted({f"item:{i}" for one in links for i in (one.from_id, one.to_id)})
+        subjects = [f"item:{i}" for i in sorted(linked)]
         oplog.append(connection, "items-linked", subjects, actor=actor, detail={"links": n})
     return n
 

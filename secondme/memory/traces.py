@@ -61,8 +61,7 @@ def get(connection: apsw.Connection, ids: Sequence[int]) -> dict[int, tuple[Floa
 
 def missing(connection: apsw.Connection, limit: int) -> list[int]:
     """Ids of turns without a trace, the newest first."""
-    sql = """select id from turn t where not exists (select 1 from turn_trace v where v.turn_id = t.id)
-             or not exists (select 1 from turn_token w where w.turn_id = t.id) order by id desc limit ?"""
+    sql = "select turn_id from turn_untraced order by turn_id desc limit ?"
     return [int(row[0]) for row in connection.execute(sql, (limit,))]
 
 

@@ -144,15 +144,31 @@ def around(connection: apsw.Connection, ids: Iterable[int], reach: int) -> list[
 
     Without citations.
     """
-    before = """select n.id from turn t join turn n on n.conversation_id = t.conversation_id and n.id <= t.id
-                where t.id = ? order by n.id desc limit ?"""
-    after = """select n.id from turn t join turn n on n.conversation_id = t.conversation_id and n.id > t.id
-               where t.id = ? order by n.id limit ?"""
-    found: set[int] = set()
-    for turn_id in dict.fromkeys(ids):
-        found.update(row[0] for row in connection.execute(before, (turn_id, reach + 1)))
-        found.update(row[0] for row in connection.execute(after, (turn_id, reach)))
-    return sorted(by_ids(connection, sorted(found)), key=lambda turn: (turn.conversation_id, turn.id))
+    sql = f"{_SELECT} where conversation_id = ? and id between ? and ? order by id"
+    ranges = _joined(_ranges(connection, ids, reach))
+    return [to_turn(row, citations=False) for one in ranges for row in connection.execute(sql, one)]
+
+
+def _ranges(connection: apsw.Connection, ids: Iterable[int], reach: int) -> list[tuple[int, int, int]]:
+    """Conversation, first and last turn within reach of each turn."""
+    sql = """select t.conversation_id,
+                 (select min(id) from (select n.id from turn n where n.conversation_id = t.conversation_id
+                                       and n.id <= t.id order by n.id desc limit ?2 + 1)),
+                 (select max(id) from (select n.id from turn n where n.conversation_id = t.conversation_id
+                                       and n.id >= t.id order by n.id limit ?2 + 1))
+             from json_each(?1) cross join turn t on t.id = json_each.value"""
+    rows = connection.execute(sql, (json.dumps(list(dict.fromkeys(ids))), max(0, reach)))
+    return [(int(conversation), int(first), int(last)) for conversation, first, last in rows]
+
+
+def _joined(ranges: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Ranges of one conversation that overlap become one; in order."""
+    found: list[tuple[int, int, int]] = []
+    for conversation, first, last in sorted(ranges):
+        if found and found[-1][0] == conversation and first <= found[-1][2]:
+            first, last = found[-1][1], max(last, found.pop()[2])
+        found.append((conversation, first, last))
+    return found
 
 
 def conversation_starts(connection: apsw.Connection, ids: Iterable[int]) -> dict[int, float]:

@@ -17,9 +17,10 @@ turn_word      the words of turns
 turn_trace     the vector of a turn, int8 steps of `vectors.quantize`, and
 turn_token     those of its words, as `kernels/late.py` packs them: derived, and made again where they are missing.
                Apart from one another, since a search reads the one of all turns and the other of a few
+turn_untraced  the turns that wait for them
 
-The word indexes follow their tables by triggers: whatever changes a text, by whatever path, changes its words, and
-takes the vectors of another text away.
+Words and what waits follow their tables by triggers: whatever changes a text, by whatever path, changes its words,
+and takes the vectors of the earlier text away.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ create index item_slot on item(project_id, slot, valid_from);
 create index item_continues on item(continues) where continues is not null;
 create index item_kind on item(project_id, kind, state);
 create index item_subject on item(project_id, subject);
+create index item_untraced on item(id) where vector is null and kind not in ('vault', 'lesson');
 
 create table item_span(
     item_id integer not null references item(id) on delete cascade,
@@ -99,8 +101,12 @@ create table turn_token(
     turn_id integer primary key references turn(id) on delete cascade,
     tokens blob not null) strict;
 
+create table turn_untraced(turn_id integer primary key references turn(id) on delete cascade) strict;
+insert into turn_untraced select id from turn;
+
 create trigger turn_came after insert on turn begin
     insert into turn_word(rowid, text) values(new.id, new.text);
+    insert or ignore into turn_untraced values(new.id);
 end;
 create trigger turn_went after delete on turn begin
     insert into turn_word(turn_word, rowid, text) values('delete', old.id, old.text);
@@ -111,6 +117,12 @@ when old.text is not new.text or old.speaker is not new.speaker begin
     insert into turn_word(rowid, text) values(new.id, new.text);
     delete from turn_trace where turn_id = old.id;
     delete from turn_token where turn_id = old.id;
+end;
+create trigger trace_came after insert on turn_trace begin
+    delete from turn_untraced where turn_id = new.turn_id;
+end;
+create trigger trace_went after delete on turn_trace begin
+    insert or ignore into turn_untraced select id from turn where id = old.turn_id;
 end;
 
 create trigger item_came after insert on item when new.kind not in ('vault', 'lesson') begin

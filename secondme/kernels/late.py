@@ -153,9 +153,8 @@ def _rows(pack: bytes) -> Int8Matrix:
 
 def _random(n_dims: int) -> Float32Matrix:
     """Orthonormal columns, or rows where there are fewer dimensions than columns; the same on every machine."""
-    wide = np.random.default_rng(_SEED).standard_normal((max(n_dims, ROW_DIMS), ROW_DIMS))
-    if n_dims < ROW_DIMS:
-        wide = wide[:, :n_dims]
-    directions, upper = np.linalg.qr(wide)
-    directions *= np.sign(np.diag(upper))
-    return np.ascontiguousarray(directions if n_dims >= ROW_DIMS else directions.T, np.float32)
+    wide = np.random.default_rng(_SEED).standard_normal((max(n_dims, ROW_DIMS), min(n_dims, ROW_DIMS)))
+    for j in range(wide.shape[1]):  # Gram-Schmidt; LAPACK's threads may wait for seconds on a busy machine
+        wide[:, j] /= np.sqrt((wide[:, j] ** 2).sum())
+        wide[:, j + 1 :] -= np.outer(wide[:, j], wide[:, j] @ wide[:, j + 1 :])
+    return np.ascontiguousarray(wide if n_dims >= ROW_DIMS else wide.T, np.float32)

@@ -1,21 +1,24 @@
-"""Puts `[n]` behind the sentences of an answer that a passage supports, while the answer streams.
+"""Puts `[n]` behind the sentences of an answer that the evidence supports, while the answer streams.
 
 Small models mark sources badly, so their own marks are dropped and every mark is earned: a sentence gets `[n]` when
-passage n holds most of what the sentence says. A sentence that nothing supports stays unmarked.
+piece n of the evidence holds most of what the sentence says. A sentence that nothing supports stays unmarked.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from secondme.recall.evidence import coverage
 from secondme.recall.excerpt import Excerpt
+from secondme.recall.pieces import Piece
+from secondme.text.sentences import Sentence, split_sentences
 from secondme.text.terms import QUESTION_WORDS, stem, words
-from secondme.types import Citation, Hit
+from secondme.types import Citation, Turn
 
 SUPPORTED = 0.6
-"""Least share of a sentence's weight that a passage must hold to be cited for it."""
+"""Least share of a sentence's weight that a piece of evidence must hold to be cited for it."""
 
 _END = re.compile(r"[.!?。！？][\"'”’)\]*_]*(?=\s)|\n")
 _MODEL_MARK = re.compile(r" ?\[\d{1,3}(?:\s*[,;]\s*\d{1,3})*\]")
@@ -29,8 +32,8 @@ class CitationMarker:
     next one tells that the sentence is over.
     """
 
-    def __init__(self, hits: Sequence[Hit]) -> None:
-        self._texts = [hit.chunk.chunk.text for hit in hits]
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = texts
         self._held = ""
         self._sentence = ""
         self.marked: list[int] = []
@@ -76,7 +79,7 @@ class CitationMarker:
         return f" [{n}]"
 
     def _supporting(self, sentence: str) -> int | None:
-        """The passage, from 1, that holds most of the sentence's weight; None below SUPPORTED."""
+        """The piece, from 1, that holds most of the sentence's weight; None below SUPPORTED."""
         weights = _weights(sentence)
         if not weights:
             return None
@@ -95,7 +98,7 @@ def citation(n: int, excerpt: Excerpt, *, marked: bool) -> Citation:
     """Resolve `[n]` to its file, place, stored text and the sentence of it that bears on the question."""
     hit, quote = excerpt.hit, excerpt.quote
     chunk = hit.chunk.chunk
-    start = chunk.byte_start + len(chunk.text[: quote.start].encode("utf-8", "surrogatepass"))
+    start = chunk.byte_start + _n_bytes(chunk.text[: quote.start])
     return Citation(
         n=n,
         chunk_id=hit.chunk.id,
@@ -111,8 +114,55 @@ def citation(n: int, excerpt: Excerpt, *, marked: bool) -> Citation:
         text=chunk.text,
         quote=quote.text,
         quote_start=start,
-        quote_end=start + len(quote.text.encode("utf-8", "surrogatepass")),
+        quote_end=start + _n_bytes(quote.text),
         quote_line=chunk.line_start + chunk.text.count("\n", 0, quote.start),
         score=hit.score,
         marked=marked,
     )
+
+
+def cited(n: int, piece: Piece, weights: Mapping[str, float], *, project: str, marked: bool) -> Citation:
+    """Resolve `[n]` to what it was taken from. By `weights`, the question's stems, a turn's quote is chosen."""
+    source = piece.source
+    if isinstance(source, Excerpt):
+        return citation(n, source, marked=marked)
+    if isinstance(source, Turn):
+        sentences = split_sentences(source.text) or [Sentence(source.text, 0, len(source.text))]
+        quote = max(sentences, key=lambda s: (coverage(s.text, weights), -s.start))
+        made = _of_text(n, source.text, quote, project)
+        return replace(
+            made, title=piece.where, score=piece.score, marked=marked, kind="turn", turn_id=source.id, at=piece.at
+        )
+    made = _of_text(n, source.text, Sentence(source.text, 0, len(source.text)), source.project)
+    return replace(
+        made, title=piece.where, score=piece.score, marked=marked, kind="item", item_id=source.id, at=piece.at
+    )
+
+
+def _of_text(n: int, text: str, quote: Sentence, project: str) -> Citation:
+    """A citation of a text that is no file's: its offsets are those of the text itself."""
+    start = _n_bytes(text[: quote.start])
+    return Citation(
+        n=n,
+        chunk_id=0,
+        path="",
+        title="",
+        project=project,
+        page=None,
+        line_start=1,
+        line_end=text.count("\n") + 1,
+        byte_start=0,
+        byte_end=_n_bytes(text),
+        heading_path=(),
+        text=text,
+        quote=quote.text,
+        quote_start=start,
+        quote_end=start + _n_bytes(quote.text),
+        quote_line=text.count("\n", 0, quote.start) + 1,
+        score=0.0,
+        marked=False,
+    )
+
+
+def _n_bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))

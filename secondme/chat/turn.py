@@ -1,19 +1,20 @@
-"""The answer to a question: recall, prompt, prefill, decode, citations. Knows no screen and stores nothing."""
+"""The answer to a question: evidence, prompt, prefill, decode, citations. Knows no screen and stores nothing."""
 
 from __future__ import annotations
 
 import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from secondme.chat.cite import CitationMarker, citation
-from secondme.chat.prompt import ANSWER_TOKENS, Prompt, Reading, build_prompt, require_fit
+from secondme.chat.cite import CitationMarker, cited
+from secondme.chat.prompt import ANSWER_TOKENS, Prompt, Reading, build_prompt, piece_tokens, require_fit
 from secondme.errors import Cancelled
 from secondme.memory.store import Store
-from secondme.recall.excerpt import Asked, Excerpt, excerpts
-from secondme.recall.retrieve import retrieve
+from secondme.recall.excerpt import Excerpt
+from secondme.recall.gather import Evidence, Scope, gather
+from secondme.recall.pieces import Piece, of_passage
 from secondme.runtime.base import DecodeEnd, Embedder, Generator, Sampling
 from secondme.text.sentences import Sentence, split_sentences
 from secondme.types import (
@@ -36,10 +37,6 @@ from secondme.types import (
 
 NOTHING_FOUND = "Memory holds nothing about this."
 
-N_PASSAGES = 6
-N_EMBEDDED = 3
-"""Passages whose sentences are weighed by meaning too; what the model reads first."""
-
 SAMPLING = Sampling(max_tokens=ANSWER_TOKENS, repeat_penalty=1.1)
 """Greedy, so that the same question gets the same answer; the penalty counts the answer's own tokens only."""
 
@@ -52,8 +49,10 @@ Stopped = Literal["end", "length", "cancelled", "nothing"]
 class Question:
     """What is asked, and where.
 
-    `history` are earlier turns, oldest first; `project` None means everywhere; `attached` is text handed over with
-    the question, read as the first passage whatever recall finds; `opened` is the project whose documents lie before.
+    `history` are earlier turns of conversation `conversation_id`, oldest first; `project` None means everywhere;
+    `attached` is text handed over with the question, read first whatever recall finds; `opened` is the project whose
+    documents lie before. `without` are items that were made of the question itself. Up to `whole_history` tokens all
+    that was said in other conversations is read; 0 is never.
     """
 
     text: str
@@ -61,6 +60,9 @@ class Question:
     history: tuple[Message, ...] = ()
     attached: str = ""
     opened: Opened | None = None
+    conversation_id: int | None = None
+    without: frozenset[int] = frozenset()
+    whole_history: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +98,37 @@ def answer(question: Question, engines: Engines, *, cancelled: CancelCheck = nev
     attached = (_attached(question),) if question.attached else ()
     reading = Reading(engines.generator, question.opened)
     require_fit(question.text, attached, reading)
-    found = retrieve(_with_context(question), engines.store, engines.embedder, k=N_PASSAGES, project=question.project)
-    asked = Asked(found.weights, found.question_vector)
-    hits = found.hits if found.found else ()
-    passages = attached + excerpts(hits, asked, engines.embedder, n_embedded=N_EMBEDDED)
+    evidence = gather(_with_context(question), engines.store, engines.embedder, _scope(question, reading))
+    reading = replace(reading, profile=evidence.profile)
+    pieces = attached + evidence.pieces
     clock.recall_s = clock.since(clock.started)
-    yield Recalled(tuple(p.hit for p in passages))
-    if not passages and not _can_tell_without(reading):
+    yield _recalled(pieces)
+    if not pieces and not evidence.found and not _can_tell_without(reading):
         yield TokenText(NOTHING_FOUND)
         yield _nothing(engines.generator, clock)
         return
-    prompt = build_prompt(question.text, passages, question.history, reading, n_needed=len(attached))
-    yield from _notices(prompt, found=bool(passages))
-    yield from _generate(prompt, passages, engines.generator, clock, cancelled)
+    prompt = build_prompt(question.text, pieces, question.history, reading, n_needed=len(attached))
+    yield from _notices(prompt, found=bool(pieces))
+    unread = tuple(p for p in pieces if p not in prompt.pieces)
+    said = _Said(prompt, (*prompt.pieces, *unread), evidence, question.project or "")
+    yield from _generate(said, engines.generator, clock, cancelled)
+
+
+def _scope(question: Question, reading: Reading) -> Scope:
+    return Scope(
+        project=question.project,
+        exclude_conversation=question.conversation_id,
+        without=question.without,
+        budget=reading.n_evidence,
+        cost=lambda piece: piece_tokens(1, piece, reading),
+        whole_history=question.whole_history,
+    )
+
+
+def _recalled(pieces: Sequence[Piece]) -> Recalled:
+    hits = tuple(p.source.hit for p in pieces if isinstance(p.source, Excerpt))
+    n_turns, n_items = (sum(p.kind == kind for p in pieces) for kind in ("turn", "item"))
+    return Recalled(hits, n_turns, n_items)
 
 
 def _with_context(question: Question) -> str:
@@ -117,13 +137,13 @@ def _with_context(question: Question) -> str:
     return f"{previous}\n{question.text}" if previous and len(question.text.split()) <= 4 else question.text
 
 
-def _attached(question: Question) -> Excerpt:
+def _attached(question: Question) -> Piece:
     """Text that came with the question, as a passage. It is not stored, so its id is 0."""
     text = question.attached
     chunk = Chunk(0, text, 0, len(text.encode("utf-8", "surrogatepass")), 1, text.count("\n") + 1, None, ())
     stored = StoredChunk(0, 0, "-", question.project or "", "standard input", "text/plain", Trust.OWNER, chunk)
     first = (split_sentences(text) or [Sentence(text, 0, len(text))])[0]
-    return Excerpt(Hit(stored, 1.0, None, None, None), first, text)
+    return of_passage(Excerpt(Hit(stored, 1.0, None, None, None), first, text))
 
 
 def _nothing(generator: Generator, clock: _Clock) -> Answer:
@@ -132,7 +152,7 @@ def _nothing(generator: Generator, clock: _Clock) -> Answer:
 
 
 def _can_tell_without(reading: Reading) -> bool:
-    """Whether a question that no passage bears on may be one about the open documents as a whole.
+    """Whether a question that nothing bears on may be one about the open documents as a whole.
 
     A small model answers such a question from nothing at all.
     """
@@ -142,15 +162,31 @@ def _can_tell_without(reading: Reading) -> bool:
 def _notices(prompt: Prompt, *, found: bool) -> Iterator[Notice]:
     if prompt.n_turns_left_out:
         yield Notice(f"{prompt.n_turns_left_out} earlier turns did not fit into the context and were not read")
-    if found and not prompt.passages:
-        yield Notice("no passage fits into the context beside the question, so the answer rests on none")
+    if found and not prompt.pieces:
+        yield Notice("no evidence fits into the context beside the question, so the answer rests on none")
 
 
-def _generate(
-    prompt: Prompt, passages: Sequence[Excerpt], generator: Generator, clock: _Clock, cancelled: CancelCheck
-) -> Iterator[AnswerEvent]:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a prompt says, and what it rests on: the `pieces` it quotes, then what was found beside them."""
+
+    prompt: Prompt
+    pieces: tuple[Piece, ...]
+    evidence: Evidence
+    project: str
+
+    def cite(self, marked: Sequence[int]) -> tuple[Citation, ...]:
+        """All that was found, in its order; what is marked in the answer says so."""
+        return tuple(
+            cited(n, piece, self.evidence.weights, project=self.project, marked=n in marked)
+            for n, piece in enumerate(self.pieces, start=1)
+        )
+
+
+def _generate(said: _Said, generator: Generator, clock: _Clock, cancelled: CancelCheck) -> Iterator[AnswerEvent]:
+    prompt = said.prompt
     n_cached = _common_prefix(generator.cached_tokens, prompt.tokens)
-    marker = CitationMarker([p.hit for p in passages])
+    marker = CitationMarker([p.spoken for p in said.pieces])
     shown: list[str] = []
     stopped: Stopped = "cancelled"
     mark = time.perf_counter()
@@ -182,8 +218,7 @@ def _generate(
         n_cached,
         clock.n_tokens,
     )
-    citations = cite_all(passages, marker.marked)
-    yield Answer("".join(shown).strip(), citations, True, stopped, generator.usage, timings)
+    yield Answer("".join(shown).strip(), said.cite(marker.marked), True, stopped, generator.usage, timings)
 
 
 class RepetitionGuard:
@@ -215,11 +250,6 @@ def _stopped(event: DecodeEnd) -> Stopped:
     if event.reason == "cancelled":
         return "cancelled"
     return "length" if event.reason in ("length", "context") else "end"
-
-
-def cite_all(passages: Sequence[Excerpt], marked: Sequence[int]) -> tuple[Citation, ...]:
-    """Every passage that was found, best first; those marked in the answer say so."""
-    return tuple(citation(n, passage, marked=n in marked) for n, passage in enumerate(passages, start=1))
 
 
 def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

@@ -4,6 +4,7 @@
 s12             a file in memory
 c3              a conversation
 t45             a turn of a conversation
+m7              a memory: something known, learned or told
 anything else   a path
 """
 
@@ -17,14 +18,14 @@ from typing import Literal
 from secondme.errors import UsageError
 from secondme.paths import absolute
 
-Kind = Literal["passage", "source", "conversation", "turn", "path"]
+Kind = Literal["passage", "source", "conversation", "turn", "item", "path"]
 
-_KINDS: dict[str, Kind] = {"": "passage", "#": "passage", "s": "source", "c": "conversation", "t": "turn"}
-_LETTERS = {"passage": "#", "source": "s", "conversation": "c", "turn": "t"}
-_NUMBERED = re.compile(r"([#sct]?)([0-9]+)")
+_KINDS: dict[str, Kind] = {"": "passage", "#": "passage", "s": "source", "c": "conversation", "t": "turn", "m": "item"}
+_LETTERS = {"passage": "#", "source": "s", "conversation": "c", "turn": "t", "item": "m"}
+_NUMBERED = re.compile(r"([#sctm]?)([0-9]+)")
 _MAX_ID = (1 << 63) - 1  # SQLite's largest integer
 
-HINT = "name a passage as #12, a file as s12 or by its path, a conversation as c3, a turn as t45"
+HINT = "name a passage as #12, a file as s12 or by its path, a conversation as c3, a turn as t45, a memory as m7"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Provenance:
 
 
 def provenance(connection: apsw.Connection, kind: str, item_id: int) -> Provenance:
-    """Of a `passage`, `source`, `conversation` or `turn`."""
+    """Of a `passage`, `source`, `conversation`, `turn` or `item`."""
     subject = f"{kind}:{item_id}"
     passage = _passage(connection, item_id) if kind == "passage" else None
     source_id = item_id if kind == "source" else _source_of(connection, item_id) if kind == "passage" else None
@@ -111,6 +111,7 @@ _ORIGIN = {
     "source": "select origin from source where id = ?",
     "conversation": "select origin from conversation where id = ?",
     "turn": "select origin from turn where id = ?",
+    "item": "select origin from item where id = ?",
 }
 
 

@@ -29,7 +29,7 @@ HITS = (
 
 
 def marked(text: str, size: int = 3) -> str:
-    marker = CitationMarker(HITS)
+    marker = CitationMarker([h.chunk.chunk.text for h in HITS])
     pieces = [marker.feed(text[i : i + size]) for i in range(0, len(text), size)]
     return "".join(pieces) + marker.finish()
 

@@ -1,0 +1,79 @@
+"""Takes out of recalled text what nobody but the owner reads: secrets, and words that were set aside.
+
+A secret's bytes become as many stars, so that offsets into the text stay true.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from secondme.memory.store import Store
+from secondme.text.instructions import harmless
+from secondme.types import ItemKind, ItemState, Span
+
+EVERY_STATE: tuple[ItemState, ...] = ("active", "archived", "pending", "quarantined")
+
+SECRETS: tuple[ItemKind, ...] = ("vault",)
+SET_ASIDE: tuple[ItemState, ...] = ("quarantined",)
+
+HIDDEN = "*"
+_RUN = re.compile(r"\*{4,}")
+
+Place = tuple[str, int]
+"""Kind of a text, `turn` or `passage`, and its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """Where secrets stand, and what was quarantined, by the text they are in."""
+
+    secret: Mapping[Place, tuple[Span, ...]] = field(default_factory=dict)
+    aside: Mapping[Place, tuple[Span, ...]] = field(default_factory=dict)
+
+    def without_secrets(self, kind: str, ref_id: int, text: str) -> str:
+        """`text` of the same length in bytes, its secrets replaced by stars."""
+        return _starred(text, self.secret.get((kind, ref_id), ()))
+
+    def for_model(self, kind: str, ref_id: int, text: str, *, is_owners: bool) -> str:
+        """`text` as a model may read it. What the owner did not say holds no instructions any more."""
+        place = (kind, ref_id)
+        text = _starred(text, (*self.secret.get(place, ()), *self.aside.get(place, ())))
+        return _RUN.sub("***", text if is_owners else harmless(text))
+
+
+def masks(store: Store, project: str | None) -> Masks:
+    """Those of a project, or of all for None."""
+    return Masks(
+        _by_place(s for i in store.items(project, kinds=SECRETS, states=EVERY_STATE) for s in i.spans),
+        _by_place(s for i in store.items(project, states=SET_ASIDE) for s in i.spans),
+    )
+
+
+def _by_place(spans: Iterable[Span]) -> dict[Place, tuple[Span, ...]]:
+    found: defaultdict[Place, tuple[Span, ...]] = defaultdict(tuple)
+    for span in spans:
+        found[(span.kind, span.ref_id)] += (span,)
+    return dict(found)
+
+
+def _starred(text: str, spans: Sequence[Span]) -> str:
+    if not spans:
+        return text
+    raw = bytearray(text.encode("utf-8", "surrogatepass"))
+    for span in spans:
+        start, end = _whole_characters(raw, span)
+        raw[start:end] = HIDDEN.encode() * max(0, end - start)
+    return raw.decode("utf-8", "surrogatepass")
+
+
+def _whole_characters(raw: bytearray, span: Span) -> tuple[int, int]:
+    """The span within the text, wide enough to cut no character in two."""
+    start, end = min(max(0, span.byte_start), len(raw)), min(span.byte_end, len(raw))
+    while 0 < start < len(raw) and raw[start] & 0xC0 == 0x80:
+        start -= 1
+    while end < len(raw) and raw[end] & 0xC0 == 0x80:
+        end += 1
+    return start, max(start, end)

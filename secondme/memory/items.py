@@ -59,9 +59,11 @@ def add(connection: apsw.Connection, new: NewItem, actor: str, now: float | None
 
 
 def _store(connection: apsw.Connection, slot: Slot, new: NewItem, claim: Claim, actor: str) -> int:
+    """Without a place in the slot it gets the last one."""
     _check_times(claim.start, claim.told_to)
-    place = _next_place(connection, slot) if new.state in HOLDING else 0
-    item_id = _insert(connection, slot.project, new, replace(claim, place=place))
+    if new.state in HOLDING and not claim.place:
+        claim = replace(claim, place=_next_place(connection, slot))
+    item_id = _insert(connection, slot.project, new, claim)
     _settle(connection, slot, actor, silent=item_id)
     _log(connection, "item-added", item_id, actor)
     return item_id
@@ -244,23 +246,30 @@ def change(
 ) -> int:
     """Store an edit as a new item in the place of this one, which is closed; return the new one's id.
 
-    The edit holds from now on, or, of an item that holds no longer, in its place and time. An edit by the owner is the
-    owner's word. Raises StoreError if the item is gone.
+    The edit holds from now on, or, of an item that holds no longer or never did, in its place and time. An edit by the
+    owner is the owner's word. Raises StoreError if the item is gone.
     """
     now = time.time() if now is None else now
     slot, _, claim = _found(connection, item_id)
     old = item_rows.by_ids(connection, [item_id])[0]
-    is_past = old.valid_to is not None and old.valid_to <= now
-    start = claim.start if is_past else max(now, math.nextafter(old.valid_from, math.inf))
+    is_past = claim.is_empty or _last_end(connection, claim) <= now
+    start = claim.start if is_past else max(now, math.nextafter(claim.start, math.inf))
     new = _edited(old, changes, actor)
     connection.execute("update item set told_to = ?1, valid_to = ?1 where id = ?2", (start, claim.id))
-    told = replace(claim, start=start, created=max(now, start) if not is_past else now)
+    place = claim.place if is_past and new.slot == slot.name else 0
+    told = replace(claim, start=start, place=place, created=now if is_past else max(now, start))
     edited = _store(connection, Slot(slot.project, new.slot), new, told, actor)
     if new.slot != slot.name:
         _settle(connection, slot, actor, silent=claim.id)
     _log(connection, "item-closed", claim.id, actor)
     connection.execute("insert into item_link values(?, ?, 'replaces', 1.0)", (edited, claim.id))
     return edited
+
+
+def _last_end(connection: apsw.Connection, claim: Claim) -> float:
+    """When an item holds for the last time; infinity if it holds until further notice."""
+    sql = "select max(coalesce(valid_to, 9e999)) from item where id = ?1 or continues = ?1"
+    return float(connection.execute(sql, (claim.id,)).get)
 
 
 def _edited(old: MemoryItem, changes: ItemChanges, actor: str) -> NewItem:

@@ -9,8 +9,9 @@ their own size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -88,7 +89,8 @@ class Calibrated:
 class Statistics:
     """Sums over rows seen so far, float64, of each head, [n_heads, ...]: of keys before RoPE (k), values (v) and their
     products; of what keys before RoPE are multiplied by (qq); and of gradients (gk, gv), of `n_gradients` rows.
-    queries: for each layer, all queries before RoPE; of a sample, a rare one that looks at the padding may be missing.
+    queries: for each layer, all queries before RoPE that may ever look at padding; of a sample, a rare one that does
+    may be missing. A text's first token is left out: it sees itself alone, and its queries are unlike all others.
     """
 
     shape: KvShape
@@ -127,8 +129,7 @@ class Statistics:
         """queries: float32 [n, n_heads, k_dim] after RoPE, from position `start` on. Each looks back at every distance
         in turn, so its products with keys before RoPE are those of the query turned to a random position.
         """
-        plain = rotate(queries, -np.arange(start, start + len(queries), dtype=np.int32), self.rope)
-        self.queries[layer].append(plain)
+        plain = self.keep_queries(layer, queries, start)
         rng = np.random.default_rng([_SEED, layer, start])
         distances = rng.integers(0, max(start, 1), len(queries), np.int32)
         turned = rotate(plain, distances, self.rope).astype(np.float64) * self.shape.k_dim**-0.5
@@ -138,6 +139,12 @@ class Statistics:
             self.sums["qq"][layer * self.shape.n_kv_heads + i] += rows.T @ rows
         if layer == 0:
             self.n_queries += len(queries) * group
+
+    def keep_queries(self, layer: int, queries: FloatRows, start: int) -> FloatRows:
+        """Take them in for the search of padding only; returns them before RoPE."""
+        plain = rotate(queries, -np.arange(start, start + len(queries), dtype=np.int32), self.rope)
+        self.queries[layer].append(plain[1:] if start == 0 else plain)
+        return plain
 
     def add_gradients(self, found: Sequence[Sensitivity]) -> None:
         """Of all texts read after one document. A row's gradients grow with the attention it gets, and a cartridge has
@@ -180,15 +187,20 @@ def _read_text(
     start, document = len(recipe.prefix), list(text[: recipe.n_tokens])
     at = [0] * statistics.shape.n_layers
 
-    def capture(layer: int, queries: FloatRows, keys: FloatRows) -> None:
-        statistics.add_queries(layer, queries, at[layer])
+    def capture(take: Callable[[int, FloatRows, int], object], layer: int, queries: FloatRows, _: FloatRows) -> None:
+        take(layer, queries, at[layer])
         at[layer] += len(queries)
 
     reader.rewind(0)
-    for _ in reader.read([*recipe.prefix, *document], capture=capture, cancelled=cancelled):
+    for _ in reader.read(
+        [*recipe.prefix, *document], capture=partial(capture, statistics.add_queries), cancelled=cancelled
+    ):
         pass
     cells = reader.cells()
     statistics.add_cells(Cells(cells.positions[start:], cells.k[:, start:], cells.v[:, start:]))
+    # A template's own tokens between two turns look where no others do.
+    for _ in reader.read(recipe.again, capture=partial(capture, statistics.keep_queries), cancelled=cancelled):
+        pass
     yield 1
     if recipe.weights is None:
         return

@@ -31,7 +31,8 @@ class ItemStore:
     def add_item(self, new: NewItem, *, actor: str = oplog.OWNER) -> MemoryItem:
         """Store an item; if it is active, what held in its slot when it begins ends there, and both stay.
 
-        Raises UsageError if a time is not a number or its end comes before its beginning.
+        Raises UsageError if a time is not a number or its end comes before its beginning, StoreError if a turn or
+        passage where it was said is gone.
         """
         return self.add_items([new], actor=actor)[0]
 

@@ -21,7 +21,7 @@ from secondme.memory.digests import item_digest
 from secondme.memory.intervals import Claim
 from secondme.memory.rows import Row, pack_text, unpack_text
 from secondme.memory.sources import ensure_project
-from secondme.types import ItemChanges, ItemLink, ItemState, MemoryItem, NewItem, Trust
+from secondme.types import ItemChanges, ItemLink, ItemState, MemoryItem, NewItem, Span, Trust
 
 HOLDING: frozenset[ItemState] = frozenset({"active", "archived"})
 """States in which an item takes part in its slot."""
@@ -47,9 +47,11 @@ def strengthened(days: float) -> float:
 def add(connection: apsw.Connection, new: NewItem, actor: str, now: float | None = None) -> int:
     """Store an item and settle its slot; return its id.
 
-    Raises UsageError if a time is not a number or its end comes before its beginning.
+    Raises UsageError if a time is not a number or its end comes before its beginning, StoreError if a turn or passage
+    where it was said is gone: what was forgotten must not come back as something learned from it.
     """
     now = time.time() if now is None else now
+    _check_places(connection, new.spans)
     project = ensure_project(connection, new.project)
     slot = Slot(project, new.slot)
     claims = _claims(connection, slot) if new.state in HOLDING else []
@@ -67,6 +69,14 @@ def _store(connection: apsw.Connection, slot: Slot, new: NewItem, claim: Claim, 
     _settle(connection, slot, actor, silent=item_id)
     _log(connection, "item-added", item_id, actor)
     return item_id
+
+
+def _check_places(connection: apsw.Connection, spans: Iterable[Span]) -> None:
+    tables = {"turn": "turn", "passage": "chunk"}
+    for kind, ref_id in {(span.kind, span.ref_id) for span in spans}:
+        sql = f"select 1 from {tables[kind]} where id = ?"  # noqa: S608  named above
+        if connection.execute(sql, (ref_id,)).get is None:
+            raise StoreError("what this was learned from is gone", hint="it may have been forgotten meanwhile")
 
 
 def _check_times(start: float, end: float | None) -> None:

@@ -8,6 +8,9 @@ ARM := build/native/arm64
 NATIVE_TESTS = $(BIN)/cmake -S native -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DSECONDME_MODULE=OFF \
   -DSECONDME_TESTS=ON
 
+PEERS_OF_kvpress := cartridges
+PEERS_OF_mem0 := recall
+
 .DEFAULT_GOAL := help
 .PHONY: help chat test soak coverage check bench lock dist native-asan native-tsan test-native-arm native-bench clean python
 
@@ -18,7 +21,7 @@ help:
 	@echo "make coverage     measure which lines and branches of keys and store the tests reach; all, or it fails"
 	@echo "make check        formatting, lint, types, layers and licences"
 	@echo "make bench        print the benchmark rows (ARGS=... go to secondme bench; PEERS=1 installs what vectors compares with,"
-	@echo "                  PEERS=kvpress what cartridges compares with)"
+	@echo "                  PEERS=kvpress what cartridges compares with, PEERS=mem0 what recall does)"
 	@echo "make dist         build wheel and sdist, install both into clean environments and try them"
 	@echo "make native-asan  run the native tests under the address and undefined-behaviour sanitizers"
 	@echo "make native-tsan  search from 16 threads while one writes, under the thread sanitizer (SECONDME_STRESS_S=... for longer)"
@@ -58,8 +61,8 @@ check: python
 	$(BIN)/python packaging/licences.py
 
 bench: python
-	@$(SETUP) $(if $(filter kvpress,$(PEERS)),--kvpress,$(if $(PEERS),--bench))
-	@$(BIN)/secondme bench $(or $(ARGS),$(if $(filter kvpress,$(PEERS)),cartridges --peers,$(if $(PEERS),vectors --peers)))
+	@$(SETUP) $(if $(filter kvpress mem0,$(PEERS)),--$(PEERS),$(if $(PEERS),--bench))
+	@$(BIN)/secondme bench $(or $(ARGS),$(or $(PEERS_OF_$(PEERS)),$(if $(PEERS),vectors)) $(if $(PEERS),--peers))
 
 dist: python
 	@$(SETUP) --dev

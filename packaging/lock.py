@@ -3,8 +3,9 @@
 One resolution: `dev.txt` holds everything, `runtime.txt` and `build.txt` are parts of it, so that an environment for
 running becomes one for testing without changing a version; `bench.txt` is what benchmarks compare with, and agrees with
 `dev.txt` where they meet. They hold for every platform and Python that the project supports, with the hashes of all
-their files. `kvpress.txt` is for an environment of its own, and the only one with torch: its CPU build, without the
-graphics processor's libraries, which are neither needed nor free. Needs `uv`, which a throw-away environment provides.
+their files. `kvpress.txt` and `mem0.txt` are each for an environment of its own; the former alone has torch:
+its CPU build, without the graphics processor's libraries, which are neither needed nor free. Needs `uv`, which a
+throw-away environment provides.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ PARTS = {
     "build.txt": ("--group", "pyproject.toml:build", "--constraint", "packaging/lock/dev.txt"),
     "bench.txt": ("--group", "pyproject.toml:bench", "--constraint", "packaging/lock/dev.txt"),
     "kvpress.txt": ("--group", "pyproject.toml:kvpress"),
+    "mem0.txt": ("--group", "pyproject.toml:mem0"),
 }
 TORCH_ON_LINUX = (
     "torch==2.13.0+cpu ; sys_platform == 'linux' and platform_machine == 'x86_64' \\\n"

@@ -53,7 +53,7 @@ class Site:
 
 def set_up(root: Path, venv: Path, goal: str, console: Console, *, extras: Collection[str] = ()) -> None:
     """Bring `venv` to `goal`, `run` or `dev`, perhaps with `, no models`; `extras` are what benchmarks compare with:
-    `peers` are added to the environment, `kvpress` gets one of its own.
+    `peers` are added to the environment, `kvpress` and `mem0` get one each of their own.
 
     Goes on in the environment's own Python once there is one, because only that one surely has pip. Raises SetupFailed
     and other SecondMeErrors.
@@ -75,7 +75,7 @@ def set_up(root: Path, venv: Path, goal: str, console: Console, *, extras: Colle
         _pull_models(site)
     site.state.mark(f"all: {goal}", inputs_key(root))
     for extra in extras:
-        {"peers": _install_peers, "kvpress": _install_kvpress}[extra](site)
+        {"peers": _install_peers, "kvpress": _install_kvpress, "mem0": _install_mem0}[extra](site)
         site.state.mark(f"all: {extra}", inputs_key(root))
     console.say(f"ready after {_duration(time.monotonic() - started)}")
 
@@ -156,17 +156,8 @@ def _install_peers(site: Site) -> None:
 
 def _install_kvpress(site: Site) -> None:
     """kvpress and torch want other versions than the program does, so they get an environment of their own."""
-    lock, folder = "packaging/lock/kvpress.txt", site.root / "build" / "kvpress"
-    own = replace(site, venv=folder, state=State.read(folder), environment=_environment(folder))
-    key = tree_key(site.root, lock)
-    if own.state.is_done("packages: kvpress", key):
-        return
-    machine.require_space({site.root: 2.5})
-    _create_environment(own)
-    pins = read_pins(site.root / lock)
-    site.console.say(f"installing {len(pins)} locked packages to compare with")
     try:
-        _pip_install(own, pins, "kvpress")
+        _install_apart(site, "kvpress", 2.5)
     except SetupFailed as error:
         said = error.__cause__.tail if isinstance(error.__cause__, ChildFailed) else ()
         if not any("No matching distribution found for torch==" in line for line in said):
@@ -176,7 +167,26 @@ def _install_kvpress(site: Site) -> None:
             hint="use Python 3.11 and name the index of torch's CPU wheels in PIP_EXTRA_INDEX_URL; or name the Python "
             "of an environment that has kvpress in SECONDME_PEERS_PYTHON",
         ) from error
-    own.state.mark("packages: kvpress", key)
+
+
+def _install_mem0(site: Site) -> None:
+    """mem0ai brings many packages that the program does not want, so it gets an environment of its own."""
+    _install_apart(site, "mem0", 0.5)
+
+
+def _install_apart(site: Site, name: str, gigabytes: float) -> None:
+    """The packages of a lock in an environment of that name under `build`, once for each state of the lock."""
+    lock, folder = f"packaging/lock/{name}.txt", site.root / "build" / name
+    own = replace(site, venv=folder, state=State.read(folder), environment=_environment(folder))
+    key = tree_key(site.root, lock)
+    if own.state.is_done(f"packages: {name}", key):
+        return
+    machine.require_space({site.root: gigabytes})
+    _create_environment(own)
+    pins = read_pins(site.root / lock)
+    site.console.say(f"installing {len(pins)} locked packages to compare with")
+    _pip_install(own, pins, name)
+    own.state.mark(f"packages: {name}", key)
 
 
 def _pip_install(site: Site, pins: Sequence[Pin], name: str, *options: str) -> None:

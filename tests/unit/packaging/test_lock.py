@@ -20,6 +20,7 @@ WANTED = {
     "build.txt": PROJECT["dependency-groups"]["build"],
     "bench.txt": PROJECT["dependency-groups"]["bench"],
     "kvpress.txt": PROJECT["dependency-groups"]["kvpress"],
+    "mem0.txt": PROJECT["dependency-groups"]["mem0"],
     "dev.txt": [
         *PROJECT["project"]["dependencies"],
         *PROJECT["dependency-groups"]["build"],
@@ -71,6 +72,11 @@ def test_torch_is_wanted_by_nothing_else_and_without_a_graphics_processor() -> N
     assert not {"torch", "kvpress", "transformers"} & {*pinned("dev.txt"), *pinned("bench.txt")}
     assert {pin.version for pin in pinned("kvpress.txt")["torch"]} == {"2.13.0", "2.13.0+cpu"}
     assert not [name for name in pinned("kvpress.txt") if name.startswith(("nvidia-", "cuda-", "triton"))]
+
+
+def test_other_memories_are_wanted_by_nothing_else() -> None:
+    assert not {"mem0ai", "bm25s", "qdrant-client", "posthog"} & {*pinned("dev.txt"), *pinned("bench.txt")}
+    assert {"mem0ai", "bm25s", "pystemmer"} <= pinned("mem0.txt").keys()
 
 
 def test_torchs_own_lock_entries_are_replaced_by_those_of_its_cpu_builds() -> None:

@@ -295,7 +295,8 @@ def _of_sentence(own: str, start: int, end: int) -> Iterator[Assertion]:
             corrects = corrects or bool(lead.group("fix"))
             wanted = wanted or bool(lead.group("keep"))
             first += lead.end()
-        piece = own[first:last]
+        piece = own[first:last].lstrip()
+        first = last - len(piece)
         if not piece.strip() or BLANK in piece.strip() or (_HEDGE.search(piece) and not _FIRMLY.search(piece)):
             continue
         prefix = shared if _SHARED.match(piece) else ""

@@ -38,9 +38,11 @@ class Found:
     corrects: bool = False
     several: bool = False
     denied: bool = False
+    noun: str = ""
 
     def wording(self) -> str:
-        return self.text or sentence(self.subject, self.attribute, self.value, self.says, name=self.name)
+        """`noun` is the owner's own word for the attribute: a partner may be a wife."""
+        return self.text or sentence(self.subject, self.noun or self.attribute, self.value, self.says, name=self.name)
 
 
 Rule = Callable[[Plain], Iterator[Found]]
@@ -176,8 +178,8 @@ def verbs(clause: Plain) -> Iterator[Found]:
         says: Says = "held" if past and clause.says == "holds" else clause.says
         if (rule == "move-to" and clause.says != "holds") or (name == "speaks" and not _LANGUAGE.search(value)):
             continue
-        if name == "field of study":
-            value = re.split(r"\s+at\s+", value)[0]
+        if name in ("field of study", "uses"):
+            value = re.split(r"\s+(?:at|for|as|to|on|when)\s+", value)[0]
         for one in split_list(value) if name in ("speaks", "plays", "learns") else [value]:
             yield Found(name, one, 0, _end(clause, raw, value, match.end()), rule, says)
         if rule != "study-at":
@@ -482,7 +484,8 @@ def _liked(raw: str) -> list[str]:
 # My X is Y -----------------------------------------------------------------------------------------------------
 
 _NOUN = (
-    r"(?P<n>(?!(?:really|actually|only|currently|probably|usually)\b)[\w'-]+(?: (?!is\b|was\b|are\b|were\b|who\b|that\b|which\b|and\b|has\b|have\b|will\b"
+    r"(?P<n>(?!(?:really|actually|only|currently|probably|usually)\b)[\w'-]+"
+    r"(?: (?!is\b|was\b|are\b|were\b|who\b|that\b|which\b|and\b|has\b|have\b|will\b"
     r"|got\b|can\b|does\b|to\b|then\b)[\w'&-]+){0,3}?"
     r"(?: (?:of|for|with|at|to) (?:my |our |the )?[\w'-]+(?: [\w'-]+)?)?)"
 )
@@ -624,9 +627,17 @@ def _possession(clause: Plain, match: re.Match[str]) -> Iterator[Found]:
         )
     )
     for one in many:
-        kind: ItemKind = "semantic"
         yield Found(
-            name, one, 0, end, "my-is", says, kind=kind, replaces=replaces, corrects=changed, several=len(many) > 1
+            name,
+            one,
+            0,
+            end,
+            "my-is",
+            says,
+            replaces=replaces,
+            corrects=changed,
+            several=len(many) > 1,
+            noun=fold(noun) if sort == "name" and attribute(noun) else "",
         )
 
 

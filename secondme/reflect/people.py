@@ -199,11 +199,14 @@ def people(clause: Plain) -> Iterator[Found]:
             return
     match = _IS_MINE.search(text)
     if match and fold(match.group("v")) not in NOT_NAMES:
-        yield Found(canonical(match.group("n")), match.group("v"), 0, match.end(), "is-my", says)
+        yield Found(
+            canonical(match.group("n")), match.group("v"), 0, match.end(), "is-my", says, noun=fold(match.group("n"))
+        )
         return
     for match in _APPOSED.finditer(text):
         if fold(match.group("v").split()[0]) not in NOT_NAMES:
-            yield Found(canonical(match.group("n")), match.group("v"), match.start(), match.end(), "apposition")
+            noun = fold(match.group("n"))
+            yield Found(canonical(noun), match.group("v"), match.start(), match.end(), "apposition", noun=noun)
     match = _COUNTED.search(text)
     if match and says != "held":
         yield Found("has", match.group("v"), 0, match.end("v"), "have", says)
@@ -235,7 +238,16 @@ def _of_others(clause: Plain) -> Iterator[Found]:
         shown = f"My {fold(match.group('n'))}" + (f" {match.group('v')}" if match.group("v") else "")
     else:
         match = _NAMED_ONE.search(clause.text)
-        if not match or fold(match.group("v")).split()[0] in NOT_NAMES | {"i", "we", "it's"}:
+        if not match or fold(match.group("v")).split()[0] in NOT_NAMES | {
+            "i",
+            "we",
+            "it's",
+            "i've",
+            "we've",
+            "i'm",
+            "i'd",
+            "there's",
+        }:
             return
         subject, shown = fold(match.group("v")), match.group("v")
     at = match.start("rest")

@@ -25,17 +25,17 @@ _SELECT = "select id, conversation_id, role, text, created_at, citations, speake
 # Words ---------------------------------------------------------------------------------------------------------
 
 
-def match_of(connection: apsw.Connection, terms: Iterable[str], most: int = MOST_RANKED) -> str:
-    """The FTS5 expression for any of `terms` that ranks at most `most` turns; "" without terms.
+def match_of(connection: apsw.Connection, terms: Iterable[str]) -> str:
+    """The FTS5 expression for any of `terms` that ranks at most MOST_RANKED turns; "" without terms.
 
     Terms are taken from the rarest on while the turns that they stand in are not too many together; the rarest is
     taken in any case. What is left out says least: its weight in BM25 is smallest.
     """
     sql = "select count(*) from (select 1 from turn_word where turn_word match ? limit ?)"
     quoted = [search.phrase([term]) for term in dict.fromkeys(terms)]
-    counted = sorted((int(connection.execute(sql, (term, most + 1)).get), term) for term in quoted)
+    counted = sorted((int(connection.execute(sql, (term, MOST_RANKED + 1)).get), term) for term in quoted)
     taken = []
-    left = most
+    left = MOST_RANKED
     for n, term in counted:
         left -= n
         if taken and left < 0:

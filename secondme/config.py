@@ -33,6 +33,9 @@ class Config:
         eighth of the machine's memory.
     cartridge_tier: how small the saved readings of a project's documents are made: T0 (exact), T1, T2, T3, or off.
     cartridge_build_in_background: whether the terminal app makes those that are missing while nobody waits for it.
+    whole_history_tokens: while all that was said in a project's other conversations takes no more, it is read whole
+        instead of being searched; 0 means never.
+    learn_with_model: whether the language model reads, in idle time, what rules made nothing of.
     """
 
     model: str = DEFAULT_MODEL
@@ -46,6 +49,8 @@ class Config:
     vector_index_mb: int = -1
     cartridge_tier: str = "T1"
     cartridge_build_in_background: bool = True
+    whole_history_tokens: int = 0
+    learn_with_model: bool = False
 
 
 def load_config(path: Path | None = None) -> Config:

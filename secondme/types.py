@@ -346,14 +346,16 @@ class TokenText:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What was made of the owner's turn: new items, those that they closed, and those that the owner must decide on."""
+    """What was made of the owner's words: new items, those that they closed, those that the owner must decide on, and
+    those that were said again."""
 
     items: tuple[MemoryItem, ...] = ()
     closed: tuple[MemoryItem, ...] = ()
     pending: tuple[MemoryItem, ...] = ()
+    confirmed: tuple[MemoryItem, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.items or self.closed or self.pending)
+        return bool(self.items or self.closed or self.pending or self.confirmed)
 
 
 @dataclass(frozen=True, slots=True)

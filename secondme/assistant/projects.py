@@ -106,13 +106,15 @@ class Projects:
         library = self.library(tier)
 
         def work(stop: CancelCheck) -> Iterator[BuildEvent]:
-            paused = self._is_waited_for if background else never_cancelled
+            paused = (lambda: self.is_waited_for) if background else never_cancelled
             return build_pending(library, names, Stop(stop, paused), again=again)
 
         with self._building:
             yield from at_low_priority(work, cancelled) if background else work(cancelled)
 
-    def _is_waited_for(self) -> bool:
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether the owner waits for the model."""
         return self._n_waiting > 0
 
     def put_away(self) -> None:

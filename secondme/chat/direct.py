@@ -116,8 +116,10 @@ def acknowledge(learned: Learned) -> str:
     """What is said to a turn that only told something."""
     lines = [f"Remembered: {item.text}" for item in learned.items if item.kind != "vault"]
     lines += [f"Kept as a secret: {item.attribute or 'it'}." for item in learned.items if item.kind == "vault"]
-    lines += [f"No longer so: {item.text}" for item in learned.closed]
-    lines += [f"For you to decide (secondme memory review): {item.text}" for item in learned.pending]
+    lines += [f"Known already: {item.text}" for item in learned.confirmed if item.kind != "vault"]
+    lines += [f"Kept as a secret already: {item.attribute}." for item in learned.confirmed if item.kind == "vault"]
+    lines += [f"No longer so: {item.text}" for item in learned.closed if item.kind != "vault"]
+    lines += [f"For you to decide (secondme memory review): {item.text}" for item in learned.pending if item.kind != "vault"]
     return "\n".join(lines)
 
 

@@ -53,7 +53,10 @@ def run(args: argparse.Namespace) -> int:
         assistant.unlock()
         paths = [Path(p).expanduser() for p in args.paths]
         events = assistant.ingest(paths, project=args.project, rehash=args.rehash, again=args.again)
+        before = len(assistant.memories.open(args.project))
         code = report(events, as_json=args.json)
+        if new := len(assistant.memories.open(args.project)) - before:
+            say(f"{new} {'place waits' if new == 1 else 'places wait'} for your word: secondme memory review")
         if args.watch:
             _watch(assistant, args)
         return code

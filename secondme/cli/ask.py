@@ -11,10 +11,21 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from secondme.cli.output import ProgressLine, add_common, credentials, say
+from secondme.cli.output import ProgressLine, add_common, ask_line, credentials, has_terminal, say
 from secondme.errors import SecondMeError, UsageError
 from secondme.sanitize import clean_line, clean_text
-from secondme.types import Answer, AnswerEvent, Citation, Notice, Opened, PrefillProgress, Recalled, TokenText
+from secondme.types import (
+    Answer,
+    AnswerEvent,
+    Citation,
+    MemoryItem,
+    Notice,
+    Opened,
+    PrefillProgress,
+    Recalled,
+    SecretAsked,
+    TokenText,
+)
 
 if TYPE_CHECKING:
     from secondme.assistant import Assistant
@@ -30,6 +41,7 @@ def register(verbs: Any) -> None:
         "its own; without a QUESTION it is the question.",
     )
     parser.add_argument("question", nargs="?", metavar="QUESTION")
+    parser.add_argument("--reveal", action="store_true", help="show the value of a secret that the question names")
     parser.add_argument("--json", action="store_true", help="print answer, citations and timings as one JSON object")
     add_common(parser)
 
@@ -42,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     with Assistant(load_config(), credentials(args)) as assistant:
         assistant.unlock()
         events = _events(assistant, question, piped, args.project)
-        answer = _as_json(question, events) if args.json else _stream(events)
+        answer = _as_json(question, events, reveal=args.reveal) if args.json else _stream(events, reveal=args.reveal)
     return 130 if answer.stopped == "cancelled" else 0
 
 
@@ -77,14 +89,17 @@ def _piped() -> str:
     return data.decode("utf-8", "replace")
 
 
-def _stream(events: Iterator[AnswerEvent]) -> Answer:
+def _stream(events: Iterator[AnswerEvent], *, reveal: bool) -> Answer:
     line = ProgressLine()
     answer: Answer | None = None
+    secrets: tuple[MemoryItem, ...] = ()
     try:
         for event in events:
             match event:
-                case Recalled(hits):
-                    line.show(f"reading {len(hits)} passages")
+                case Recalled(hits, n_turns, n_items):
+                    line.show(f"reading {len(hits) + n_turns + n_items} pieces of memory")
+                case SecretAsked(items):
+                    secrets = items
                 case PrefillProgress(done, total):
                     line.show(f"reading: {done}/{total} tokens")
                 case Notice(message):
@@ -101,6 +116,7 @@ def _stream(events: Iterator[AnswerEvent]) -> Answer:
     print()
     if answer is None:
         raise SecondMeError("the answer did not end")
+    _show_secrets(secrets, reveal=reveal)
     for citation in answer.citations:
         print(f"{'' if citation.n != answer.citations[0].n else chr(10)}{citation_line(citation)}")
     if answer.stopped == "length":
@@ -108,10 +124,27 @@ def _stream(events: Iterator[AnswerEvent]) -> Answer:
     return answer
 
 
+def _show_secrets(secrets: tuple[MemoryItem, ...], *, reveal: bool) -> None:
+    """Print their values, if --reveal says so or the owner does; no model has them."""
+    if not secrets:
+        return
+    if not reveal and sys.stdin.isatty() and sys.stdout.isatty() and has_terminal():
+        reveal = ask_line("Show it here? [y/N]", hint="--reveal shows it").lower() in ("y", "yes")
+    if not reveal:
+        say("--reveal shows it")
+        return
+    for item in secrets:
+        print(clean_text(f"{item.attribute}: {item.value or item.text}"))
+
+
 def citation_line(citation: Citation) -> str:
-    """`[1] path, lines 3-9: "the sentence"`, on one line and safe for a terminal."""
+    """`[1] path, lines 3-9: "the sentence" #12`, or the like for a turn or a memory, on one line and safe to print."""
     quote = clean_line(" ".join(citation.quote.split()), 160)
     mark = f"[{citation.n}]" if citation.marked else f"({citation.n})"
+    if citation.kind == "turn":
+        return f'{mark} {clean_line(citation.title)}: "{quote}" t{citation.turn_id}'
+    if citation.kind == "item":
+        return f"{mark} {clean_line(citation.title)}: {quote} m{citation.item_id}"
     return f'{mark} {clean_line(citation.path)}, {place(citation)}: "{quote}" #{citation.chunk_id}'
 
 
@@ -124,9 +157,12 @@ def place(citation: Citation) -> str:
     return f"lines {citation.line_start}-{citation.line_end}"
 
 
-def _as_json(question: str, events: Iterator[AnswerEvent]) -> Answer:
+def _as_json(question: str, events: Iterator[AnswerEvent], *, reveal: bool) -> Answer:
     notes: list[str] = []
+    secrets: dict[str, str | None] = {}
     for event in events:
+        if isinstance(event, SecretAsked):
+            secrets = {item.attribute: (item.value or item.text) if reveal else None for item in event.items}
         if isinstance(event, Notice):
             notes.append(event.message)
         if isinstance(event, Answer):
@@ -136,6 +172,7 @@ def _as_json(question: str, events: Iterator[AnswerEvent]) -> Answer:
                 "found": event.found,
                 "stopped": event.stopped,
                 "citations": [asdict(c) for c in event.citations],
+                "secrets": secrets,
                 "notes": notes,
                 "context": asdict(event.usage),
                 "timings": asdict(event.timings),

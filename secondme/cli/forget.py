@@ -36,7 +36,7 @@ def register(verbs: Any) -> None:
         "items",
         nargs="*",
         metavar="ITEM",
-        help="a passage as #12, a file as s12 or by its path, a conversation as c3, a turn as t45",
+        help="a passage as #12, a file as s12 or by its path, a conversation as c3, a turn as t45, a memory as m7",
     )
     parser.add_argument(
         "--source", action="append", default=[], metavar="PATH", help="a file, or a folder with all that is below it"
@@ -79,6 +79,7 @@ def _target(named: Sequence[Item], args: argparse.Namespace) -> Target:
         passages=ids("passage"),
         conversations=ids("conversation"),
         turns=ids("turn"),
+        items=ids("item"),
         paths=tuple(dict.fromkeys((args.project, item.path) for item in named if item.kind == "path")),
         keep_answers=args.keep_answers,
     )
@@ -146,6 +147,7 @@ def _summary(shown: Forgetting) -> str:
         (len(shown.passages), "passage", "passages"),
         (len(shown.conversations), "conversation", "conversations"),
         (len(shown.turns), "turn", "turns"),
+        (len(shown.items), "memory", "memories"),
         (len(shown.answers), "answer that rested on them", "answers that rested on them"),
         (len(shown.folders), "followed folder", "followed folders"),
     )
@@ -154,6 +156,8 @@ def _summary(shown: Forgetting) -> str:
 
 def _lines(assistant: Assistant, shown: Forgetting, target: Target) -> Iterator[str]:
     """What goes, kind by kind; text of the owner's only as its first words."""
+    from secondme.cli.memory_items import line
+
     yield f"This would be forgotten: {_summary(shown)}"
     yield from _listed([f"file s{s.id} {clean_line(s.path)}, {s.n_chunks} passages" for s in shown.sources])
     whole = {s.id for s in shown.sources}
@@ -166,6 +170,7 @@ def _lines(assistant: Assistant, shown: Forgetting, target: Target) -> Iterator[
         ]
     )
     yield from _listed([f'conversation c{c.id} "{clean_line(c.title, 60)}"' for c in shown.conversations])
+    yield from _listed([line(item) for item in assistant.store.items_by_ids(shown.items)])
     gone = "their citations" if target.keep_answers else "their text and citations"
     if shown.answers:
         yield from _listed([f"{gone} of answers: {', '.join(f't{i}' for i in shown.answers[:MAX_SHOWN])}"])

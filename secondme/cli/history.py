@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from secondme.cli import memory_items
 from secondme.cli.ids import Item, name_of, parse_item
 from secondme.cli.output import add_common, say
 from secondme.errors import UsageError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from secondme.assistant import Assistant
     from secondme.memory.audit import Provenance
     from secondme.memory.oplog import Op
-    from secondme.types import StoredChunk, StoredSource
+    from secondme.types import MemoryItem, StoredChunk, StoredSource
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _AGO = re.compile(r"(\d{1,6})([mhdw])")
@@ -52,6 +53,13 @@ _DONE = {
     "imported": "imported",
     "project-new": "a project was begun",
     "project-removed": "a project was wiped",
+    "item-added": "known",
+    "item-closed": "no longer so",
+    "item-changed": "changed",
+    "item-respanned": "one of the places where it was said went",
+    "item-removed": "forgotten",
+    "item-rated": "found helpful or not",
+    "items-linked": "linked to others",
     "cartridge-built": "read once for all: a cartridge was made of it",
     "cartridge-dropped": "its cartridge was taken out",
 }
@@ -65,7 +73,7 @@ def register(actions: Any) -> None:
         description="Prints the operation log: ids, counts and hashes, never content. Each step is chained to the one "
         "before it, so that none can be changed or left out unnoticed.",
     )
-    log.add_argument("item", nargs="?", metavar="ITEM", help="only what touched #12, s12, c3, t45 or a path")
+    log.add_argument("item", nargs="?", metavar="ITEM", help="only what touched m7, #12, s12, c3, t45 or a path")
     log.add_argument("--since", metavar="WHEN", help="only from a date on (2026-11-20), or the last 30m, 12h, 7d, 2w")
     log.add_argument("--json", action="store_true", help="print one JSON object a step")
     add_common(log)
@@ -75,15 +83,15 @@ def register(actions: Any) -> None:
         description="Tells from which bytes of which file an item arose, when, and by which rule or model; when it was "
         "shown or used in an answer, changed, exported or forgotten.",
     )
-    why.add_argument("item", metavar="ITEM", help="#12, s12, c3, t45 or a path")
+    why.add_argument("item", metavar="ITEM", help="m7, #12, s12, c3, t45 or a path")
     why.add_argument("--json", action="store_true", help="print one JSON object")
     add_common(why)
 
 
 def log(assistant: Assistant, args: argparse.Namespace) -> int:
     subject = _numbered(assistant, parse_item(args.item), args.project).subject if args.item else None
-    since = _since(args.since) if args.since else 0.0
-    steps = [op for op in assistant.store.log(subject) if op.at >= since]
+    after = since(args.since) if args.since else 0.0
+    steps = [op for op in assistant.store.log(subject) if op.at >= after]
     for op in steps:
         print(json.dumps(_as_json(op)) if args.json else _line(op))
     if not steps:
@@ -98,12 +106,33 @@ def why(assistant: Assistant, args: argparse.Namespace) -> int:
         raise UsageError(
             f"{name_of(found.subject)} was never in memory", hint="secondme memory list and log show what was"
         )
+    known = assistant.store.item(item.id) if item.kind == "item" else None
     if args.json:
-        print(json.dumps(_provenance_json(found)))
+        print(json.dumps(_provenance_json(found) | (_known_json(assistant, known) if known else {})))
         return 0
     for line in _told(found):
         print(line)
+        if known is not None and line.startswith(name_of(found.subject)):
+            for reason in _known(assistant, known):
+                print(clean_line(reason))
     return 0
+
+
+def _known(assistant: Assistant, item: MemoryItem) -> Iterator[str]:
+    """What it says, where it was said, and who made an item of it."""
+    from secondme.recall.reasons import maker
+
+    yield f"  says     {memory_items.line(item)}"
+    for reason in assistant.memories.why(item):
+        yield f'  from     {reason.where}: "{reason.quote}" ({name_of(f"{reason.kind}:{reason.ref_id}")})'
+    yield f"  made     {maker(item)}, trust: {item.trust}"
+    if item.n_uses:
+        yield f"  used     {item.n_uses} times, last {at_time(item.used_at)}"
+
+
+def _known_json(assistant: Assistant, item: MemoryItem) -> dict[str, Any]:
+    why = [{"from": f"{r.kind}:{r.ref_id}", "where": r.where, "quote": r.quote} for r in assistant.memories.why(item)]
+    return {"memory": memory_items.as_row(item), "said": why, "made_by": item.made_by, "trust": item.trust.value}
 
 
 def _numbered(assistant: Assistant, item: Item, project: str) -> Item:
@@ -118,7 +147,7 @@ def _numbered(assistant: Assistant, item: Item, project: str) -> Item:
     return Item("source", source.id)
 
 
-def _since(given: str) -> float:
+def since(given: str) -> float:
     """Seconds since 1970 of a date or of a time ago."""
     ago = _AGO.fullmatch(given)
     if ago is not None:
@@ -137,7 +166,7 @@ def _since(given: str) -> float:
 def _line(op: Op) -> str:
     names = " ".join(name_of(s) for s in op.subjects[:6])
     more = f" and {len(op.subjects) - 6} more" if len(op.subjects) > 6 else ""
-    return clean_line(f"{op.seq:>6}  {_when(op.at)}  {op.kind:<20} {names}{more}{_detail(op)}")
+    return clean_line(f"{op.seq:>6}  {at_time(op.at)}  {op.kind:<20} {names}{more}{_detail(op)}")
 
 
 def _detail(op: Op) -> str:
@@ -146,7 +175,7 @@ def _detail(op: Op) -> str:
     return by + (f": {', '.join(said)}" if said else "")
 
 
-def _when(at: float) -> str:
+def at_time(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
@@ -179,7 +208,8 @@ def _told(found: Provenance) -> Iterator[str]:
     if found.embedder is not None:
         yield clean_line(f"  model    {found.embedder}, for its vector")
     for op in found.steps:
-        yield clean_line(f"  {_when(op.at)}  {_what(op, found.subject)} (step {op.seq})")
+        if op.kind != "items-used":  # the answer that used it has a step of its own
+            yield clean_line(f"  {at_time(op.at)}  {_what(op, found.subject)} (step {op.seq})")
 
 
 def _headline(found: Provenance) -> str:
@@ -193,7 +223,8 @@ def _headline(found: Provenance) -> str:
         )
     if found.source is not None:
         return f"{name} is {found.source.path}"
-    return f"{name} is a {found.subject.partition(':')[0]}"
+    kind = found.subject.partition(":")[0]
+    return f"{name} is a {'memory' if kind == 'item' else kind}"
 
 
 def _place(passage: StoredChunk) -> str:
@@ -206,7 +237,7 @@ def _place(passage: StoredChunk) -> str:
 def _of_file(source: StoredSource) -> Iterator[str]:
     yield f"  file     sha256 {source.content_hash.hex()}, {source.stamp.size_bytes} bytes"
     yield clean_line(
-        f"  read     {_when(source.ingested_at)} as {source.media_type or 'nothing'}, trust: {source.trust}"
+        f"  read     {at_time(source.ingested_at)} as {source.media_type or 'nothing'}, trust: {source.trust}"
     )
     if source.skip_reason is not None:
         yield clean_line(f"  skipped  {source.skip_reason}")
@@ -216,7 +247,8 @@ def _what(op: Op, subject: str) -> str:
     """What a step did to one item."""
     if op.kind in ("shown", "used"):
         turn = next((s for s in op.subjects if s.startswith("turn:")), None)
-        marked = subject.startswith("turn:") or subject.partition(":")[2] in str(op.detail.get("marked", "")).split()
+        marks = op.detail.get("marked_items" if subject.startswith("item:") else "marked", "")
+        marked = subject.startswith("turn:") or subject.partition(":")[2] in str(marks).split()
         how = "cited in an answer" if marked else "read for an answer"
         told = "shown in a search" if op.detail.get("by") == "search" else how
         return f"{told}, {name_of(turn)}" if turn and turn != subject else told
@@ -226,7 +258,7 @@ def _what(op: Op, subject: str) -> str:
     return f"{told}, embedded by {op.detail['embedder']}" if op.detail.get("embedder") else told
 
 
-def _provenance_json(found: Provenance) -> Mapping[str, Any]:
+def _provenance_json(found: Provenance) -> dict[str, Any]:
     source, passage = found.source, found.passage
     return {
         "item": found.subject,

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from secondme.memory.store import Store
-from secondme.text.instructions import harmless
-from secondme.types import ItemKind, ItemState, Span
+from secondme.text.instructions import NO_LESSONS, Lessons, harmless
+from secondme.text.pasted import pasted_spans
+from secondme.types import ItemKind, ItemState, MemoryItem, Span
 
 EVERY_STATE: tuple[ItemState, ...] = ("active", "archived", "pending", "quarantined")
 
 SECRETS: tuple[ItemKind, ...] = ("vault",)
+LESSONS: tuple[ItemKind, ...] = ("lesson",)
 SET_ASIDE: tuple[ItemState, ...] = ("quarantined",)
 
 HIDDEN = "*"
@@ -28,20 +30,32 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Masks:
-    """Where secrets stand, and what was quarantined, by the text they are in."""
+    """Where secrets stand, and what was quarantined, by the text they are in; and what quarantine has taught."""
 
     secret: Mapping[Place, tuple[Span, ...]] = field(default_factory=dict)
     aside: Mapping[Place, tuple[Span, ...]] = field(default_factory=dict)
+    lessons: Lessons = NO_LESSONS
 
     def without_secrets(self, kind: str, ref_id: int, text: str) -> str:
         """`text` of the same length in bytes, its secrets replaced by stars."""
         return _starred(text, self.secret.get((kind, ref_id), ()))
 
     def for_model(self, kind: str, ref_id: int, text: str, *, is_owners: bool) -> str:
-        """`text` as a model may read it. What the owner did not say holds no instructions any more."""
+        """`text` as a model may read it. What the owner did not say, or only pasted, holds no instructions any more."""
         place = (kind, ref_id)
         text = _starred(text, (*self.secret.get(place, ()), *self.aside.get(place, ())))
-        return _RUN.sub("***", text if is_owners else harmless(text))
+        return _RUN.sub("***", self._without_pasted_orders(text) if is_owners else self.harmless(text))
+
+    def harmless(self, text: str) -> str:
+        """A text that is not the owner's, without what reads like an instruction."""
+        return harmless(text, self.lessons)
+
+    def _without_pasted_orders(self, text: str) -> str:
+        parts, at = [], 0
+        for start, end in pasted_spans(text):
+            parts += [text[at:start], self.harmless(text[start:end])]
+            at = end
+        return "".join([*parts, text[at:]])
 
 
 def masks(store: Store, project: str | None) -> Masks:
@@ -49,7 +63,16 @@ def masks(store: Store, project: str | None) -> Masks:
     return Masks(
         _by_place(s for i in store.items(project, kinds=SECRETS, states=EVERY_STATE) for s in i.spans),
         _by_place(s for i in store.items(project, states=SET_ASIDE) for s in i.spans),
+        _lessons(store.items(project, kinds=LESSONS)),
     )
+
+
+def _lessons(items: Iterable[MemoryItem]) -> Lessons:
+    """As `reflect/quarantine.py` keeps them: a fingerprint each, of what was caught or declared harmless."""
+    found: dict[str, set[int]] = {"caught": set(), "allowed": set()}
+    for item in items:
+        found.setdefault(item.attribute, set()).add(int(item.value, 16))
+    return Lessons(frozenset(found["caught"]), frozenset(found["allowed"]))
 
 
 def _by_place(spans: Iterable[Span]) -> dict[Place, tuple[Span, ...]]:
@@ -71,9 +94,12 @@ def _starred(text: str, spans: Sequence[Span]) -> str:
 
 def _whole_characters(raw: bytearray, span: Span) -> tuple[int, int]:
     """The span within the text, wide enough to cut no character in two."""
-    start, end = min(max(0, span.byte_start), len(raw)), min(span.byte_end, len(raw))
-    while 0 < start < len(raw) and raw[start] & 0xC0 == 0x80:
+    start = min(max(0, span.byte_start), len(raw))
+    end = min(max(start, span.byte_end), len(raw))
+    if start == end:
+        return start, end
+    while 0 < start and raw[start] & 0xC0 == 0x80:
         start -= 1
     while end < len(raw) and raw[end] & 0xC0 == 0x80:
         end += 1
-    return start, max(start, end)
+    return start, end

@@ -66,7 +66,7 @@ def of_passage(excerpt: Excerpt, masks: Masks = Masks()) -> Piece:  # noqa: B008
         return Piece(excerpt, text, text, stored.title, stored.trust, hit.score)
     where = " > ".join((stored.title, *chunk.heading_path))
     read = masks.for_model("passage", stored.id, text, is_owners=False)
-    return Piece(excerpt, read, harmless(excerpt.text), harmless(where), stored.trust, hit.score)
+    return Piece(excerpt, read, masks.harmless(excerpt.text), masks.harmless(where), stored.trust, hit.score)
 
 
 def of_turn(turn: Turn, score: float, masks: Masks = Masks()) -> Piece:  # noqa: B008
@@ -74,7 +74,7 @@ def of_turn(turn: Turn, score: float, masks: Masks = Masks()) -> Piece:  # noqa:
     is_owners = turn.role == "user" and not turn.speaker
     read = masks.for_model("turn", turn.id, turn.text, is_owners=is_owners)
     shown = replace(turn, text=masks.without_secrets("turn", turn.id, turn.text))
-    who = harmless(turn.speaker) or SPEAKERS[turn.role]
+    who = masks.harmless(turn.speaker) or SPEAKERS[turn.role]
     where = f"said by {who} on {day(turn.created_at)}"
     brief = (
         f"On {day(turn.created_at)} {turn.speaker or ('I' if turn.role == 'user' else 'the assistant')} said: {read}"

@@ -20,9 +20,8 @@ class Editor:
 
     def does(self, script: str) -> None:
         path = self._folder / "my editor.sh"
-        path.write_text(
-            f'#!/bin/sh\nd=$(dirname "$1")\nexec 3>> "{self._seen}"\nstat -c "%n %a" "$d" "$1" >&3\ncat "$1" >&3\n{script}\n'
-        )
+        look = f'd=$(dirname "$1")\nexec 3>> "{self._seen}"\nstat -c "%n %a" "$d" "$1" >&3\ncat "$1" >&3'
+        path.write_text(f"#!/bin/sh\n{look}\n{script}\n")
         path.chmod(0o700)
         self._monkeypatch.delenv("VISUAL", raising=False)
         self._monkeypatch.setenv("EDITOR", f'"{path}"')

@@ -29,7 +29,7 @@ from secondme.types import FileStored, IngestDone
 from secondme.wipe.everything import Places, wipe
 from secondme.wipe.project import wipe_project
 from tests.damaging import Place, pages, spoil
-from tests.fault import vectors_in_memory
+from tests.fault import items_in_slots, vectors_in_memory
 from tests.fault.killing import Operation, Say
 from tests.fault.workload import STORE, WITNESS, State, Step, after, do, held, open_store, plan, states, work
 from tests.sealing_cartridges import coded, content, shelve
@@ -528,6 +528,7 @@ OPERATIONS = {
     "wipe": Operation(_with_cartridges, _wipe, _verify_wipe),
     "wipe a project": Operation(_with_project, _wipe_project, _verify_project),
     "vectors in memory": Operation(vectors_in_memory.lay_out, vectors_in_memory.act, vectors_in_memory.verify),
+    "items in slots": Operation(items_in_slots.lay_out, items_in_slots.act, items_in_slots.verify),
     "cartridges": Operation(_with_keys, _shelve, _verify_cartridges),
     "new recovery code": Operation(_with_keys, _new_code, _verify_keys),
 }

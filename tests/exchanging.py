@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import hypothesis.strategies as st
 
@@ -18,7 +19,20 @@ from secondme.exchange.recognize import recognize
 from secondme.memory.portable import PortableEdge
 from secondme.memory.store import Store
 from secondme.runtime.echo import HashEmbedder
-from secondme.types import Chunk, Citation, FileStamp, Role, SourceFile, Trust, WatchedFolder
+from secondme.types import (
+    Chunk,
+    Citation,
+    FileStamp,
+    ItemKind,
+    ItemState,
+    LinkKind,
+    NewItem,
+    Role,
+    SourceFile,
+    Span,
+    Trust,
+    WatchedFolder,
+)
 from tests.storing import N_DIMS, unit_vectors
 
 AWKWARD = (
@@ -93,7 +107,7 @@ names = text.map(_as_named)
 
 
 def fill(store: Store, data: st.DataObject) -> None:
-    """Put files, folders, conversations with citations, and links into an empty store."""
+    """Put files, folders, conversations with citations, what was learned, and links into an empty store."""
     store.set_embedder("test", N_DIMS)
     projects = data.draw(st.lists(names, min_size=1, max_size=2, unique=True), "projects")
     for _ in range(data.draw(st.integers(0, 4), "files")):
@@ -102,6 +116,7 @@ def fill(store: Store, data: st.DataObject) -> None:
         store.add_folder(WatchedFolder(data.draw(names), projects[0], data.draw(st.booleans()), data.draw(numbers)))
     for _ in range(data.draw(st.integers(0, 2), "conversations")):
         _talk(store, data, data.draw(st.sampled_from(projects)))
+    _learn(store, data, projects)
     with store.arriving("test") as arrivals:
         for _ in range(data.draw(st.integers(0, 2), "links")):
             uids = [data.draw(st.binary(min_size=16, max_size=16)) for _ in range(2)]
@@ -138,7 +153,8 @@ def _talk(store: Store, data: st.DataObject, project: str) -> None:
     roles: list[Role] = ["user", "assistant", "system"]
     for _ in range(data.draw(st.integers(0, 3), "turns")):
         cited = [_citation(data, project) for _ in range(data.draw(st.integers(0, 2), "citations"))]
-        store.add_turn(conversation, data.draw(st.sampled_from(roles)), data.draw(text, "turn"), cited)
+        speaker = data.draw(text, "speaker")
+        store.add_turn(conversation, data.draw(st.sampled_from(roles)), data.draw(text, "turn"), cited, speaker=speaker)
 
 
 def _citation(data: st.DataObject, project: str) -> Citation:
@@ -161,4 +177,52 @@ def _citation(data: st.DataObject, project: str) -> Citation:
         quote_line=1,
         score=data.draw(numbers),
         marked=data.draw(st.booleans()),
+        **data.draw(_other),
     )
+
+
+# A citation of a turn or of an item; some of them exist.
+_other: st.SearchStrategy[dict[str, Any]] = st.one_of(
+    st.just({}),
+    st.fixed_dictionaries({"kind": st.just("turn"), "turn_id": st.integers(0, 6), "at": numbers}),
+    st.fixed_dictionaries({"kind": st.just("item"), "item_id": st.integers(0, 6), "at": numbers}),
+)
+
+
+def _learn(store: Store, data: st.DataObject, projects: list[str]) -> None:
+    """Items of few slots and times, so that they close and interrupt one another, with places and links."""
+    now = time.time()
+    for _ in range(data.draw(st.integers(0, 6), "items")):
+        start = data.draw(st.none() | st.sampled_from([now, 1.5, 2.5, 3.5]), "from")
+        ends = st.none() if start is None else st.none() | st.sampled_from([start, start + 1, start + 5])
+        new = NewItem(
+            kind=data.draw(st.sampled_from(get_args(ItemKind))),
+            text=data.draw(text, "item"),
+            project=data.draw(st.sampled_from(projects)),
+            subject=data.draw(text),
+            attribute=data.draw(text),
+            value=data.draw(text),
+            slot=data.draw(st.sampled_from(["", "owner|city", "\udcff"]), "slot"),
+            trust=data.draw(st.sampled_from(Trust)),
+            made_by=data.draw(st.sampled_from(["owner", "rule:r/1"])),
+            state=data.draw(st.sampled_from(["active", "active", *get_args(ItemState)]), "state"),
+            valid_from=start,
+            valid_to=data.draw(ends, "to"),
+            strength_days=data.draw(st.sampled_from([30.0, 0.5])),
+            spans=tuple(data.draw(_spans(store), "spans")),
+        )
+        store.add_item(new, actor=new.made_by)
+    items = [item.id for item in store.items(states=None)]
+    for i in data.draw(st.lists(st.sampled_from(items), max_size=2), "used") if items else ():
+        store.use_items([i], at=now + 5)
+        store.rate_item(i, data.draw(st.booleans()))
+        kind = data.draw(st.sampled_from(get_args(LinkKind)), "link")
+        store.link_items(i, data.draw(st.sampled_from(items)), kind, data.draw(numbers))
+
+
+def _spans(store: Store) -> st.SearchStrategy[list[Span]]:
+    """Places in turns and passages that are there."""
+    turns = [("turn", t.id, t.text) for c in store.conversations() for t in store.turns(c.id)]
+    passages = [("passage", c.id, c.chunk.text) for s in store.sources() for c in store.source_chunks(s.id)]
+    places = [Span(kind, i, 0, len(t.encode("utf-8", "surrogatepass"))) for kind, i, t in (*turns, *passages)]  # type: ignore[arg-type]
+    return st.lists(st.sampled_from(places), max_size=2) if places else st.just([])

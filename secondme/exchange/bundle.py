@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BufferedReader
-from typing import BinaryIO
+from typing import BinaryIO, get_args
 
 from secondme.crypto.age import AgeReader, Opened
 from secondme.errors import CorruptRecord, SchemaTooNew
-from secondme.exchange import canonical, readable, records, schema, tarball
+from secondme.exchange import canonical, item_records, readable, records, schema, tarball
 from secondme.exchange.canonical import TAKE_ANOTHER
 from secondme.exchange.content import JSONL, MANIFEST, MAX_LINE, SCHEMA
+from secondme.memory.item_transfer import PortableItem, PortableLink
 from secondme.memory.portable import (
     PortableConversation,
     PortableEdge,
@@ -28,9 +29,13 @@ from secondme.memory.portable import (
     PortableSource,
     PortableTurn,
 )
+from secondme.types import LinkKind
 
 MAX_MANIFEST = 256 * 1024 * 1024
+_SCHEMAS = ("secondme-export/1", SCHEMA)
 _FIRST = (*(f"schemas/{name}.schema.json" for name in schema.NAMES), *(f"{name}.jsonl" for name in JSONL))
+# The first format knew nothing of what was learned.
+_FIRST_OF_1 = tuple(name for name in _FIRST if "items" not in name)
 _VERSION = re.compile(rb'"schema":"secondme-export/([0-9]{1,9})"')
 
 Item = (
@@ -40,7 +45,9 @@ Item = (
     | PortablePassage
     | PortableConversation
     | PortableTurn
+    | PortableItem
     | PortableEdge
+    | PortableLink
 )
 """What comes out, in this order; passages together by source, turns behind their conversation."""
 
@@ -74,15 +81,18 @@ def _manifest(member: tarball.Member) -> records.Record:
         raise _wrong("there is no manifest")
     line = member.read(member.size_bytes)
     version = _VERSION.search(line)
-    if version is not None and version[0] != f'"schema":"{SCHEMA}"'.encode():
+    if version is not None and version[0] not in [f'"schema":"{name}"'.encode() for name in _SCHEMAS]:
         raise SchemaTooNew(
-            f"the export has format version {version[1].decode()}, and this secondme knows 1", hint="update secondme"
+            f"the export has format version {version[1].decode()}, and this secondme knows {len(_SCHEMAS)}",
+            hint="update secondme",
         )
     if not line.endswith(b"\n"):
         raise _wrong("the manifest is cut off")
     manifest: records.Record = canonical.loads(line[:-1])
     if not schema.fits(manifest, "manifest"):
         raise _wrong("the manifest is not one")
+    if ("items" in manifest["counts"]) != (manifest["schema"] == SCHEMA):
+        raise _wrong("the manifest is not of its version")
     unsigned = {name: value for name, value in manifest.items() if name != "digest"}
     if hashlib.sha256(canonical.dumps(unsigned)).hexdigest() != manifest["digest"]:
         raise _wrong("the manifest was changed")
@@ -100,7 +110,9 @@ class _Reading:
     _projects: set[str] = field(default_factory=set)
     _places: set[tuple[str, str]] = field(default_factory=set)
     _sources: dict[bytes, PortableSource] = field(default_factory=dict)
-    _passages: set[bytes] = field(default_factory=set)
+    _n_bytes: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    _cited: set[bytes] = field(default_factory=set)
+    _items: set[bytes] = field(default_factory=set)
     _last: PortablePassage | None = None
     _n_passages: Counter[bytes] = field(default_factory=Counter)
     _conversation: PortableConversation | None = None
@@ -110,7 +122,8 @@ class _Reading:
 
     def expect(self, n: int, member: tarball.Member) -> records.Record:
         """The manifest's words on the `n`th member after it."""
-        in_place = member.name == _FIRST[n] if n < len(_FIRST) else readable.NAME.match(member.name) is not None
+        first = _FIRST if self.manifest["schema"] == SCHEMA else _FIRST_OF_1
+        in_place = member.name == first[n] if n < len(first) else readable.NAME.match(member.name) is not None
         expected: records.Record | None = self.manifest["members"].get(member.name)
         if not in_place or expected is None or member.name in self._seen or expected["bytes"] != member.size_bytes:
             raise _wrong("a part of it is not in its place")
@@ -136,6 +149,8 @@ class _Reading:
             raise _wrong("parts of it are missing")
         if any(self._counts[name] != n for name, n in self.manifest["counts"].items()):
             raise _wrong("it does not hold as much as the manifest says")
+        if not self._cited <= self._uids:
+            raise _wrong("a turn cites something that is not there")
         if self._links.digest() != self._links_found.digest():
             raise _wrong("links do not fit the records")
 
@@ -155,8 +170,12 @@ class _Reading:
             case "conversations", "conversation":
                 return self._a_conversation(records.to_conversation(record))
             case "conversations", _:
-                return self._turn(records.to_turn(record))
+                return self._turn(records.to_turn(record), record)
+            case "items", _:
+                return self._an_item(item_records.to_item(record))
         self._counts["edges"] += 1
+        if "weight" in record:
+            return self._link(item_records.to_link(record), record)
         edge = records.to_edge(record)
         if edge is None:
             self._links_found.update(canonical.dumps(record))
@@ -197,7 +216,7 @@ class _Reading:
             raise _wrong("passages are not in order")
         self._last = passage
         self._n_passages[passage.source] += 1
-        self._passages.add(passage.uid)
+        self._n_bytes["passage", passage.uid] = len(passage.chunk.text.encode("utf-8", "surrogatepass"))
         self._counts["memories"] += 1
         self._links.update(canonical.dumps(records.part_of(passage)))
         return passage
@@ -213,17 +232,43 @@ class _Reading:
         if self._conversation is not None and self._n_turns != self._conversation.n_turns:
             raise _wrong("turns are missing")
 
-    def _turn(self, turn: PortableTurn) -> PortableTurn:
+    def _turn(self, turn: PortableTurn, record: records.Record) -> PortableTurn:
         self._once(turn.uid)
+        if records.turn_record(turn) != record:
+            raise _wrong("a citation is not of its kind")
         if self._conversation is None or turn.conversation != self._conversation.uid:
             raise _wrong("a turn is not with its conversation")
-        if any(c.passage is not None and c.passage not in self._passages for c in turn.citations):
-            raise _wrong("a turn cites a passage that is not there")
+        for uid, kind in ((c.passage, c.citation.kind) for c in turn.citations if c.passage is not None):
+            if kind == "passage" and (kind, uid) not in self._n_bytes:
+                raise _wrong("a turn cites a passage that is not there")
+            if kind != "passage":
+                self._cited.add(uid)
+        self._n_bytes["turn", turn.uid] = len(turn.text.encode("utf-8", "surrogatepass"))
         self._n_turns += 1
         self._counts["turns"] += 1
         for link in records.cites(turn):
             self._links.update(canonical.dumps(link))
         return turn
+
+    def _an_item(self, item: PortableItem) -> PortableItem:
+        self._once(item.uid)
+        if item.continues is not None and item.continues not in self._items:
+            raise _wrong("a part of something learned is without the rest")
+        if list(item.spans) != sorted(set(item.spans)):
+            raise _wrong("places are not in order")
+        for span in item.spans:
+            if not 0 <= span.byte_start <= span.byte_end <= self._n_bytes.get((span.kind, span.of), -1):
+                raise _wrong("something was learned from a place that is not there")
+        self._items.add(item.uid)
+        self._counts["items"] += 1
+        return item
+
+    def _link(self, link: PortableLink, record: records.Record) -> PortableLink:
+        if item_records.link_record(link) != record or link.kind not in get_args(LinkKind):
+            raise _wrong("a link is not of its kind")
+        if not {link.from_uid, link.to_uid} <= self._items:
+            raise _wrong("a link is to something that is not there")
+        return link
 
 
 def _wrong(what: str) -> CorruptRecord:

@@ -2,7 +2,7 @@
 
     manifest.json                   schema, counts, size and SHA-256 of every other member
     schemas/*.schema.json           JSON Schemas (2020-12) of what follows
-    sources.jsonl memories.jsonl conversations.jsonl edges.jsonl
+    sources.jsonl memories.jsonl conversations.jsonl items.jsonl edges.jsonl
     markdown/                       the same for reading
 
 A tar needs each size before the content, so everything is read twice, and no more than a file's text is held in memory.
@@ -21,14 +21,14 @@ from typing import Protocol
 
 from secondme import __version__
 from secondme.errors import Cancelled, StoreError
-from secondme.exchange import canonical, readable, records, schema, tarball
+from secondme.exchange import canonical, item_records, readable, records, schema, tarball
 from secondme.memory.portable import Portable, PortableConversation, PortablePassage, PortableSource, PortableTurn
 from secondme.types import CancelCheck
 
-SCHEMA = "secondme-export/1"
+SCHEMA = "secondme-export/2"
 MANIFEST = "manifest.json"
-JSONL = ("sources", "memories", "conversations", "edges")
-COUNTED = ("projects", "folders", "sources", "memories", "conversations", "turns", "edges")
+JSONL = ("sources", "memories", "conversations", "items", "edges")
+COUNTED = ("projects", "folders", "sources", "memories", "conversations", "turns", "items", "edges")
 MAX_LINE = 64 * 1024 * 1024
 """Longest record in bytes; a text of 10 MB fits whatever it is made of."""
 
@@ -129,6 +129,7 @@ class Content:
             "sources": self._sources,
             "memories": self._memories,
             "conversations": self._conversations,
+            "items": self._items,
             "edges": self._edges,
         }
         for name in JSONL:
@@ -139,6 +140,9 @@ class Content:
         for source, passages in self._with_passages():
             if passages:
                 yield readable.source_name(source), iter([readable.source_markdown(source, passages)])
+        uids = {project.name: project for project in self.portable.projects()}
+        for name, items in groupby(self.portable.items(), lambda item: item.project):
+            yield readable.items_name(uids[name]), iter([readable.items_markdown(name, items)])
 
     def _sources(self) -> Iterator[records.Record]:
         for project in self.portable.projects():
@@ -166,6 +170,11 @@ class Content:
                 self._counts["turns"] += 1
                 yield records.turn_record(item)
 
+    def _items(self) -> Iterator[records.Record]:
+        for item in self.portable.items():
+            self._counts["items"] += 1
+            yield item_records.item_record(item)
+
     def _edges(self) -> Iterator[records.Record]:
         for edge in self._all_edges():
             self._counts["edges"] += 1
@@ -177,6 +186,7 @@ class Content:
             if isinstance(item, PortableTurn):
                 yield from records.cites(item)
         yield from (records.edge_record(edge) for edge in self.portable.edges())
+        yield from (item_records.link_record(link) for link in self.portable.links())
 
     def _with_passages(self) -> Iterator[tuple[PortableSource, list[PortablePassage]]]:
         """Each source with its passages: both are read in the same order."""

@@ -19,6 +19,7 @@ from secondme.exchange.bundle import Item
 from secondme.exchange.incoming import open_to_read
 from secondme.exchange.recognize import Recognized
 from secondme.memory.arrivals import Arrivals
+from secondme.memory.item_transfer import PortableItem, PortableLink
 from secondme.memory.portable import (
     PortableConversation,
     PortableEdge,
@@ -73,12 +74,13 @@ class ImportCounts:
     n_turns: int
     n_links: int
     n_folders: int
+    n_items: int
 
 
 @dataclass(frozen=True, slots=True)
 class ImportDone:
-    """The last event. `known` files and conversations were here already; `kept` files differ from those that came, or
-    have their place, and stay as they are; `forgotten` ones do not come back."""
+    """The last event. `known` files, conversations and memories were here already; `kept` ones differ from those that
+    came, or have their place, and stay as they are; `forgotten` ones do not come back."""
 
     form: str
     new: ImportCounts
@@ -185,6 +187,7 @@ class _Adding:
             n_turns=self._new["turns"],
             n_links=self._new["links"],
             n_folders=self._new["folders"],
+            n_items=self._new["items"],
         )
         return ImportDone(form, new, self._n_known, self._n_kept, self._n_forgotten, self._n_left_out, dry_run)
 
@@ -226,8 +229,12 @@ class _Adding:
                 self._new["projects"] += arrivals.add_project(project) == "new"
             case PortableFolder() as folder:
                 self._new["folders"] += arrivals.add_folder(folder) == "new"
+            case PortableItem() as item:
+                self._count("items", arrivals.add_item(item))
             case PortableEdge() as edge:
                 self._new["links"] += arrivals.add_edge(edge) == "new"
+            case PortableLink() as link:
+                self._new["links"] += arrivals.add_link(link) == "new"
 
     def _count(self, what: str, outcome: str) -> None:
         self._new[what] += outcome == "new"

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from secondme.errors import ParseFailed, UsageError
-from secondme.memory.portable import UID_BYTES, Origin, PortableConversation, PortableTurn
+from secondme.memory.item_transfer import Origin
+from secondme.memory.portable import UID_BYTES, PortableConversation, PortableTurn
 from secondme.types import Role
 
 MAX_JSON_BYTES = 512 * 1024 * 1024

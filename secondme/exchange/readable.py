@@ -1,4 +1,4 @@
-"""Conversations and files as Markdown, for reading without any program; an import takes nothing from it."""
+"""Conversations, files and what was learned as Markdown, to be read without any program; no import takes from it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import json
 import re
 import time
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from secondme.memory.portable import PortableConversation, PortablePassage, PortableSource, PortableTurn
+from secondme.memory.item_transfer import PortableItem
+from secondme.memory.portable import (
+    PortableConversation,
+    PortablePassage,
+    PortableProject,
+    PortableSource,
+    PortableTurn,
+)
+from secondme.types import Citation
 
 _OTHER = re.compile("[^a-z0-9]+")
 _MAX_SLUG = 40
-NAME = re.compile(r"markdown/(conversations|sources)/[a-z0-9-]{1,40}-[0-9a-f]{16}\.md\Z")
+NAME = re.compile(r"markdown/(conversations|memories|sources)/[a-z0-9-]{1,40}-[0-9a-f]{16}\.md\Z")
 """All names that members of an export's `markdown/` have."""
 
 
@@ -45,11 +53,37 @@ def conversation_markdown(conversation: PortableConversation, turns: Sequence[Po
     }
     parts = [_front_matter(head), f"# {' '.join(conversation.title.split())}\n"]
     for turn in turns:
-        parts.append(f"\n## {turn.role} ({_when(turn.created_at)})\n\n{turn.text}\n")
+        name = " ".join(turn.speaker.split()) or turn.role
+        parts.append(f"\n## {name} ({_when(turn.created_at)})\n\n{turn.text}\n")
         if turn.citations:
             parts.append("\n")
-        parts += [f"- [{c.citation.n}] {_place(c.citation.path, c.citation.line_start)}\n" for c in turn.citations]
+        parts += [f"- [{c.citation.n}] {_place(c.citation)}\n" for c in turn.citations]
     return _bytes("".join(parts))
+
+
+def items_name(project: PortableProject) -> str:
+    return f"markdown/memories/{_slug(project.name)}-{project.uid.hex()[:16]}.md"
+
+
+def items_markdown(project: str, items: Iterable[PortableItem]) -> bytes:
+    """What was learned in a project, kind by kind, with since when and until when it is said to be so."""
+    parts = [_front_matter({"project": project})]
+    by_kind: dict[str, list[PortableItem]] = {}
+    for item in items:
+        by_kind.setdefault(item.kind, []).append(item)
+    for kind in sorted(by_kind):
+        parts.append(f"## {kind}\n\n")
+        parts += [_item(item) for item in by_kind[kind]]
+        parts.append("\n")
+    return _bytes("".join(parts))
+
+
+def _item(item: PortableItem) -> str:
+    said = [item.text, item.value] if item.kind == "vault" else [item.text]
+    until = "" if item.valid_to is None else f", until {_when(item.valid_to)}"
+    state = "" if item.state == "active" else f", {item.state}"
+    words = ": ".join(" ".join(text.split()) for text in said)
+    return f"- {words} (since {_when(item.valid_from)}{until}{state}, made by {item.made_by})\n"
 
 
 def _front_matter(values: dict[str, str]) -> str:
@@ -57,8 +91,10 @@ def _front_matter(values: dict[str, str]) -> str:
     return "".join(["---\n", *(f"{name}: {json.dumps(value)}\n" for name, value in values.items()), "---\n\n"])
 
 
-def _place(path: str, line: int) -> str:
-    return f"`{' '.join(path.split())}`, line {line}"
+def _place(citation: Citation) -> str:
+    if citation.kind != "passage":
+        return f"{'said' if citation.kind == 'turn' else 'known since'} {_when(citation.at)}"
+    return f"`{' '.join(citation.path.split())}`, line {citation.line_start}"
 
 
 def _when(seconds: float) -> str:

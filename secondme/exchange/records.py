@@ -153,7 +153,9 @@ def to_conversation(record: Record) -> PortableConversation:
 
 
 def turn_record(turn: PortableTurn) -> Record:
-    return {
+    # Most turns have none, and a record says it only then.
+    speaker = {"speaker": turn.speaker} if turn.speaker else {}
+    return speaker | {
         "type": "turn",
         "uid": turn.uid.hex(),
         "conversation": turn.conversation.hex(),
@@ -174,6 +176,7 @@ def to_turn(record: Record) -> PortableTurn:
         created_at=float(record["created_at"]),
         citations=tuple(_to_citation(c) for c in record["citations"]),
         origin=record["origin"],
+        speaker=record.get("speaker", ""),
     )
 
 
@@ -186,8 +189,11 @@ def _citation_record(cited: PortableCitation) -> Record:
     citation = cited.citation
     record = {name: getattr(citation, name) for name in _SAME}
     record |= {name: whole(value) for name, value in record.items() if isinstance(value, str)}
+    of = None if cited.passage is None else cited.passage.hex()
+    if citation.kind != "passage":
+        record |= {"kind": citation.kind, "of": of, "at": citation.at}
     return record | {
-        "passage": None if cited.passage is None else cited.passage.hex(),
+        "passage": of if citation.kind == "passage" else None,
         "headings": [whole(h) for h in citation.heading_path],
         # JSON has no infinity; a score only ever served to order one answer's passages.
         "score": citation.score if math.isfinite(citation.score) else 0.0,
@@ -196,8 +202,11 @@ def _citation_record(cited: PortableCitation) -> Record:
 
 def _to_citation(record: Record) -> PortableCitation:
     same = {name: record[name] for name in _SAME}
-    citation = Citation(chunk_id=NO_CHUNK, heading_path=tuple(record["headings"]), **same)
-    return PortableCitation(None if record["passage"] is None else bytes.fromhex(record["passage"]), citation)
+    kind = record.get("kind", "passage")
+    at = float(record.get("at", 0.0))
+    citation = Citation(chunk_id=NO_CHUNK, heading_path=tuple(record["headings"]), kind=kind, at=at, **same)
+    of = record["passage"] if kind == "passage" else record.get("of")
+    return PortableCitation(None if of is None else bytes.fromhex(of), citation)
 
 
 # Links -----------------------------------------------------------------------------------------------------------
@@ -208,7 +217,7 @@ def edge_record(edge: PortableEdge) -> Record:
 
 
 def to_edge(record: Record) -> PortableEdge | None:
-    """None for a link that follows from the records themselves."""
+    """None for a link that follows from the records themselves, or one between items."""
     if "at" not in record:
         return None
     return PortableEdge(bytes.fromhex(record["from"]), bytes.fromhex(record["to"]), record["kind"], float(record["at"]))
@@ -219,6 +228,6 @@ def part_of(passage: PortablePassage) -> Record:
 
 
 def cites(turn: PortableTurn) -> list[Record]:
-    """A turn's links, each passage once."""
-    passages = dict.fromkeys(c.passage for c in turn.citations if c.passage is not None)
-    return [{"from": turn.uid.hex(), "to": passage.hex(), "kind": CITES} for passage in passages]
+    """A turn's links, each passage, turn or item once."""
+    cited = dict.fromkeys(c.passage for c in turn.citations if c.passage is not None)
+    return [{"from": turn.uid.hex(), "to": uid.hex(), "kind": CITES} for uid in cited]

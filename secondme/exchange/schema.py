@@ -16,7 +16,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-NAMES = ("manifest", "sources", "memories", "conversations", "edges")
+NAMES = ("manifest", "sources", "memories", "conversations", "items", "edges")
 
 _ANNOTATIONS = frozenset({"$schema", "$id", "$defs", "title", "description"})
 _OBJECT_WORDS = frozenset({"properties", "required", "additionalProperties"})

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from secondme.ingest.chunk import chunk_document, chunk_tokens
-from secondme.memory.portable import Origin, PortablePassage, PortableSource
+from secondme.memory.item_transfer import Origin
+from secondme.memory.portable import PortablePassage, PortableSource
 from secondme.runtime.base import Embedder
 from secondme.types import Document, FileStamp, Trust
 

@@ -6,18 +6,16 @@ What is here already stays as it is. Every item that is new gets its step in the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
 
 import apsw
 
 from secondme.memory import oplog
 from secondme.memory.digests import conversation_digest, folder_digest, source_digest, turn_digest
+from secondme.memory.item_transfer import ItemArrivals, Outcome, PortableItem, PortableLink, pack_origin
 from secondme.memory.portable import (
     NO_CHUNK,
-    Origin,
     PortableCitation,
     PortableConversation,
     PortableEdge,
@@ -33,9 +31,6 @@ from secondme.memory.tombstones import Place, Tombstones, wording
 from secondme.types import Citation
 
 _Value = int | float | str | bytes | None
-Outcome = Literal["new", "known", "kept", "forgotten"]
-"""`known`: the same item is here; `kept`: another one is in its place, or has changed since, and stays; `forgotten`:
-the owner forgot it, and so it does not come back."""
 
 
 class Arrivals:
@@ -52,6 +47,8 @@ class Arrivals:
         self._new_sources: dict[bytes, tuple[int, PortableSource]] = {}
         self._kept_sources: dict[bytes, int] = {}
         self._passages: dict[bytes, int] = {}
+        self._citing: list[tuple[int, int, tuple[PortableCitation, ...]]] = []
+        self._items = ItemArrivals(connection, actor, stones, self._passages)
 
     # Sources ---------------------------------------------------------------------------------------------------
 
@@ -112,7 +109,7 @@ class Arrivals:
             source.n_passages,
             source.ingested_at,
             None if source.skip_reason is None else pack_text(source.skip_reason),
-            _pack_origin(source.origin),
+            pack_origin(source.origin),
         )
         if source.n_passages:
             self._new_sources[source.uid] = (local_id, source)
@@ -189,7 +186,7 @@ class Arrivals:
             pack_text(conversation.title),
             conversation.created_at,
             conversation.updated_at,
-            _pack_origin(conversation.origin),
+            pack_origin(conversation.origin),
         )
         self._log(f"conversation:{local_id}", conversation_digest(self._connection, local_id))
         return local_id
@@ -198,25 +195,54 @@ class Arrivals:
         if self._one("select id from turn where uid = ?", turn.uid) is not None:
             return False
         local_id = self._insert(
-            """insert into turn(conversation_id, uid, role, text, created_at, citations, origin)
-               values(?, ?, ?, ?, ?, ?, ?) returning id""",
+            """insert into turn(conversation_id, uid, role, text, created_at, citations, origin, speaker)
+               values(?, ?, ?, ?, ?, ?, ?, ?) returning id""",
             conversation_id,
             turn.uid,
             turn.role,
             pack_text(turn.text),
             turn.created_at,
             pack_citations([self._local(c) for c in turn.citations]),
-            _pack_origin(turn.origin),
+            pack_origin(turn.origin),
+            pack_text(turn.speaker) if turn.speaker else None,
         )
-        subjects = (f"turn:{local_id}", f"conversation:{conversation_id}")
-        oplog.append(
-            self._connection, "imported", subjects, digest=turn_digest(self._connection, local_id), actor=self._actor
-        )
+        if any(c.citation.kind != "passage" for c in turn.citations):
+            # What it cites may come only later.
+            self._citing.append((local_id, conversation_id, turn.citations))
+        else:
+            self._log_turn(local_id, conversation_id)
         return True
 
+    def _log_turn(self, local_id: int, conversation_id: int) -> None:
+        subjects = (f"turn:{local_id}", f"conversation:{conversation_id}")
+        digest = turn_digest(self._connection, local_id)
+        oplog.append(self._connection, "imported", subjects, digest=digest, actor=self._actor)
+
     def _local(self, cited: PortableCitation) -> Citation:
-        found = self._passages.get(cited.passage, NO_CHUNK) if cited.passage else NO_CHUNK
-        return replace(cited.citation, chunk_id=found)
+        uid, citation = cited.passage, cited.citation
+        if citation.kind == "passage":
+            return replace(citation, chunk_id=self._passages.get(uid, NO_CHUNK) if uid else NO_CHUNK)
+        sql = f"select id from {citation.kind} where uid = ?"  # noqa: S608  one of two
+        found = (None if uid is None else self._one(sql, uid)) or NO_CHUNK
+        return replace(citation, turn_id=found) if citation.kind == "turn" else replace(citation, item_id=found)
+
+    # What was learned ------------------------------------------------------------------------------------------
+
+    def add_item(self, item: PortableItem) -> Outcome:
+        """Store what was learned, behind the passages and the turns that it was learned from."""
+        return self._items.add(item, self._project(item.project))
+
+    def add_link(self, link: PortableLink) -> Outcome:
+        return self._items.add_link(link)
+
+    def settle(self) -> None:
+        """When all has come: let turns cite one another, and what was learned hold when it should."""
+        for local_id, conversation_id, citations in self._citing:
+            packed = pack_citations([self._local(c) for c in citations])
+            self._connection.execute("update turn set citations = ? where id = ?", (packed, local_id))
+            self._log_turn(local_id, conversation_id)
+        self._citing.clear()
+        self._items.settle()
 
     # Links -----------------------------------------------------------------------------------------------------
 
@@ -242,8 +268,3 @@ class Arrivals:
 
     def _insert(self, sql: str, *values: _Value) -> int:
         return int(self._connection.execute(sql, values).get)
-
-
-def _pack_origin(origin: Origin | None) -> str | None:
-    # ASCII only: an id from elsewhere may hold what SQLite's text cannot.
-    return None if origin is None else json.dumps(origin, sort_keys=True, separators=(",", ":"))

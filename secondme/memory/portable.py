@@ -7,16 +7,15 @@ the same. Every function works on a connection inside the caller's transaction; 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import apsw
 
-from secondme.errors import CorruptRecord
+from secondme.memory import item_transfer
+from secondme.memory.item_transfer import Origin, PortableItem, PortableLink, unpack_origin
 from secondme.memory.rows import (
     passage_uid,
     unpack_citations,
@@ -30,9 +29,6 @@ from secondme.types import Chunk, Citation, FileStamp, Role, Trust
 UID_BYTES = 16
 NO_CHUNK = 0
 """The chunk id of a citation whose passage is not in this store; no passage ever has it."""
-
-Origin = dict[str, Any]
-"""Where an imported item came from: `from` names the format, `id` the item there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +77,7 @@ class PortablePassage:
 
 @dataclass(frozen=True, slots=True)
 class PortableCitation:
-    """A citation with the uid of its passage, None if that is gone; the citation's own `chunk_id` is NO_CHUNK."""
+    """A citation with the uid of its passage, turn or item, None if that is gone; its own ids are NO_CHUNK."""
 
     passage: bytes | None
     citation: Citation
@@ -96,6 +92,7 @@ class PortableTurn:
     created_at: float
     citations: tuple[PortableCitation, ...] = ()
     origin: Origin | None = None
+    speaker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +156,7 @@ class Portable:
                 n_passages=row[10],
                 ingested_at=row[11],
                 skip_reason=None if row[12] is None else whole(unpack_text(row[12])),
-                origin=_origin(row[13]),
+                origin=unpack_origin(row[13]),
             )
 
     def passages(self) -> Iterator[PortablePassage]:
@@ -185,23 +182,40 @@ class Portable:
                 created_at,
                 updated_at,
                 n_turns,
-                _origin(origin),
+                unpack_origin(origin),
             )
             yield from self._turns(local_id, uid)
 
     def _turns(self, local_id: int, conversation: bytes) -> Iterator[PortableTurn]:
-        sql = "select uid, role, text, created_at, citations, origin from turn where conversation_id = ? order by id"
-        for uid, role, text, created_at, citations, origin in self._connection.execute(sql, (local_id,)):
+        sql = """select uid, role, text, created_at, citations, origin, coalesce(speaker, '')
+                 from turn where conversation_id = ? order by id"""
+        for uid, role, text, created_at, citations, origin, speaker in self._connection.execute(sql, (local_id,)):
             cited = tuple(self._citation(c) for c in unpack_citations(citations))
-            yield PortableTurn(uid, conversation, role, whole(unpack_text(text)), created_at, cited, _origin(origin))
+            texts = (whole(unpack_text(text)), whole(unpack_text(speaker)))
+            yield PortableTurn(uid, conversation, role, texts[0], created_at, cited, unpack_origin(origin), texts[1])
 
     def _citation(self, citation: Citation) -> PortableCitation:
-        return PortableCitation(self._passage_of(citation.chunk_id), replace(citation, chunk_id=NO_CHUNK))
+        found = self._cited(citation)
+        return PortableCitation(found, replace(citation, chunk_id=NO_CHUNK, turn_id=NO_CHUNK, item_id=NO_CHUNK))
+
+    def _cited(self, citation: Citation) -> bytes | None:
+        if citation.kind == "passage":
+            return self._passage_of(citation.chunk_id)
+        sql = f"select uid from {citation.kind} where id = ?"  # noqa: S608  one of two
+        found = self._connection.execute(sql, (citation.turn_id if citation.kind == "turn" else citation.item_id,)).get
+        return None if found is None else bytes(found)
 
     def _find_passage(self, chunk_id: int) -> bytes | None:
         sql = "select s.uid, c.ordinal, c.text from chunk c join source s on s.id = c.source_id where c.id = ?"
         row = self._connection.execute(sql, (chunk_id,)).fetchone()
         return None if row is None else passage_uid(row[0], row[1], whole(unpack_text(row[2])))
+
+    def items(self) -> Iterator[PortableItem]:
+        """What was learned, project by project, the oldest first, pieces of an item behind it."""
+        return item_transfer.leaving(self._connection, whole, self._passage_of)
+
+    def links(self) -> Iterator[PortableLink]:
+        return item_transfer.leaving_links(self._connection)
 
     def edges(self) -> Iterator[PortableEdge]:
         for row in self._connection.execute("select from_uid, to_uid, kind, at from edge order by 1, 2, 3"):
@@ -216,15 +230,3 @@ def whole(text: str) -> str:
     if _SPLIT_PAIR.search(text) is None:
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
-
-
-def _origin(stored: str | None) -> Origin | None:
-    if stored is None:
-        return None
-    try:
-        found = json.loads(stored)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise CorruptRecord("where an item was imported from cannot be read", hint="run: secondme doctor --read-data")
-    return found

@@ -119,6 +119,12 @@ class Tombstones:
         """Whether a passage or a heading as a whole was forgotten."""
         return bool(self.texts) and self._hidden(wording(text), place, lifted)
 
+    def item(
+        self, uid: bytes, places: Iterable[bytes], subject: str, attribute: str, value: str, text: str
+    ) -> tuple[bytes, ...]:
+        """The `item_hashes` of an item, for `hides_item`."""
+        return item_hashes(self.salt, uid, places, subject, attribute, value, text)
+
     def hides_item(self, hashes: Iterable[bytes]) -> bool:
         """Whether an item of these `item_hashes` was forgotten."""
         return bool(self.items) and not self.items.isdisjoint(hashes)

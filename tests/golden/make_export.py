@@ -1,4 +1,4 @@
-"""Writes tests/golden/export-1/memory.tar, an export of the first format: python -m tests.golden.make_export FILE
+"""Writes tests/golden/export-2/memory.tar, an export of the newest format: python -m tests.golden.make_export FILE
 
 Run once for each released format and never again for an old one: later versions must import what is there. Nothing in
 it is anybody's.
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from secondme.crypto.keys import StoreKeys
 from secondme.exchange.export import ExportOptions, export
+from secondme.memory.item_transfer import PortableItem, PortableLink, PortableSpan
 from secondme.memory.portable import (
     PortableCitation,
     PortableConversation,
@@ -111,6 +113,86 @@ TURNS = (
 )
 EDGE = PortableEdge(SOURCES[2].uid, SOURCES[0].uid, "links_to", 1_700_000_013.0)
 
+# Since the second format ----------------------------------------------------------------------------------------
+
+TALK = PortableConversation(b"\x24" * 16, "default", "Two of them", 1_700_000_020.0, 1_700_000_022.0, 2)
+TALKED = (
+    PortableTurn(b"\x25" * 16, TALK.uid, "user", "I moved to Caf\u00e9 street.", 1_700_000_021.0, speaker="Ann"),
+    PortableTurn(
+        b"\x26" * 16,
+        TALK.uid,
+        "assistant",
+        "You moved [1] [2].",
+        1_700_000_022.0,
+        (
+            PortableCitation(b"\x25" * 16, replace(CITATION, kind="turn", at=1_700_000_021.0)),
+            PortableCitation(b"\x31" * 16, replace(CITATION, n=2, kind="item", at=1_700_000_021.0)),
+        ),
+    ),
+)
+_HOME = PortableItem(
+    uid=b"\x31" * 16,
+    project="default",
+    kind="semantic",
+    slot="owner|home street",
+    subject="owner",
+    attribute="home street",
+    value="Caf\u00e9 street",
+    text="The owner lives in Caf\u00e9 street.",
+    trust=Trust.CONVERSATION,
+    made_by="rule:move/1",
+    state="active",
+    created_at=1_700_000_021.5,
+    valid_from=1_700_000_021.0,
+    place=2,
+    n_uses=3,
+    used_at=1_700_000_022.0,
+    spans=(PortableSpan("turn", b"\x25" * 16, 0, 24),),
+)
+ITEMS = (
+    replace(
+        _HOME,
+        uid=b"\x32" * 16,
+        value="Elm street",
+        text="The owner lives in Elm street.",
+        trust=Trust.OWNER,
+        made_by="owner",
+        created_at=1_700_000_005.0,
+        valid_from=1_600_000_000.0,
+        valid_to=1_700_000_021.0,
+        place=1,
+        n_uses=0,
+        used_at=1_700_000_005.0,
+        spans=(),
+    ),
+    _HOME,
+    PortableItem(
+        uid=b"\x33" * 16,
+        project=PROJECTS[1].name,
+        kind="vault",
+        slot="",
+        subject="owner",
+        attribute="locker",
+        value="\udcff 1234",
+        text="The code of the locker",
+        trust=Trust.IMPORTED,
+        made_by="import:mem0",
+        state="pending",
+        created_at=1_700_000_023.0,
+        valid_from=1_700_000_023.0,
+        valid_to=1_800_000_000.5,
+        told_to=1_800_000_000.5,
+        interrupts=True,
+        strength_days=0.5,
+        used_at=1_700_000_023.0,
+        n_helpful=1,
+        n_harmful=2,
+        spans=(PortableSpan("passage", PASSAGES[2].uid, 2, 6),),
+        origin={"from": "mem0", "id": "m-1"},
+    ),
+)
+LINK = PortableLink(ITEMS[1].uid, ITEMS[0].uid, "contradicts", 0.25)
+
 
 def fill(store: Store) -> None:
     """Put all of it into an empty store."""
@@ -124,7 +206,11 @@ def fill(store: Store) -> None:
             if passages:
                 arrivals.add_passages(source.uid, passages)
         arrivals.add_conversation(CONVERSATION, TURNS)
+        arrivals.add_conversation(TALK, TALKED)
+        for item in ITEMS:
+            arrivals.add_item(item)
         arrivals.add_edge(EDGE)
+        arrivals.add_link(LINK)
 
 
 def make(path: Path) -> None:

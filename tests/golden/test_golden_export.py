@@ -9,18 +9,29 @@ from pathlib import Path
 
 import pytest
 
-from secondme.memory.portable import PortableTurn
 from secondme.memory.store import Store
 from tests.exchanging import content, exported, imported
 from tests.golden import make_export
-from tests.golden.make_export import CONVERSATION, EDGE, FOLDER, PASSAGES, PROJECTS, SOURCES, TURNS
+from tests.golden.make_export import (
+    CONVERSATION,
+    EDGE,
+    FOLDER,
+    ITEMS,
+    LINK,
+    PASSAGES,
+    PROJECTS,
+    SOURCES,
+    TALK,
+    TALKED,
+    TURNS,
+)
 
 HERE = Path(__file__).parent
 FORMATS = sorted(p.name for p in HERE.glob("export-*"))
 
 
 def test_there_is_an_export_of_every_format() -> None:
-    assert FORMATS == ["export-1"]
+    assert FORMATS == ["export-1", "export-2"]
     assert sum(p.stat().st_size for p in HERE.glob("export-*/*")) < 100_000
 
 
@@ -34,15 +45,18 @@ def export(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_it_holds_what_was_written(export: Path, store: Store) -> None:
     done = imported(store, export)
-    assert (done.new.n_files, done.new.n_passages, done.new.n_turns, done.new.n_links) == (3, 3, 2, 1)
+    is_first = export.parent.name == "export-1"
+    items, links, talks = ((), (), ()) if is_first else (ITEMS, (LINK,), (TALK, *TALKED))
+    assert (done.new.n_files, done.new.n_passages, done.new.n_turns) == (3, 3, 2 if is_first else 4)
+    assert (done.new.n_items, done.new.n_links) == (len(items), 1 + len(links))
     with store.portable() as portable:
         assert tuple(portable.projects()) == PROJECTS
         assert tuple(portable.folders()) == (FOLDER,)
         assert sorted(portable.sources(), key=lambda s: s.uid) == list(SOURCES)
         assert sorted(portable.passages(), key=lambda p: (p.source, p.chunk.ordinal)) == list(PASSAGES)
-        found = list(portable.conversations())
-        assert found[0] == CONVERSATION
-        assert [t for t in found if isinstance(t, PortableTurn)] == list(TURNS)
+        assert tuple(portable.conversations()) == (CONVERSATION, *TURNS, *talks)
+        assert tuple(portable.items()) == items
+        assert tuple(portable.links()) == links
         assert tuple(portable.edges()) == (EDGE,)
     assert [c.chunk.text for c in store.chunks([i for i, _ in store.search_text("quince", 5, None)])] == [
         PASSAGES[0].chunk.text
@@ -52,6 +66,9 @@ def test_it_holds_what_was_written(export: Path, store: Store) -> None:
 def test_it_comes_out_the_same(export: Path, store: Store, tmp_path: Path) -> None:
     imported(store, export)
     exported(store, tmp_path / "again.tar")
-    assert {k: v for k, v in content(tmp_path / "again.tar").items() if k.endswith(".jsonl")} == {
-        k: v for k, v in content(export).items() if k.endswith(".jsonl")
-    }
+    # The first format had nothing to say of what was learned.
+    assert _records(tmp_path / "again.tar") == {"items.jsonl": b""} | _records(export)
+
+
+def _records(path: Path) -> dict[str, bytes]:
+    return {name: data for name, data in content(path).items() if name.endswith(".jsonl")}

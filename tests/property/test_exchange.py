@@ -35,11 +35,14 @@ def test_export_wipe_import_export_is_byte_identical(data: st.DataObject) -> Non
         done = imported(second, folder / "1.tar")
         assert (done.new.n_files, done.new.n_passages) == (counts["sources"], counts["memories"])
         assert (done.new.n_conversations, done.new.n_turns) == (counts["conversations"], counts["turns"])
+        assert done.new.n_items == counts["items"]
+        assert {c.status for c in second.check(read_data=True)} <= {"ok", "warning"}
         assert exported(second, folder / "2.tar").counts == counts
         assert content(folder / "2.tar") == written
         n_steps = len(second.log())
         again = imported(second, folder / "2.tar")
-        assert not any((again.new.n_files, again.new.n_conversations, again.new.n_turns, again.new.n_links))
+        new = again.new
+        assert not any((new.n_files, new.n_conversations, new.n_turns, new.n_links, new.n_items))
         assert len(second.log()) == n_steps
         exported(second, folder / "3.tar")
         assert content(folder / "3.tar") == written

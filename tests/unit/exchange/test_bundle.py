@@ -6,6 +6,7 @@ import io
 import random
 import tarfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from secondme.errors import CorruptRecord, SchemaTooNew, SecondMeError, Unsuppor
 from secondme.exchange import canonical, tarball
 from secondme.memory.portable import PortableEdge
 from secondme.memory.store import Store
-from secondme.types import WatchedFolder
+from secondme.types import NewItem, Span, WatchedFolder
 from tests.exchanging import exported, imported, members, packed, signed, tar_of
 from tests.fault.soak import n
 from tests.storing import KEY, citation_of, put
@@ -34,8 +35,13 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     put(store, "/notes/b.txt", ["three"], project="work")
     store.add_folder(WatchedFolder("/notes", "default", True, 1.5))
     conversation = store.new_conversation("default", "A talk")
-    store.add_turn(conversation, "user", "what?", ())
-    store.add_turn(conversation, "assistant", "this [1]", (citation_of(chunk_id=1),))
+    asked = store.add_turn(conversation, "user", "what?", (), speaker="Ann")
+    said, here = Span("turn", asked, 0, 5), Span("passage", 1, 1, 4)
+    first = store.add_item(NewItem("semantic", "One.", slot="a|b", spans=(said, here), valid_from=1.5))
+    second = store.add_item(NewItem("semantic", "Two.", slot="a|b", spans=(said,), valid_from=2.5, valid_to=3.5))
+    store.link_items(second.id, first.id, "contradicts", 0.5)
+    cited = replace(citation_of(chunk_id=0), kind="item", item_id=first.id, at=1.5)
+    store.add_turn(conversation, "assistant", "this [1]", (citation_of(chunk_id=1), cited))
     with store.arriving("test") as arrivals:
         arrivals.add_edge(PortableEdge(bytes(16), bytes(16), "links_to", 2.5))
     path = folder / "export.tar"
@@ -58,7 +64,7 @@ def refuses(store: Store, tmp_path: Path) -> Iterator[Callable[..., None]]:
     n_steps = len(store.log())
     yield check
     assert len(store.log()) == n_steps
-    assert (store.sources(), store.conversations(), store.folders()) == ([], [], [])
+    assert (store.sources(), store.conversations(), store.folders(), store.items()) == ([], [], [], [])
 
 
 def test_it_is_what_any_tar_program_makes_of_it(bundle: Path, store: Store) -> None:
@@ -68,13 +74,22 @@ def test_it_is_what_any_tar_program_makes_of_it(bundle: Path, store: Store) -> N
     assert {(i.mtime, i.uid, i.gid, i.uname, i.mode, i.isreg()) for i in infos} == {(0, 0, 0, "", 0o600, True)}
     assert tar_of(members(bundle)) == bundle.read_bytes() == packed(members(bundle))
     done = imported(store, bundle)
-    assert (done.new.n_files, done.new.n_conversations, done.new.n_turns, done.new.n_links) == (2, 1, 2, 1)
+    assert (done.new.n_files, done.new.n_conversations, done.new.n_turns, done.new.n_links) == (2, 1, 2, 2)
     (conversation,) = store.conversations()
-    assert [c.chunk_id for t in store.turns(conversation.id) for c in t.citations] == [1]
+    assert [(c.chunk_id, c.item_id) for t in store.turns(conversation.id) for c in t.citations] == [(1, 0), (0, 1)]
+    assert [t.speaker for t in store.turns(conversation.id)] == ["Ann", ""]
+    # The part that goes on after an interruption is one of its own.
+    assert done.new.n_items == 3
+    assert [(i.text, i.valid_from, i.valid_to) for i in reversed(store.items())] == [
+        ("One.", 1.5, 2.5),
+        ("Two.", 2.5, 3.5),
+        ("One.", 3.5, None),
+    ]
+    assert {c.status for c in store.check(read_data=True)} <= {"ok", "warning"}
 
 
 def test_no_local_id_is_in_it(bundle: Path) -> None:
-    for name in ("sources", "memories", "conversations", "edges"):
+    for name in ("sources", "memories", "conversations", "items", "edges"):
         for line in members(bundle)[f"{name}.jsonl"].splitlines():
             assert not any(key == "id" or key.endswith("_id") for key in _keys(canonical.loads(line)))
 
@@ -208,7 +223,7 @@ def test_a_manifest_of_any_size_is_not_read(
 
 
 def test_a_later_version_is_told_as_such(bundle: Path, refuses: Callable[..., None]) -> None:
-    refuses(packed(members(bundle), schema="secondme-export/2"), SchemaTooNew)
+    refuses(packed(members(bundle), schema="secondme-export/3"), SchemaTooNew)
 
 
 def test_a_manifest_that_promises_something_else_is_refused(bundle: Path, refuses: Callable[..., None]) -> None:
@@ -216,6 +231,8 @@ def test_a_manifest_that_promises_something_else_is_refused(bundle: Path, refuse
     record = canonical.loads(parts["manifest.json"][:-1])
     for name in record["counts"]:
         refuses(packed(parts, counts=record["counts"] | {name: record["counts"][name] + 1}))
+        refuses(packed(parts, counts={n: c for n, c in record["counts"].items() if n != name}))
+    refuses(packed(parts, schema="secondme-export/1"))
     for change in ({"more": 1}, {"created_at": "now"}, {"created_at": "2026-01-01T00:00:00Z\n"}, {"store": "00"}):
         refuses(packed(parts, **change))
     entry = record["members"]["edges.jsonl"]
@@ -241,6 +258,22 @@ def _without(index: int) -> Callable[[list[Record]], list[Record]]:
 
 def _twice(index: int) -> Callable[[list[Record]], list[Record]]:
     return lambda records: [*records, records[index]]
+
+
+def _cited(index: int = -1, without: str = "", **change: Any) -> Callable[[list[Record]], list[Record]]:
+    """Change one of the last turn's citations."""
+
+    def changed(records: list[Record]) -> list[Record]:
+        citations = list(records[-1]["citations"])
+        citations[index] = {k: v for k, v in (citations[index] | change).items() if k != without}
+        return [*records[:-1], records[-1] | {"citations": citations}]
+
+    return changed
+
+
+def _spans(**change: Any) -> Callable[[list[Record]], list[Record]]:
+    """Change the last place of the first item, which is in a turn."""
+    return lambda r: [r[0] | {"spans": [*r[0]["spans"][:-1], r[0]["spans"][-1] | change]}, *r[1:]]
 
 
 CHANGES: dict[str, tuple[str, Callable[[list[Record]], list[Record]]]] = {
@@ -280,6 +313,30 @@ CHANGES: dict[str, tuple[str, Callable[[list[Record]], list[Record]]]] = {
     "a link twice": ("edges", _twice(0)),
     "a link elsewhere": ("edges", _first(to="1" * 32)),
     "a link of no kind": ("edges", _last(kind="")),
+    "a link between items of no kind": ("edges", _last(kind="part_of")),
+    "a link with a time and a weight": ("edges", _last(at=1.5)),
+    "a link to an item that is not there": ("edges", _last(to="1" * 32)),
+    "a citation of no kind": ("conversations", _cited(kind="chunk")),
+    "a citation that does not say of what": ("conversations", _cited(without="of")),
+    "a citation that does not say when": ("conversations", _cited(without="at")),
+    "a citation of two things": ("conversations", _cited(passage="1" * 32)),
+    "a cited item that is not there": ("conversations", _cited(of="1" * 32)),
+    "a passage with a time": ("conversations", _cited(0, at=1.5)),
+    "a speaker without a name": ("conversations", _last(speaker="")),
+    "an item less": ("items", _without(0)),
+    "an item twice": ("items", _twice(0)),
+    "a part before its item": ("items", lambda r: r[::-1]),
+    "a kind of item that is none": ("items", _first(kind="resource")),
+    "a state that is none": ("items", _first(state="core")),
+    "a trust of an item that is none": ("items", _first(trust="god")),
+    "a time that is a word": ("items", _first(valid_from="now")),
+    "a beginning that is never": ("items", _first(valid_from=None)),
+    "a turn that is not there": ("items", _spans(of="1" * 32)),
+    "a passage in a turn's place": ("items", _spans(kind="passage")),
+    "a place beyond the end": ("items", _spans(byte_end=6)),
+    "a place that ends before it begins": ("items", _spans(byte_start=5, byte_end=4)),
+    "places in another order": ("items", lambda r: [r[0] | {"spans": r[0]["spans"][::-1]}, *r[1:]]),
+    "a place twice": ("items", lambda r: [r[0] | {"spans": r[0]["spans"] + r[0]["spans"][-1:]}, *r[1:]]),
 }
 
 
@@ -294,8 +351,8 @@ def test_records_that_do_not_fit_are_refused(bundle: Path, refuses: Callable[...
     assert changed != records
     counts = dict(manifest["counts"])
     if name != "sources":
-        counts_of = {"memories": ("memories",), "conversations": ("turns",), "edges": ("edges",)}[name]
-        counts |= {key: counts[key] + len(changed) - len(records) for key in counts_of}
+        key = "turns" if name == "conversations" else name
+        counts |= {key: counts[key] + len(changed) - len(records)}
     lines = b"".join(canonical.dumps(record) + b"\n" for record in changed)
     refuses(packed({**parts, f"{name}.jsonl": lines}, counts=counts))
 

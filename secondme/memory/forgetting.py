@@ -155,7 +155,7 @@ def examine(connection: apsw.Connection, target: Target) -> Plan:
     tombstones = _tombstones(connection, target, whole, hunt, places) if target.for_good else ()
     if target.for_good:
         undone = items.ids if target.learned_from else target.items
-        tombstones += (("item", lineage.tombstones_of(connection, salt(connection), undone)),)
+        tombstones += (("item", lineage.tombstones_of(connection, undone)),)
     turns = tuple(lineage.words_of_turns(connection, (*going_turns, *_emptied(redactions))))
     return Plan(shown, passages, places, uids, redactions, turns, items, names, files, tombstones)
 

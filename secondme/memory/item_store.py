@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from secondme.memory import item_rows, item_vectors, items, merging, oplog
+from secondme.memory import item_rows, item_vectors, items, lineage, merging, oplog
 from secondme.memory.database import Database
 from secondme.memory.item_rows import ACTIVE
 from secondme.memory.sources import project_id
@@ -134,6 +134,14 @@ class ItemStore:
             gone = items.undo(connection, kind, ref_id, actor)
         self._database.compact_wal()
         return gone
+
+    def is_forgotten(self, new: NewItem) -> bool:
+        """Whether the owner forgot what `new` claims as learned from one of its places: it is not to be learned again.
+
+        The same said elsewhere, or later, is not forgotten by that.
+        """
+        with self._database.reading() as connection:
+            return lineage.is_forgotten(connection, new)
 
     def use_items(self, ids: Sequence[int], at: float | None = None) -> None:
         """Count that an answer used these items at `at` (None: now), which makes them last; cheap."""

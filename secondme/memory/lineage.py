@@ -19,7 +19,8 @@ from secondme.memory import oplog, search
 from secondme.memory.digests import item_digest
 from secondme.memory.redaction import Gone, runs_of
 from secondme.memory.rows import Row, passage_uid, unpack_text
-from secondme.memory.tombstones import DISTINCT_WORDS, all_wordings, is_distinct, item_hashes, wording
+from secondme.memory.tombstones import DISTINCT_WORDS, all_wordings, is_distinct, item_hashes, salt, wording
+from secondme.types import NewItem
 
 Kind = Literal["turn", "conversation", "passage", "source"]
 """What items are learned from."""
@@ -176,15 +177,25 @@ def _count_links(connection: apsw.Connection, ids: Iterable[int]) -> int:
     return len({row for i in ids for row in connection.execute(sql, (i,))})
 
 
-def tombstones_of(connection: apsw.Connection, salt: bytes, ids: Iterable[int]) -> frozenset[bytes]:
+def tombstones_of(connection: apsw.Connection, ids: Iterable[int]) -> frozenset[bytes]:
     """What the items that were named leave behind, see `tombstones`."""
     found: set[bytes] = set()
     sql = "select uid, subject, attribute, value, text from item where id = ?"
     for item_id in ids:
         for uid, *claim in connection.execute(sql, (item_id,)):
             places = {place_uid(connection, kind, ref_id) for kind, ref_id, *_ in _spans(connection, item_id)}
-            found.update(item_hashes(salt, uid, places - {b""}, *map(unpack_text, claim)))
+            found.update(item_hashes(salt(connection), uid, places - {b""}, *map(unpack_text, claim)))
     return frozenset(found)
+
+
+def is_forgotten(connection: apsw.Connection, new: NewItem) -> bool:
+    """Whether the owner forgot what this item claims, as it was learned from the same turn or passage."""
+    places = {place_uid(connection, span.kind, span.ref_id) for span in new.spans} - {b""}
+    if not places:
+        return False
+    hashes = item_hashes(salt(connection), b"", places, new.subject, new.attribute, new.value, new.text)
+    sql = "select 1 from tombstone where hash = ? and kind = 'item'"
+    return any(connection.execute(sql, (digest,)).get is not None for digest in hashes)
 
 
 def place_uid(connection: apsw.Connection, kind: str, ref_id: int) -> bytes:

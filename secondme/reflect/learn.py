@@ -116,6 +116,8 @@ class _Learner:
     def take(self, claim: Claim) -> None:
         held = Held(self._store, self._project, [*self._recent, *self.items], frozenset(i.id for i in self.items))
         decision = decide(held, claim, self._at)
+        if self._store.is_forgotten(self._new(decision)):
+            return
         if decision.action == "confirm" and decision.against is not None:
             self._confirm(decision, decision.against)
         elif decision.action == "pending":

@@ -14,8 +14,8 @@ from typing import Literal
 import apsw
 
 from secondme.errors import UsageError
+from secondme.memory import search
 from secondme.memory.rows import Row, pack_text, unpack_text
-from secondme.memory.search import clean
 from secondme.memory.sources import project_id
 from secondme.types import ItemKind, ItemLink, ItemState, MemoryItem, Span, Trust
 
@@ -123,15 +123,21 @@ def by_words(
 ) -> list[tuple[int, float]]:
     """The `k` items with the best BM25, best first and higher is better; secrets and lessons have no words.
 
-    Raises UsageError if `match` is not an FTS5 expression.
+    Of more than search.MOST_RANKED that fit, only the newest are looked at. Raises UsageError if `match` is not an FTS5
+    expression.
     """
+    if not match:
+        return []
     sql = """select i.id, -w.rank from item_word w join item i on i.id = w.rowid
-             where w.item_word match ? and w.rank match ? and i.state in (select value from json_each(?))"""
-    values: list[str | int | None] = [clean(match), _WEIGHTS, _json(sorted(states))]
-    if project is not None:
-        sql += " and i.project_id = ?"
-        values.append(project_id(connection, project))
+             where w.item_word match ? and w.rank match ? and i.state in (select value from json_each(?))
+                 and w.rowid > ?"""
+    match = search.clean(match)
+    values: list[str | int | None] = [match, _WEIGHTS, _json(sorted(states))]
     try:
+        values.append(search.last_left_out(connection, "item_word", match))
+        if project is not None:
+            sql += " and i.project_id = ?"
+            values.append(project_id(connection, project))
         rows = connection.execute(f"{sql} order by w.rank limit ?", (*values, k))
         return [(int(i), float(score)) for i, score in rows]
     except apsw.SQLError:

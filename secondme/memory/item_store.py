@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from secondme.memory import item_rows, item_vectors, items, lineage, merging, oplog
+from secondme.memory import item_rows, item_vectors, items, lineage, merging, oplog, search
 from secondme.memory.database import Database
 from secondme.memory.item_rows import ACTIVE
 from secondme.memory.sources import project_id
@@ -174,12 +174,21 @@ class ItemStore:
         with self._database.reading() as connection:
             return item_rows.links(connection, item_id)
 
+    def item_match(self, terms: Sequence[str]) -> str:
+        """The FTS5 expression for any of `terms` with which `search_items` takes a few milliseconds at most.
+
+        Rare terms come first; common ones are left out once search.MOST_RANKED items would be ranked.
+        """
+        with self._database.reading() as connection:
+            return search.any_of(connection, "item_word", terms)
+
     def search_items(
         self, match: str, k: int, project: str | None, *, states: Collection[ItemState] = ACTIVE
     ) -> list[tuple[int, float]]:
         """The `k` items that fit the FTS5 expression `match` best: (item id, BM25), best and highest first.
 
-        Secrets and lessons are never found. Raises UsageError if `match` is not such an expression.
+        Secrets and lessons are never found. If more than search.MOST_RANKED fit, only the newest of them are looked at:
+        build `match` with `item_match`. Raises UsageError if it is not such an expression.
         """
         with self._database.reading() as connection:
             return item_rows.by_words(connection, match, k, project, states)

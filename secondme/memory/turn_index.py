@@ -16,44 +16,21 @@ from secondme.memory.rows import Row, pack_text, unpack_citations, unpack_text
 from secondme.memory.sources import project_id
 from secondme.types import Turn, TurnStats
 
-MOST_RANKED = 4000
-"""Turns that one search ranks, at some 1.5 microseconds each."""
-
 _SELECT = "select id, conversation_id, role, text, created_at, citations, speaker from turn"
 
 
 # Words ---------------------------------------------------------------------------------------------------------
 
 
-def match_of(connection: apsw.Connection, terms: Iterable[str]) -> str:
-    """The FTS5 expression for any of `terms` that ranks at most MOST_RANKED turns; "" without terms.
-
-    Terms are taken from the rarest on while the turns that they stand in are not too many together; the rarest is
-    taken in any case. What is left out says least: its weight in BM25 is smallest.
-    """
-    sql = "select count(*) from (select 1 from turn_word where turn_word match ? limit ?)"
-    quoted = [search.phrase([term]) for term in dict.fromkeys(terms)]
-    counted = sorted((int(connection.execute(sql, (term, MOST_RANKED + 1)).get), term) for term in quoted)
-    taken = []
-    left = MOST_RANKED
-    for n, term in counted:
-        left -= n
-        if taken and left < 0:
-            break
-        taken.append(term)
-    return " OR ".join(taken)
-
-
 def by_words(connection: apsw.Connection, match: str, k: int, project: str | None) -> list[tuple[int, float]]:
     """The `k` turns with the best BM25, best first and higher is better.
 
-    Of more than MOST_RANKED that fit, only the newest are looked at. Raises UsageError if `match` is not an FTS5
+    Of more than search.MOST_RANKED that fit, only the newest are looked at. Raises UsageError if `match` is not an FTS5
     expression.
     """
     if not match:
         return []
     match = search.clean(match)
-    sql = "select rowid from turn_word where turn_word match ? order by rowid desc limit 1 offset ?"
     among = "select rowid, -rank from turn_word where turn_word match ?1 and rowid > ?2 order by rank limit ?3"
     values: list[str | int | None] = []
     if project is not None and not _is_all(connection, project):
@@ -62,8 +39,8 @@ def by_words(connection: apsw.Connection, match: str, k: int, project: str | Non
                    where w.turn_word match ?1 and w.rowid > ?2 and c.project_id = ?4 order by w.rank limit ?3"""
         values = [project_id(connection, project)]
     try:
-        first = connection.execute(sql, (match, MOST_RANKED)).get
-        rows = connection.execute(among, (match, -1 if first is None else first, k, *values))
+        first = search.last_left_out(connection, "turn_word", match)
+        rows = connection.execute(among, (match, first, k, *values))
         return [(int(i), float(score)) for i, score in rows]
     except apsw.SQLError:
         raise UsageError("the search cannot be understood", hint="put the words in double quotes") from None

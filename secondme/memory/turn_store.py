@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from secondme.memory import conversations, traces, turn_index
+from secondme.memory import conversations, search, traces, turn_index
 from secondme.memory.conversations import NewTurn
 from secondme.memory.database import Database
 from secondme.memory.sources import project_id
@@ -73,15 +73,15 @@ class TurnStore:
     def turn_match(self, terms: Sequence[str]) -> str:
         """The FTS5 expression for any of `terms` with which `search_turns` takes a few milliseconds at most.
 
-        Rare terms come first; common ones are left out once turn_index.MOST_RANKED turns would be ranked.
+        Rare terms come first; common ones are left out once search.MOST_RANKED turns would be ranked.
         """
         with self._database.reading() as connection:
-            return turn_index.match_of(connection, terms)
+            return search.any_of(connection, "turn_word", terms)
 
     def search_turns(self, match: str, k: int, project: str | None) -> list[tuple[int, float]]:
         """The `k` turns that fit the FTS5 expression `match` best: (turn id, BM25), best and highest first.
 
-        If more than turn_index.MOST_RANKED fit, only the newest of them are looked at: build `match` with `turn_match`.
+        If more than search.MOST_RANKED fit, only the newest of them are looked at: build `match` with `turn_match`.
         Raises UsageError if it is not such an expression.
         """
         with self._database.reading() as connection:

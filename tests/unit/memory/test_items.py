@@ -336,6 +336,8 @@ def test_words_are_of_all_but_secrets_and_lessons(store: Store) -> None:
         faded.id,
     }
     assert store.search_items("boiler", 5, "home") == []
+    assert store.item_match(["boiler", "hums", "nobody"]) == '"nobody" OR "hums" OR "boiler"'
+    assert store.item_match([]) == "" and store.search_items("", 5, None) == []
     hidden = store.change_item(fact.id, ItemChanges(kind="vault"))
     assert [i for i, _ in store.search_items("boiler", 5, None)] == [fact.id]
     store.remove_items([fact.id])

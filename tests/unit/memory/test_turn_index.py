@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from secondme.errors import StoreError, UsageError
-from secondme.memory import turn_index, vector_column
+from secondme.memory import search, vector_column
 from secondme.memory.conversations import NewTurn
 from secondme.memory.forgetting import Target
 from secondme.memory.redaction import REMOVED_ANSWER
@@ -78,13 +78,13 @@ def test_common_words_are_left_out_of_a_search(store: Store, monkeypatch: pytest
     ids = talk(store, *(f"the number {n}" for n in range(30)), "the rare one", "a rare one and the common")
     terms = ["the", "rare", "common", "3", "absent"]
     assert store.turn_match(terms) == '"absent" OR "3" OR "common" OR "rare" OR "the"'
-    monkeypatch.setattr(turn_index, "MOST_RANKED", 5)
+    monkeypatch.setattr(search, "MOST_RANKED", 5)
     assert store.turn_match(terms) == '"absent" OR "3" OR "common" OR "rare"'
-    monkeypatch.setattr(turn_index, "MOST_RANKED", 1)
+    monkeypatch.setattr(search, "MOST_RANKED", 1)
     assert store.turn_match(["rare", "the"]) == '"rare"'
     assert store.turn_match([]) == "" and store.turn_match(["the"]) == '"the"'
     # Where even the rarest is common, the newest are looked at.
-    monkeypatch.setattr(turn_index, "MOST_RANKED", 5)
+    monkeypatch.setattr(search, "MOST_RANKED", 5)
     assert set(found(store, "the")) == set(ids[-5:])
 
 

@@ -70,6 +70,8 @@ def rows(path: Path, tools: Tools, ours: Mapping[str, float]) -> Iterator[Row]:
     case. Raises UsageError as `chosen` and `python` do, BackendUnavailable if the child process fails.
     """
     peers = chosen(tools.options.peers)
+    if _installed(peers):
+        python()
     dialogues = read(path, tools.options.limit)
     tools.say("embedding turns and questions for the peers")
     vectors = [_vectors(dialogue, tools.embedder) for dialogue in dialogues]
@@ -144,20 +146,26 @@ def fused(rankings: Sequence[Sequence[int]]) -> list[int]:
 # The child process ---------------------------------------------------------------------------------------------
 
 
+def _installed(peers: Sequence[str]) -> tuple[str, ...]:
+    """Those of the child process that `peers` need; the fusion needs the words' ranking."""
+    needed = {*peers, *(["bm25s"] if "rrf" in peers else [])} & _INSTALLED
+    return tuple(name for name in PEERS if name in needed)
+
+
 def _answers(
     peers: Sequence[str], dialogues: Sequence[Dialogue], vectors: Sequence[FloatMatrix], say: Callable[[str], None]
 ) -> dict[str, Answer]:
-    needed = {*peers, *(["bm25s"] if "rrf" in peers else [])} & _INSTALLED
-    asked = tuple(name for name in PEERS if name in needed)
+    asked = _installed(peers)
     if not asked:
         return {}
     conversations = tuple(Conversation(d.turns, tuple(a.question for a in d.asked)) for d in dialogues)
     with tempfile.TemporaryDirectory(prefix="secondme-peers-") as name:
         folder = Path(name)
-        write_request(folder, Request(asked, vectors[0].shape[1], conversations), [v.tobytes() for v in vectors])
+        request = Request(asked, vectors[0].shape[1], conversations)
+        write_request(folder, request, [rows.tobytes() for rows in vectors])
         _run(folder, say)
         try:
-            return {answer.peer: answer for answer in read_answers(folder)}
+            return read_answers(folder, request)
         except ValueError as error:
             raise _failed("the peers' process answered what cannot be read", "") from error
 

@@ -67,9 +67,13 @@ def write_answers(folder: Path, answers: Sequence[Answer]) -> None:
     (folder / ANSWERS).write_text(json.dumps([asdict(answer) for answer in answers]), "utf-8")
 
 
-def read_answers(folder: Path) -> list[Answer]:
-    """Raises ValueError for what is no list of answers."""
+def read_answers(folder: Path, request: Request) -> dict[str, Answer]:
+    """By peer. Raises ValueError unless every peer of `request` ranked turns for every question."""
     try:
-        return [Answer(**table) for table in json.loads((folder / ANSWERS).read_text("utf-8"))]
-    except (OSError, TypeError) as error:
+        found = {table["peer"]: Answer(**table) for table in json.loads((folder / ANSWERS).read_text("utf-8"))}
+    except (OSError, TypeError, KeyError) as error:
         raise ValueError("the answers cannot be read") from error
+    wanted = [len(conversation.questions) for conversation in request.conversations]
+    if [*found] != [*request.peers] or any([*map(len, one.rankings)] != wanted for one in found.values()):
+        raise ValueError("an answer is missing")
+    return found

@@ -22,6 +22,7 @@ _QUIET = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
 }
+_MEM0_TOP = 10  # what its figures are of; it takes longer for more
 _NO_KEY = "none"  # mem0ai wants one for the services that it is never asked to call
 
 Vectors = list[list[float]]
@@ -79,7 +80,7 @@ def _mem0(folder: Path, conversation: Conversation, vectors: Vectors, answer: An
     rankings: list[list[int]] = []
     for question in conversation.questions:
         started = time.perf_counter()
-        found = memory.search(question, filters=owner, top_k=DEPTH)
+        found = memory.search(question, filters=owner, top_k=_MEM0_TOP)
         answer.search_s.append(time.perf_counter() - started)
         rankings.append([result["metadata"]["place"] for result in found["results"]])
     answer.rankings.append(rankings)

@@ -178,7 +178,7 @@ class Memory:
         """The `k` memories that bear most on `query`, best first; none when memory holds nothing about it.
 
         at: of what is known, what was so at that moment (Unix seconds) instead of what is so now. kinds: only these.
-        Secrets are never found. Raises UsageError for an empty query or an unknown kind, ModelError if the embedding
+        Secrets are never found. Raises UsageError for an empty query, an unknown kind or a `k` below 1, ModelError if the embedding
         model cannot be loaded.
         """
         from secondme.assistant import Wanted
@@ -186,6 +186,8 @@ class Memory:
         self._check_open()
         if not query.strip():
             raise UsageError("the query is empty", hint="say what is looked for")
+        if k < 1:
+            raise UsageError("k is below 1", hint="ask for at least one")
         wanted = None if kinds is None else frozenset(kinds)
         unknown = sorted((wanted or frozenset()) - {*_KINDS.values(), "turn", "passage"})
         if unknown:

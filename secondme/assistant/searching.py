@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from secondme.errors import StoreFull
-from secondme.types import Citation
+from secondme.types import Citation, MemoryItem
 
 if TYPE_CHECKING:
     from secondme.assistant.parts import Parts
@@ -35,21 +34,15 @@ EVERYWHERE = Wanted()
 def search(parts: Parts, words: str, wanted: Wanted) -> list[Citation]:
     """The `k` memories that bear most on some words, the best of each sort first; none if nothing does."""
     from secondme.chat.cite import cited
-    from secondme.recall.excerpt import Asked, excerpts
-    from secondme.recall.masking import masks
-    from secondme.recall.pieces import of_passage
-    from secondme.recall.retrieve import retrieve
+    from secondme.recall.gather import Scope, ranked
 
     parts.check_embedder()
-    hidden = masks(parts.store, wanted.project)
-    found = retrieve(words, parts.store, parts.embedder, k=wanted.k, project=wanted.project)
-    asked = Asked(found.weights, found.question_vector)
-    hits = found.hits if found.found and wanted.wants("passage") else ()
-    passages = [of_passage(e, hidden) for e in excerpts(hits, asked, parts.embedder, n_embedded=3)]
-    ranked = [p for rank in zip_longest(passages) for p in rank if p is not None][: wanted.k]
+    scope = Scope(wanted.project, at=wanted.at)
+    found, weights = ranked(words, parts.store, parts.embedder, scope, k=wanted.k)
+    kept = [p for p in found if wanted.wants(p.source.kind if isinstance(p.source, MemoryItem) else p.kind)]
     shown = [
-        replace(cited(n, p, found.weights, project=wanted.project or "", marked=True), score=1.0 / n)
-        for n, p in enumerate(ranked, start=1)
+        replace(cited(n, p, weights, project=wanted.project or "", marked=True), score=1.0 / n)
+        for n, p in enumerate(kept[: wanted.k], start=1)
     ]
     _note(parts, shown)
     return shown

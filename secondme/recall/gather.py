@@ -8,18 +8,22 @@ within a budget of tokens.
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from secondme.memory.store import Store
+from secondme.recall.evidence import coverage, term_weights
 from secondme.recall.excerpt import Asked, excerpts
-from secondme.recall.masking import masks
-from secondme.recall.pieces import Piece, of_passage
-from secondme.recall.retrieve import retrieve
+from secondme.recall.items import recall_items
+from secondme.recall.masking import Masks, masks
+from secondme.recall.pieces import Piece, of_item, of_passage, of_turn
+from secondme.recall.retrieve import BEARING, retrieve
 from secondme.runtime.base import Embedder
-from secondme.text.terms import stems
-from secondme.types import ItemKind, MemoryItem, Trust, Turn
+from secondme.text.terms import content_terms, stems
+from secondme.types import ItemKind, ItemState, MemoryItem, Trust, Turn
 
 CORE: tuple[ItemKind, ...] = ("core",)
 
@@ -32,11 +36,27 @@ N_EMBEDDED = 3
 BUDGET = 420
 """Tokens of evidence where nobody says how many."""
 
+COVERS = 0.8
+"""Share of the question's weight from which something known covers it, so that nothing else is searched."""
+
+ENOUGH = 0.5
+"""Share below which what was found does not suffice, so that faded memories are searched too."""
+
+ACTIVE: tuple[ItemState, ...] = ("active",)
+FADED: tuple[ItemState, ...] = ("archived",)
+
 SAME = 0.9
 """Pieces whose stems overlap by this much (Jaccard) say the same."""
 
 WHOLE = 0.8
 """An item that was made of so much of a turn tells it: the turn is not told as well."""
+
+_ANSWERED = re.compile(
+    r"\b(?:you|assistant|we)\b.{0,20}\b(?:sa(?:y|id)|t(?:ell|old)|recommend|suggest|advi[sc]e|answer|explain|propose"
+    r"|discuss|talk|wr(?:i|o)te|mention)",
+    re.I,
+)
+"""Questions about what was answered."""
 
 _TRUST = {trust: n for n, trust in enumerate((Trust.OWNER, Trust.CONVERSATION, Trust.DOCUMENT, Trust.IMPORTED))}
 
@@ -48,7 +68,8 @@ class Scope:
     `project` None means everywhere. `exclude_conversation` is the one under way, which the model reads anyway, and
     `without` are items that were made of the question itself. `budget` is in tokens; `cost` tells how many a piece
     takes, None is what its short form has for the embedder. `now` is in Unix seconds, None for the clock's. Up to
-    `whole_history` tokens all that was ever said is brought; 0 is never.
+    `whole_history` tokens all that was ever said is brought; 0 is never. `at`: of what is known, what was so at that
+    moment; None is now.
     """
 
     project: str | None = None
@@ -58,6 +79,10 @@ class Scope:
     now: float | None = None
     cost: Callable[[Piece], int] | None = None
     whole_history: int = 0
+    at: float | None = None
+
+
+EVERYWHERE = Scope()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +112,112 @@ class Evidence:
         return "\n".join(block.text for block in self.core)
 
 
-def gather(question: str, store: Store, embedder: Embedder, scope: Scope = Scope()) -> Evidence:
-    """What memory holds about `question`, within `scope`. Secrets are never in it."""
-    hidden = masks(store, scope.project)
-    core = tuple(store.items(scope.project, kinds=CORE, holding=True))
-    found = retrieve(question, store, embedder, k=N_PASSAGES, project=scope.project)
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One question on its way through the store."""
+
+    question: str
+    store: Store
+    embedder: Embedder
+    scope: Scope
+    masks: Masks
+    now: float
+    weights: Mapping[str, float]
+
+    def cost(self, piece: Piece) -> int:
+        return self.scope.cost(piece) if self.scope.cost else self.embedder.count_tokens(piece.brief)
+
+
+def gather(question: str, store: Store, embedder: Embedder, scope: Scope = EVERYWHERE) -> Evidence:
+    """What memory holds about `question`, within `scope`. Secrets are never in it. Raises ModelError, StoreError."""
+    look = _look(question, store, embedder, scope)
+    known, is_enough = _known(look, ACTIVE, N_ITEMS)
+    if is_enough:
+        return _evidence(look, 1, [known])
+    found = [known, _said(look, N_TURNS), _read(look, N_PASSAGES)]
+    if _share(found, look.weights) >= ENOUGH:
+        return _evidence(look, 2, found)
+    return _evidence(look, 3, [*found, _known(look, FADED, N_ITEMS)[0]])
+
+
+def ranked(
+    question: str, store: Store, embedder: Embedder, scope: Scope = EVERYWHERE, *, k: int = 8
+) -> tuple[list[Piece], dict[str, float]]:
+    """Up to `k` pieces of each kind, the best of each first and what has faded last; and the question's weights."""
+    look = _look(question, store, embedder, scope)
+    found = _known(look, ACTIVE, k)[0], _said(look, k), _read(look, k)
+    return [*_in_turn(*found), *_known(look, FADED, k)[0]], dict(look.weights)
+
+
+def _look(question: str, store: Store, embedder: Embedder, scope: Scope) -> _Look:
+    now = time.time() if scope.now is None else scope.now
+    hidden, weights = masks(store, scope.project), _weights(question, store)
+    return _Look(question, store, embedder, scope, hidden, now, weights)
+
+
+def _weights(question: str, store: Store) -> dict[str, float]:
+    """The question's stems by how rare they are in all that was said and read."""
+    terms = content_terms(question)
+    in_chunks, in_turns = store.term_df(terms), store.turn_df(terms)
+    n = store.n_chunks + store.turn_stats().n_turns
+    return term_weights(terms, {t: in_chunks.get(t, 0) + in_turns.get(t, 0) for t in terms}, max(1, n))
+
+
+def _evidence(look: _Look, depth: int, rankings: Sequence[Sequence[Piece]]) -> Evidence:
+    """The best of `rankings` that the budget takes beside the profile."""
+    core = tuple(look.store.items(look.scope.project, kinds=CORE, holding=True))
+    profile = "\n".join(block.text for block in core)
+    room = look.scope.budget - (look.embedder.count_tokens(profile) if profile else 0)
+    kept = _within(_distinct(_in_turn(*rankings)), room, look.cost)
+    said, known = (sorted((p for p in kept if p.kind == kind), key=lambda p: p.at) for kind in ("turn", "item"))
+    passages = tuple(p for p in kept if p.kind == "passage")
+    found = bool(kept) or coverage(profile, look.weights) >= BEARING
+    return Evidence(core, tuple(known), tuple(said), passages, found, depth, look.weights)
+
+
+def _share(rankings: Sequence[Sequence[Piece]], weights: Mapping[str, float]) -> float:
+    """Share of the question's weight that all that was found speaks of."""
+    return coverage("\n".join(p.spoken for ranking in rankings for p in ranking), weights)
+
+
+# The three kinds -----------------------------------------------------------------------------------------------
+
+
+def _known(look: _Look, states: tuple[ItemState, ...], k: int) -> tuple[list[Piece], bool]:
+    """What is known that bears on the question, best first; and whether the best of it covers the question."""
+    scope = look.scope
+    hits = recall_items(
+        look.question, look.store, look.embedder, project=scope.project, k=k, at=scope.at, states=states
+    )
+    bearing = [h for h in hits if h.score >= BEARING and h.item.id not in scope.without]
+    is_enough = bool(bearing) and bearing[0].current and bearing[0].coverage >= COVERS
+    return [of_item(h.item, h.score, look.now) for h in bearing], is_enough
+
+
+def _said(look: _Look, k: int) -> list[Piece]:
+    """What was said that bears on the question, best first."""
+    scope, store = look.scope, look.store
+    match = store.turn_match(content_terms(look.question))
+    turns = store.turns_by_ids([i for i, _ in store.search_turns(match, k, scope.project)]) if match else []
+    bearing = [t for t in turns if t.conversation_id != scope.exclude_conversation and _tells_something(t, look)]
+    return [of_turn(t, 1.0, look.masks) for t in bearing if coverage(t.text, look.weights) >= BEARING]
+
+
+def _tells_something(turn: Turn, look: _Look) -> bool:
+    """Earlier questions tell nothing, and what a model answered is evidence only of what it answered."""
+    if turn.speaker:
+        return True
+    if turn.role == "user":
+        return not turn.text.rstrip().endswith("?")
+    return bool(_ANSWERED.search(look.question))
+
+
+def _read(look: _Look, k: int) -> list[Piece]:
+    """Passages that bear on the question, best first."""
+    found = retrieve(look.question, look.store, look.embedder, k=k, project=look.scope.project)
     asked = Asked(found.weights, found.question_vector)
     hits = found.hits if found.found else ()
-    passages = [of_passage(e, hidden) for e in excerpts(hits, asked, embedder, n_embedded=N_EMBEDDED)]
-    return Evidence(core, (), (), tuple(passages), bool(passages), 1, found.weights)
+    return [of_passage(e, look.masks) for e in excerpts(hits, asked, look.embedder, n_embedded=N_EMBEDDED)]
 
 
 # Within the budget ---------------------------------------------------------------------------------------------

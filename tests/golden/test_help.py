@@ -16,7 +16,8 @@ HERE = Path(__file__).parent / "help"
 CASES = [
     "",
     *VERBS,
-    *(f"memory {a}" for a in ("list", "search", "log", "why", "repair")),
+    *(f"memory {a}" for a in ("list", "search", "show", "add", "edit", "rm", "undo", "history", "review", "core")),
+    *(f"memory {a}" for a in ("log", "why", "reflect", "repair")),
     *(f"models {a}" for a in ("pull", "calibrate", "rm")),
 ]
 CASES += ["project status", "project rm", "cartridge ls", "cartridge build"]

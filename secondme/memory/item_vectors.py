@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import apsw
 
-from secondme.memory import settings
+from secondme.memory import settings, vectors
+from secondme.memory.rows import Row
 from secondme.memory.sources import project_id
 from secondme.memory.traces import packed
 from secondme.types import ItemState
@@ -43,8 +44,8 @@ def several(connection: apsw.Connection, project: str | None, states: Collection
     if project is not None:
         sql += " and project_id = ?"
         values.append(project_id(connection, project))
-    rows = connection.execute(f"{sql} order by id", values).fetchall()
+    rows: list[Row] = connection.execute(f"{sql} order by id", values).fetchall()
     known = settings.embedder(connection)
     n_dims = known[1] if known else 0
     ids = np.array([row[0] for row in rows], np.int64)
-    return ids, np.frombuffer(b"".join(row[1] for row in rows), np.int8).reshape(len(rows), n_dims)
+    return ids, vectors.joined((row[1] for row in rows), n_dims)

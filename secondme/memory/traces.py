@@ -16,6 +16,7 @@ import apsw
 
 from secondme.errors import StoreError
 from secondme.memory import settings, vectors
+from secondme.memory.rows import Row
 
 if TYPE_CHECKING:
     from secondme.memory.vectors import FloatMatrix
@@ -46,15 +47,17 @@ def put(connection: apsw.Connection, batch: Sequence[tuple[int, FloatMatrix, byt
 
 
 def get(connection: apsw.Connection, ids: Sequence[int]) -> dict[int, tuple[FloatMatrix, bytes]]:
-    """Vectors, float32 [n_dims] of length 1, and packed words, by turn id; turns without a trace are left out."""
+    """Vectors, float32 [n_dims] of length 1, and packed words, by turn id; turns without a trace are left out.
+
+    Raises CorruptRecord for a vector of another width.
+    """
     import numpy as np
 
     sql = """select v.turn_id, v.pooled, w.tokens from turn_trace v join turn_token w on w.turn_id = v.turn_id
              where v.turn_id in (select value from json_each(?))"""
-    rows = connection.execute(sql, (json.dumps(list(ids)),)).fetchall()
-    if not rows:
-        return {}
-    matrix = np.frombuffer(b"".join(row[1] for row in rows), np.int8).reshape(len(rows), -1).astype(np.float32)
+    known = settings.embedder(connection)
+    rows: list[Row] = connection.execute(sql, (json.dumps(list(ids)),)).fetchall() if known else []
+    matrix = vectors.joined((row[1] for row in rows), known[1] if known else 0).astype(np.float32)
     matrix /= np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1)
     return {row[0]: (matrix[i], row[2]) for i, row in enumerate(rows)}
 

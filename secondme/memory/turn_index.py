@@ -12,7 +12,7 @@ import apsw
 
 from secondme.errors import UsageError
 from secondme.memory import search
-from secondme.memory.rows import Row, pack_text, unpack_citations, unpack_text
+from secondme.memory.rows import Row, unpack_citations, unpack_text
 from secondme.memory.sources import project_id
 from secondme.types import Turn, TurnStats
 
@@ -33,11 +33,12 @@ def by_words(connection: apsw.Connection, match: str, k: int, project: str | Non
     match = search.clean(match)
     among = "select rowid, -rank from turn_word where turn_word match ?1 and rowid > ?2 order by rank limit ?3"
     values: list[str | int | None] = []
-    if project is not None and not _is_all(connection, project):
+    number = None if project is None else project_id(connection, project)
+    if project is not None and not _is_all(connection, number):
         among = """select w.rowid, -w.rank from turn_word w join turn t on t.id = w.rowid
                    join conversation c on c.id = t.conversation_id
                    where w.turn_word match ?1 and w.rowid > ?2 and c.project_id = ?4 order by w.rank limit ?3"""
-        values = [project_id(connection, project)]
+        values = [number]
     try:
         first = search.last_left_out(connection, "turn_word", match)
         rows = connection.execute(among, (match, first, k, *values))
@@ -46,10 +47,10 @@ def by_words(connection: apsw.Connection, match: str, k: int, project: str | Non
         raise UsageError("the search cannot be understood", hint="put the words in double quotes") from None
 
 
-def _is_all(connection: apsw.Connection, project: str) -> bool:
-    """Whether no other project has conversations."""
-    sql = """select not exists (select 1 from conversation c join project p on p.id = c.project_id where p.name != ?)"""
-    return bool(connection.execute(sql, (pack_text(project),)).get)
+def _is_all(connection: apsw.Connection, project: int | None) -> bool:
+    """Whether no other project has conversations: then nothing need be looked up of each turn."""
+    sql = "select not exists (select 1 from conversation where project_id is not ?)"
+    return bool(connection.execute(sql, (project,)).get)
 
 
 def document_frequencies(connection: apsw.Connection, terms: Sequence[str]) -> dict[str, int]:

@@ -139,10 +139,12 @@ class VectorColumn:
             return None
         try:
             return self._build(n_dims)
-        except MemoryError:
-            with self._database.reading() as connection:
-                self._refused = True
+        except (SecondMeError, MemoryError) as error:
+            with suppress(SecondMeError), self._database.reading() as connection:
+                self._refused = isinstance(error, MemoryError)
                 self._give_up(connection)
+            if not self._refused:
+                raise
             return None
         finally:
             self._building.release()
@@ -225,7 +227,7 @@ class VectorColumn:
         try:
             if connection.execute(f"select 1 from temp.{self._noted} limit 1").get is not None:  # noqa: S608
                 self._carry_over(connection, self._index)
-        except (SecondMeError, apsw.Error, MemoryError, ValueError):
+        except (SecondMeError, apsw.Error, MemoryError):
             self._refused = True
             self._give_up(connection)
 
@@ -258,7 +260,7 @@ class VectorColumn:
             while True:
                 rows = self._slice(connection, after)
                 allowed = [r for r in rows if asked.allows(r[2], r[3])]
-                matrix = np.frombuffer(b"".join(r[1] for r in allowed), np.int8).reshape(len(allowed), len(row))
+                matrix = vectors.joined((r[1] for r in allowed), len(row))
                 scores = matrix.astype(np.float32) @ row / np.float32(vectors.steps(len(row)))
                 best += zip((int(r[0]) for r in allowed), scores.tolist(), strict=True)
                 best = sorted(best, key=lambda found: (-found[1], found[0]))[:k]
@@ -274,7 +276,7 @@ def _add(index: VectorIndex, rows: Sequence[Row]) -> None:
 
     if rows:
         ids, blobs, projects, tags = zip(*rows, strict=True)
-        matrix = np.frombuffer(b"".join(blobs), np.int8).reshape(len(ids), index.n_dims)
+        matrix = vectors.joined(blobs, index.n_dims)
         kinds = Attributes(project=np.array(projects, np.int32), source=np.array(tags, np.int32))
         index.add(np.array(ids, np.int64), matrix, kinds)
 

@@ -8,7 +8,7 @@ conversations does without.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -97,6 +97,16 @@ def quantize(matrix: FloatMatrix) -> Int8Matrix:
 
     coarse: Int8Matrix = np.clip(np.rint(matrix * steps(matrix.shape[1])), -MOST, MOST).astype(np.int8)
     return coarse
+
+
+def joined(blobs: Iterable[bytes], n_dims: int) -> Int8Matrix:
+    """Stored int8 rows as one matrix [n, n_dims], not to be written to. Raises CorruptRecord for another width."""
+    import numpy as np
+
+    found = list(blobs)
+    if any(len(blob) != n_dims for blob in found):
+        raise damaged("vectors")
+    return np.frombuffer(b"".join(found), np.int8).reshape(len(found), n_dims)
 
 
 def steps(n_dims: int) -> float:
@@ -191,6 +201,21 @@ def search(
     # Ties in the order of storing, so that the same question gives the same answer.
     order = sorted(range(len(rows)), key=lambda i: (-cosines[i], rows[i][0]))
     return [(rows[i][0], float(cosines[i])) for i in order[:k]]
+
+
+def exact_rows(connection: apsw.Connection, ids: Sequence[int], n_dims: int) -> tuple[NDArray[np.int64], FloatMatrix]:
+    """As `blocks.exact_rows`, by sqlite-vec itself, whatever its layout."""
+    import numpy as np
+
+    found: list[int] = []
+    rows: list[FloatMatrix] = []
+    for i in ids:
+        fine = connection.execute("select fine from vector where chunk_id = ?", (i,)).get
+        if fine is not None:
+            found.append(i)
+            rows.append(np.frombuffer(fine, np.float32))
+    matrix = np.array(rows, np.float32).reshape(len(rows), n_dims)
+    return np.array(found, np.int64), matrix
 
 
 def missing(connection: apsw.Connection, after_id: int, limit: int) -> list[int]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from secondme.errors import StoreError, UsageError
+from secondme.errors import CorruptRecord, StoreError, UsageError
 from secondme.memory import search, vector_column
 from secondme.memory.conversations import NewTurn
 from secondme.memory.forgetting import Target
@@ -248,6 +248,21 @@ def test_the_copy_in_memory_keeps_up(store: Store) -> None:
     stats = store._near_turns.stats()
     assert stats is not None and stats.n_rows == 3
     assert {i for i, _ in store.nearest_turns(query, 9, None)} == set(more)
+
+
+@pytest.mark.parametrize("most_bytes", [None, 0])
+def test_a_damaged_vector_is_told_and_not_searched(store: Store, most_bytes: int | None) -> None:
+    store._near_turns = VectorColumn(store._database, vector_column.TURNS, most_bytes)
+    ids = traced(store, 5)
+    with store._database.writing() as connection:
+        connection.execute("update turn_trace set pooled = x'01' where turn_id = ?", (ids[2],))
+    for _ in range(2):
+        with pytest.raises(CorruptRecord):
+            store.nearest_turns(unit_vectors(1)[0], 3, None)
+    with pytest.raises(CorruptRecord):
+        store.traces(ids)
+    store.put_traces([(ids[2], unit_vectors(1)[0], b"")])
+    assert len(store.nearest_turns(unit_vectors(1)[0], 9, None)) == len(store.traces(ids)) == 5
 
 
 def test_too_many_changes_begin_the_copy_anew(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

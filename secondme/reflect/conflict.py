@@ -15,7 +15,7 @@ from secondme.reflect.claims import Claim
 from secondme.reflect.slots import overlaps, same_value, slot, slot_of
 from secondme.reflect.values import looks_like
 from secondme.reflect.wording import sentence
-from secondme.text.attributes import attribute, is_many, takes
+from secondme.text.attributes import attribute, head, is_many, takes
 from secondme.text.terms import fold, words
 from secondme.types import OWNER, MemoryItem, Trust
 
@@ -222,11 +222,12 @@ def _same_occasion(held: Held, claim: Claim) -> Claim:
     if held.now(slot=slot_of(claim)):
         return claim
     wanted = set(words(claim.attribute))
-    head = words(claim.attribute)[-1]
     fitting = {
         i.attribute
         for i in held.now(subject=claim.subject)
-        if i.value and (w := words(i.attribute)) and w[-1] == head and (set(w) <= wanted or wanted <= set(w))
+        if i.value
+        and head(i.attribute) == head(claim.attribute)
+        and ((w := set(words(i.attribute))) <= wanted or wanted <= w)
     }
     if len(fitting) != 1:
         return claim

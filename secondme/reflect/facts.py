@@ -271,12 +271,12 @@ _STATUS_IS = _rx(
     + r"(?=$|[,.!]|\s+(?:now|again|since|last|in|on|for|to|with|and|yesterday|this)\b)"
 )
 _ROLE = _rx(
-    r"^(?:i got promoted to|i've been promoted to|i have been promoted to|i was promoted to|i am|i'm|im|i "
-    r"work|i've been working|i worked|i was"
-    r"|i became|i've become|i have become|i've been|i have been|i am employed|i'm employed|i started|i got a "
-    r"job|i have a job|i found a job|i got hired"
-    r"|i've started working|i started working|i'm working|i am working|i retrained|i work full[- ]time|i "
-    r"work part[- ]time)" + _ADV + r"\s+(?:(?:as)\s+)?(?:(an?|the|our|your)\s+)?"
+    r"^i(?:'m|m|'ve| am| have)?"
+    + _ADV
+    + r"(?:\s+(?:got promoted to|been promoted to|was promoted to|work|been working|working|worked|was|became|become"
+    r"|been|am employed"
+    r"|employed|started|started working|got a job|have a job|a job|found a job|got hired|retrained|work full[- ]time"
+    r"|work part[- ]time))?" + _ADV + r"\s+(?:as\s+)?(?:(an?|the|our|your)\s+)?"
 )
 _AGE = _rx(
     _AM + r"\s+(\d{1,3})(?: years? old| years? of age|yo| y/o)?(?=$|\s*[,.!]|\s+(?:now|and|years old|as of"
@@ -615,6 +615,8 @@ def _possession(clause: Plain, match: re.Match[str]) -> Iterator[Found]:
         )
         else clause.says
     )
+    if sort == "name" and re.search(r"moved|postponed|pushed|shifted|migrated|grown|takes place|went|gone", verb):
+        return  # "my sister moved to Rome"
     if not value or not _fits(name, sort, value, named=named):
         return
     many = split_list(value) if is_many(name) and " and " in raw else [value]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from secondme.reflect.facts import Found
 from secondme.reflect.negation import Plain
-from secondme.reflect.values import NOT_NAMES, looks_like
+from secondme.reflect.values import NOT_NAMES, looks_like, mentions_date
 from secondme.text.attributes import OCCASIONS, canonical
 from secondme.text.terms import fold
 
@@ -113,7 +113,7 @@ def happenings(clause: Plain) -> Iterator[Found]:
         match = _DID.search(text)
         if match and (
             _BIG.search(text[match.start("v") :])
-            or looks_like("date", text)
+            or mentions_date(text)
             or re.search(r"\bago\b|\blast\b|\byesterday\b", text, re.I)
         ):
             yield Found("event", text, 0, len(text), "did", kind="episodic", text=_told(text))

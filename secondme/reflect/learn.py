@@ -6,14 +6,13 @@ Only the owner's own turns teach: what the assistant said is no fact about the o
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from secondme.memory.store import Store
 from secondme.reflect.claims import Claim
 from secondme.reflect.conflict import Decision, Held, decide
 from secondme.reflect.rules import claims_of
 from secondme.runtime.base import Embedder
-from secondme.types import ItemKind, MemoryItem, NewItem, Span, Trust, Turn
+from secondme.types import ItemKind, Learned, MemoryItem, NewItem, Span, Trust, Turn
 
 N_RECENT = 6
 """Turns before this one that a correction without a subject ("it's Berlin, not Bonn") may speak of."""
@@ -24,16 +23,6 @@ STRENGTH_DAYS: dict[ItemKind, float] = {"semantic": 90.0, "procedural": 180.0, "
 """How long what was learned lasts without being used: what is so outlives what happened."""
 
 _STEP_S = 0.001
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """What a turn taught: new items, items that hold no longer, items said again, and items that wait for the owner."""
-
-    items: tuple[MemoryItem, ...] = ()
-    closed: tuple[MemoryItem, ...] = ()
-    confirmed: tuple[MemoryItem, ...] = ()
-    pending: tuple[MemoryItem, ...] = ()
 
 
 def learn_from_turn(
@@ -111,7 +100,7 @@ class _Learner:
 
     def learned(self) -> Learned:
         closed = tuple(self._store.items_by_ids(list(self._closed)))
-        return Learned(tuple(self.items), closed, tuple(self._confirmed), tuple(self._pending))
+        return Learned(tuple(self.items), closed, tuple(self._pending), tuple(self._confirmed))
 
     def take(self, claim: Claim) -> None:
         held = Held(self._store, self._project, [*self._recent, *self.items], frozenset(i.id for i in self.items))

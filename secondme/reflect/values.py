@@ -185,6 +185,11 @@ _DATE = re.compile(
     r"|\d{1,2})(?:\s|$)",
     re.I,
 )
+_BEFORE_DATE = re.compile(
+    r"(?:(?:on|at|the|in|from|by|about|around|approximately|early|end|of|next|this|coming|morning|every|until|till|half"
+    r"|quarter|past|to|due|mid|now|set|for|a|an|\d{1,2}|one|two|three|week|weeks|days)\W*|\W)*",
+    re.I,
+)
 _CODE = re.compile(r"^(?=.*\d|.*@|.*[a-z]\.[a-z]|.*/)\S.*", re.I)
 
 
@@ -256,10 +261,16 @@ def looks_like(takes: Takes, value: str, *, named: bool = False) -> bool:
     if takes == "number":
         return _NUMBER.match(value) is not None
     if takes == "date":
-        return _DATE.search(value) is not None
+        found = _DATE.search(value)
+        return found is not None and _BEFORE_DATE.fullmatch(value[: found.start()]) is not None
     if takes == "code":
         return _CODE.match(value) is not None
     return first not in _LIKED_NOTHING and len(parts) <= 8
+
+
+def mentions_date(text: str) -> bool:
+    """Whether a day or a time of day stands anywhere in `text`."""
+    return _DATE.search(text) is not None
 
 
 def is_role(value: str) -> bool:

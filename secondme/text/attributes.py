@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from secondme.text.terms import fold, stem, words
+from secondme.text.terms import fold
 
 Takes = Literal["name", "place", "org", "role", "number", "date", "thing", "code"]
 """name, place, org: proper names. role: an occupation. number: with a unit, maybe. date: a day or a time of day.
@@ -217,7 +217,22 @@ def attribute(noun: str) -> Attribute | None:
 def canonical(noun: str) -> str:
     """The attribute's name: from the table, or the noun itself; "favourite" in one spelling."""
     known = attribute(noun)
-    return known.name if known else _singular(_noun_key(noun))
+    if known:
+        return known.name
+    key = _singular(_noun_key(noun))
+    return f"favourite {_one_word(key[10:])}" if key.startswith("favourite ") else key
+
+
+_SAME_FAVOURITE = {
+    "color": "colour", "dish": "food", "meal": "food", "cuisine": "food", "movie": "film", "show": "series",
+    "tv show": "series", "tv series": "series", "novel": "book", "holiday destination": "place", "town": "city",
+    "drink": "drink", "beverage": "drink", "musician": "singer", "writer": "author", "game": "game", "sweet": "dessert",
+}  # fmt: skip
+
+
+def _one_word(noun: str) -> str:
+    """One name for what people call by several: a favourite dish is a favourite food."""
+    return _SAME_FAVOURITE.get(noun, noun)
 
 
 def takes(name: str) -> Takes:
@@ -225,7 +240,12 @@ def takes(name: str) -> Takes:
     known = attribute(name)
     if known:
         return known.takes
-    return "date" if name.split(" ")[-1] in OCCASIONS else "thing"
+    return "date" if head(name) in OCCASIONS else "thing"
+
+
+def head(name: str) -> str:
+    """The noun that an attribute's name is about: of "flight to lisbon" that is "flight"."""
+    return re.split(r"\s+(?:of|for|with|at|to|in)\s+", name)[0].split(" ")[-1]
 
 
 def is_many(name: str) -> bool:
@@ -274,12 +294,14 @@ def asked_for(question: str) -> dict[str, float]:
             weights[name] = weight
     for match in re.finditer(r"\b(?:favou?rite|preferred|fav) (\w+(?: \w+)?)", text):
         head = match.group(1).split()[0]
-        weights[f"favourite {head}"] = weights[f"favourite {match.group(1)}"] = 1.0
+        weights[f"favourite {_one_word(head)}"] = weights[f"favourite {_one_word(match.group(1))}"] = 1.0
         weights.pop("likes", None)
+    for match in re.finditer(r"\bwh(?:at|ich) (\w+) do i (?:like|love|prefer)(?: the)? (?:best|most)\b", text):
+        weights[f"favourite {_one_word(match.group(1))}"] = 1.0
     return weights
 
 
-def noun_stems(name: str) -> frozenset[str]:
-    """Stems of an attribute's name and of all nouns that name it."""
+def nouns_of(name: str) -> tuple[str, ...]:
+    """The nouns that name an attribute, itself among them; none for one that is not in the table."""
     known = _BY_NOUN.get(name)
-    return frozenset(stem(w) for noun in (known.nouns if known else (name,)) for w in words(noun))
+    return known.nouns if known else ()

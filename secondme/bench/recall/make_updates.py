@@ -1,0 +1,285 @@
+"""Makes sets of corrected statements from templates, with a seed; `updates.py` documents the format and measures them.
+
+A case states something, talks of other things, corrects the statement in other words, and asks for it in others again.
+Each list of wordings falls into halves: sets of the seed `dev`, on which recall was tuned, take the first of each, all
+others the second, so that no wording of a reported set was tuned on. A part of the cases is in words that no rule reads.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+N_CASES = 200
+DAY_S = 86400.0
+FIRST_DAY = 1_756_720_800.0  # 1 September 2025, 10:00 UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What may change. `{v}` in a wording is the value, `{o}` the one before; a wording without `{v}` needs none."""
+
+    name: str
+    values: Sequence[str]
+    first: Sequence[str]
+    correction: Sequence[str]
+    question: Sequence[str]
+    past: Sequence[str]
+
+
+_CITIES = "Aachen|Bergen|Cádiz|Delft|Esbjerg|Faro|Genoa|Haarlem|Izmir|Jena|Kraków|Limerick".split("|")
+_FIRMS = (
+    "Alder & Finch|Bluewave|Corvid Labs|Dunmore|Everline|Foxglove|Granite Peak|Hollis Media|Ironbridge|Juniper".split(
+        "|"
+    )
+)
+_NAMES = "Adele|Bogdan|Carmen|Dorota|Emeka|Fatima|Gustav|Hanneke|Ivo|Jasmin|Kasimir|Leonor|Matteo|Nkechi".split("|")
+_DAYS = "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday".split("|")
+_DATES = "3 March|17 March|2 April|21 April|9 May|28 May|11 June|30 June".split("|")
+_TIMES = "7:15|8:30|9:45|10:20|13:40|16:05|18:30".split("|")
+
+TOPICS = (
+    Topic(
+        "home", _CITIES,
+        ("I live in {v}.", "I'm based in {v}.", "We've been living in {v} for three years.", "My home is in {v}."),
+        ("I moved to {v} last week.", "Actually, I live in {v} now.", "We relocated to {v}.", "Big news: I've moved from {o} to {v}!"),
+        ("Where do I live?", "Which city am I living in now?", "What town do I call home?", "Where am I based these days?"),
+        ("Where did I use to live?", "Which city did I live in before?"),
+    ),
+    Topic(
+        "employer", _FIRMS,
+        ("I work at {v}.", "I'm employed by {v}.", "I work for {v} in the finance team.", "My employer is {v}."),
+        ("I started a new job at {v}.", "I left {o} and joined {v}.", "I now work for {v}.", "I quit {o}; I'm at {v} now."),
+        ("Where do I work?", "Who is my employer?", "What company do I work for?", "Which firm employs me?"),
+        ("Where did I work before?", "Who was my previous employer?"),
+    ),
+    Topic(
+        "job", "nurse|carpenter|translator|chemist|gardener|librarian|pilot|photographer|baker|architect".split("|"),
+        ("I'm a {v}.", "I work as a {v}.", "My job is {v}.", "I earn my living as a {v}; I am a {v}."),
+        ("I'm a {v} now.", "I now work as a {v}.", "I retrained and became a {v}.", "I'm no longer a {o}, I'm a {v}."),
+        ("What do I do for a living?", "What's my job?", "What is my profession?", "What do I work as?"),
+        ("What did I do for a living before?", "What was my old job?"),
+    ),
+    Topic(
+        "favourite colour", "teal|crimson|ochre|indigo|olive|magenta|ivory|scarlet".split("|"),
+        ("My favourite colour is {v}.", "{v} is my favourite colour.", "My favorite color is {v}.", "My favourite colour's {v}."),
+        ("My favourite colour is {v} now.", "My favourite colour has changed to {v}.", "Actually my favourite colour is {v}, not {o}.",
+         "My favourite colour isn't {o} any more, it's {v}."),
+        ("What's my favourite colour?", "Which colour do I like best?", "What is my favorite color?", "Which is my favourite colour?"),
+        ("What was my favourite colour before?", "What did my favourite colour use to be?"),
+    ),
+    Topic(
+        "favourite food", "paella|ramen|pierogi|moussaka|laksa|gnocchi|falafel|goulash".split("|"),
+        ("My favourite food is {v}.", "{v} is my favourite dish.", "My favorite food is {v}.", "My all-time favourite food is {v}."),
+        ("My favourite food is now {v}.", "{v} is my favourite food now.", "No, my favourite food is {v}.", "My favourite food changed to {v}."),
+        ("What's my favourite food?", "Which food is my favourite?", "What is my favorite food?", "Do you know my favourite food?"),
+        ("What was my favourite food earlier?", "What did my favourite food use to be?"),
+    ),
+    Topic(
+        "partner", _NAMES,
+        ("My wife is called {v}.", "My partner's name is {v}.", "I'm married to {v}.", "My girlfriend is called {v}."),
+        ("Sorry, my wife is called {v}, not {o}.", "Actually my partner's name is {v}.", "I'm now married to {v}.", "I broke up with {o}; my girlfriend is called {v}."),
+        ("What is my wife's name?", "Who is my partner?", "Who am I married to?", "What's my girlfriend called?"),
+        ("Who was my partner before?", "Who did I use to be with?"),
+    ),
+    Topic(
+        "boss", _NAMES,
+        ("My boss is {v}.", "My manager is called {v}.", "I report to {v}.", "My line manager is {v}."),
+        ("My new boss is {v}.", "{v} is my manager now.", "I now report to {v}.", "My boss isn't {o} any more, it's {v}."),
+        ("Who is my boss?", "What's my manager called?", "Who do I report to?", "Who is my line manager?"),
+        ("Who was my boss before?", "Who did I use to report to?"),
+    ),
+    Topic(
+        "dog", _NAMES,
+        ("My dog is called {v}.", "My dog's name is {v}.", "I have a dog named {v}.", "We have a dog called {v}."),
+        ("Correction: my dog is called {v}, not {o}.", "We renamed the dog to {v}.", "Sorry, my dog's name is {v}.", "Actually, our dog is called {v}."),
+        ("What's my dog called?", "What is the name of my dog?", "What's my dog's name?", "How is my dog called?"),
+        ("What was my dog called before?", "What did my dog use to be called?"),
+    ),
+    Topic(
+        "phone number", "0151 2030405|0160 5556677|0172 9081726|0176 3344556|0157 7712345".split("|"),
+        ("My phone number is {v}.", "You can reach me at {v}.", "My mobile number is {v}.", "My number is {v}."),
+        ("My phone number changed to {v}.", "My new number is {v}.", "I have a new phone; my phone number is {v} now.", "My mobile number is now {v}."),
+        ("What's my phone number?", "On which number can I be reached?", "What is my mobile number?", "What's my telephone number?"),
+        ("What was my old phone number?", "What was my previous number?"),
+    ),
+    Topic(
+        "appointment", _DAYS,
+        ("My dentist appointment is on {v}.", "I have a dentist appointment on {v}.", "I'm seeing the dentist on {v}.", "On {v} I see the dentist."),
+        ("My dentist appointment was moved to {v}.", "The dentist appointment is now on {v}.", "My dentist appointment has been rescheduled to {v}.",
+         "The dentist moved it: my dentist appointment is on {v}."),
+        ("When is my dentist appointment?", "On what day do I see the dentist?", "When do I have to go to the dentist?", "Which day is the dentist appointment?"),
+        ("When was my dentist appointment originally?", "On which day was my dentist appointment before?"),
+    ),
+    Topic(
+        "deadline", _DATES,
+        ("The project deadline is {v}.", "Our project deadline is {v}.", "The deadline of the project is {v}.", "My project deadline is on {v}."),
+        ("The deadline was pushed to {v}.", "The project deadline has been moved to {v}.", "The deadline is now {v}.", "Our deadline has been extended to {v}."),
+        ("When is the project deadline?", "What's the deadline of my project?", "When is the project due, what is the deadline?", "By when is the deadline?"),
+        ("What was the original project deadline?", "When was the deadline before?"),
+    ),
+    Topic(
+        "flight", _TIMES,
+        ("My flight is at {v}.", "My flight to Lisbon is at {v}.", "Our flight is at {v}.", "My flight's at {v}."),
+        ("My flight was moved to {v}.", "My flight is now at {v}.", "The flight has been delayed to {v}.", "Our flight was rescheduled to {v}."),
+        ("When is my flight?", "At what time is my flight?", "What time is our flight?", "When does my flight leave?"),
+        ("When was my flight originally?", "What time was my flight before?"),
+    ),
+    Topic(
+        "diet", "vegan|vegetarian|pescatarian|flexitarian".split("|"),
+        ("I'm {v}.", "I'm a {v}.", "I am a strict {v}.", "I've been {v} for years."),
+        ("I'm {v} now.", "I've become {v}.", "I went {v} in spring.", "I'm no longer {o}, I'm {v}."),
+        ("What is my diet?", "What kind of diet do I follow?", "Am I vegan or vegetarian or something else?", "How do I eat, what is my diet?"),
+        ("What was my diet before?", "What diet did I use to follow?"),
+    ),
+    Topic(
+        "editor", "Vim|Emacs|Helix|Kakoune|Sublime|Zed|Nano".split("|"),
+        ("My editor is {v}.", "I use {v} for coding.", "My text editor is {v}.", "I use {v} as my editor."),
+        ("I switched from {o} to {v}.", "I've replaced {o} with {v}.", "My editor is now {v}.", "I moved from {o} to {v}."),
+        ("Which editor do I use?", "What's my text editor?", "What editor do I use for coding?", "Which text editor am I using?"),
+        ("Which editor did I use before?", "What was my previous editor?"),
+    ),
+    Topic(
+        "car", "Fiat Panda|Mazda 3|Skoda Octavia|Volvo V60|Dacia Spring|Renault Zoe".split("|"),
+        ("My car is a {v}.", "I drive a {v}.", "Our car is a {v}.", "I drive a {v} these days."),
+        ("My new car is a {v}.", "I replaced my {o} with a {v}.", "I drive a {v} now.", "I traded my {o} for a {v}."),
+        ("What car do I drive?", "Which car do I have?", "What's my car?", "What kind of car do I drive?"),
+        ("What car did I drive before?", "What was my old car?"),
+    ),
+    Topic(
+        "team lead", _NAMES,
+        ("My best friend is {v}.", "{v} is my best friend.", "My closest friend is {v}.", "My best mate is {v}."),
+        ("My best friend is now {v}.", "{v} is my best friend now.", "Actually my best friend is {v}.", "My best friend isn't {o} any more, it's {v}."),
+        ("Who is my best friend?", "What's the name of my best friend?", "Who's my closest friend?", "Which friend is my best friend?"),
+        ("Who was my best friend before?", "Who used to be my best friend?"),
+    ),
+    Topic(
+        "sister's home", _CITIES,
+        ("My sister lives in {v}.", "My sister is based in {v}.", "My sister lives in {v} with her kids.", "My sister currently lives in {v}."),
+        ("My sister moved to {v}.", "My sister lives in {v} now.", "My sister has relocated to {v}.", "My sister recently moved to {v}."),
+        ("Where does my sister live?", "In which city does my sister live?", "Where is my sister living?", "What town does my sister live in?"),
+        ("Where did my sister live before?", "Where did my sister use to live?"),
+    ),
+    Topic(
+        "wife's work", _FIRMS,
+        ("My husband works at {v}.", "My husband works for {v}.", "My husband is working at {v}.", "My husband works at {v} as a clerk."),
+        ("My husband got a new job at {v}.", "My husband now works at {v}.", "My husband joined {v}.", "My husband left {o} and now works for {v}."),
+        ("Where does my husband work?", "Who does my husband work for?", "What company does my husband work at?", "Which firm is my husband working for?"),
+        ("Where did my husband work before?", "Who did my husband use to work for?"),
+    ),
+    Topic(
+        "answer language", "German|French|Spanish|Italian|Polish".split("|"),
+        ("Always answer in {v}.", "Please always reply in {v}.", "From now on, answer in {v}.", "I want you to always answer in {v}."),
+        ("From now on answer in {v}.", "Always answer in {v}, please.", "Please always answer in {v} from now on.", "Never mind {o}. From now on, always reply in {v}."),
+        ("In which language should you answer?", "What language should you answer in?", "Which language do I want you to answer in?", "In what language do you answer me?"),
+        ("In which language did you have to answer before?", "What answer language did I want before?"),
+    ),
+    Topic(
+        "wake-up time", "5:30|6:15|6:45|7:10|7:50|8:20".split("|"),
+        ("I get up at {v}.", "I wake up at {v}.", "I usually get up at {v}.", "My wake-up time is {v}."),
+        ("I get up at {v} now.", "These days I wake up at {v}.", "I now get up at {v}.", "My wake-up time has changed to {v}."),
+        ("When do I get up?", "At what time do I wake up?", "What time do I usually get up?", "When do I wake up in the morning?"),
+        ("When did I get up before?", "At what time did I use to wake up?"),
+    ),
+)  # fmt: skip
+
+# In words that no rule reads: here the newest of what was said about it must come first.
+LOOSE = (
+    Topic(
+        "hallway paint", "sage green|terracotta|pale yellow|slate blue|warm white".split("|"),
+        ("For the hallway walls we picked {v}.", "The hallway is getting painted {v}.", "The painters will do the hallway in {v}.", "Hallway: {v} paint it is."),
+        ("We went with {v} for the hallway after all.", "On second thought the hallway walls get {v}.", "The hallway ends up {v} after all.",
+         "Scrap that, the painters will do the hallway in {v}."),
+        ("What colour will the hallway be?", "Which paint did we pick for the hallway?", "How is the hallway getting painted?", "What colour do the hallway walls get?"),
+        (),
+    ),
+    Topic(
+        "choir piece", "a Purcell anthem|a Fauré motet|two Grieg psalms|a Byrd mass|a Holst carol".split("|"),
+        ("The choir is going to sing {v} at the spring concert.", "For the spring concert the choir rehearses {v}.", "Our choir picked {v} for spring.",
+         "{v}: that's what the choir does in spring."),
+        ("The choir dropped {o} and sings {v} in spring.", "The spring concert will have {v} by the choir instead.", "Turns out the choir does {v} for the spring concert.",
+         "The conductor wants {v} from the choir in spring instead."),
+        ("What will the choir sing in spring?", "Which piece does the choir rehearse for the spring concert?", "What does our choir do at the spring concert?",
+         "What is the choir singing in spring?"),
+        (),
+    ),
+    Topic(
+        "key", "under the flower pot|with the neighbours|in the shed|behind the meter|in the blue box".split("|"),
+        ("The spare key lies {v}.", "We keep the spare key {v}.", "You find the spare key {v}.", "Spare key: {v}."),
+        ("We put the spare key {v} instead.", "The spare key lies {v} these days.", "The spare key went {v}.", "From today the spare key sits {v}."),
+        ("Where is the spare key?", "Where do we keep the spare key?", "Where can I find the spare key?", "Where does the spare key lie?"),
+        (),
+    ),
+    Topic(
+        "caterer", _FIRMS,
+        ("{v} will cater the summer party.", "We booked {v} as caterers for the summer party.", "Food at the summer party comes from {v}.", "For catering the summer party we have {v}."),
+        ("{o} cancelled, so {v} will cater the summer party.", "The summer party gets catered by {v} instead.", "Catering for the summer party went to {v}.",
+         "{v} takes over the food at the summer party."),
+        ("Who caters the summer party?", "Who does the food for the summer party?", "Which caterer do we have for the summer party?", "Who is catering our summer party?"),
+        (),
+    ),
+    Topic(
+        "bike", "a puncture in the rear tyre|a worn chain|a loose headset|a bent derailleur".split("|"),
+        ("The shop says the bike has {v}.", "The bike trouble comes from {v}.", "According to the mechanic the bike has {v}.", "What ails the bike is {v}."),
+        ("The shop looked again: the bike has {v}.", "The bike trouble turned out to be {v}.", "The mechanic found out that the bike has {v} instead.", "It was {v} that ailed the bike."),
+        ("What is wrong with the bike?", "What trouble does the bike have?", "What did the mechanic find on the bike?", "What ails the bike?"),
+        (),
+    ),
+)  # fmt: skip
+
+_NOISE = (
+    ("user", "Can you suggest a film for a rainy evening?"),
+    ("assistant", "How about a quiet comedy from the sixties?"),
+    ("user", "The soup yesterday turned out a bit salty."),
+    ("assistant", "A peeled potato in the pot helps with that."),
+    ("user", "How do magnets work?"),
+    ("assistant", "Their atoms' fields point the same way."),
+    ("user", "I watched the rain for an hour and did nothing."),
+    ("user", "What rhymes with orange?"),
+    ("assistant", "Almost nothing does."),
+    ("user", "My neighbour's roof is being repaired, it is loud."),
+    ("user", "Thanks, that was helpful."),
+    ("assistant", "You are welcome."),
+    ("user", "Explain the offside rule to me."),
+    ("user", "The train was late again today."),
+    ("assistant", "That must have been annoying."),
+    ("user", "Do you think it will snow this week?"),
+)
+
+
+def make(seed: str, n_cases: int = N_CASES) -> dict[str, Any]:
+    """A set of `n_cases`, the same for the same seed, as JSON values."""
+    random_ = random.Random(seed)
+    half = 0 if seed == "dev" else 1
+    topics = [*TOPICS, *LOOSE]
+    cases = [_case(random_, topics[n % len(topics)], half, n) for n in range(n_cases)]
+    return {"format": "secondme-updates/1", "seed": seed, "cases": cases}
+
+
+def _case(random_: random.Random, topic: Topic, half: int, n: int) -> dict[str, Any]:
+    def pick(wordings: Sequence[str]) -> str:
+        cut = (len(wordings) + 1) // 2
+        return random_.choice(wordings[:cut] if half == 0 else wordings[cut:] or wordings)
+
+    n_values = random_.choice((2, 2, 2, 3))
+    values = random_.sample(list(topic.values), n_values)
+    said = [pick(topic.first).format(v=values[0])]
+    said += [pick(topic.correction).format(v=new, o=old) for old, new in zip(values, values[1:], strict=False)]
+    turns: list[dict[str, Any]] = []
+    for text in said:
+        turns += _noise(random_, random_.randint(1, 4))
+        turns.append({"role": "user", "text": text[:1].upper() + text[1:]})
+    turns += _noise(random_, random_.randint(1, 4))
+    for day, turn in enumerate(turns):
+        turn["at"] = FIRST_DAY + day * DAY_S
+    case = {"id": f"{topic.name} {n}", "turns": turns, "question": pick(topic.question)}
+    case |= {"current": values[-1], "old": values[:-1]}
+    if topic.past:
+        case["past_question"] = pick(topic.past)
+    return case
+
+
+def _noise(random_: random.Random, n: int) -> list[dict[str, Any]]:
+    return [{"role": role, "text": text} for role, text in random_.sample(_NOISE, n)]

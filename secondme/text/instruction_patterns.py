@@ -40,7 +40,10 @@ _STATE = (
     r"(?:name|employer|company|job|boss|manager|doctor|dentist|physician|therapist|lawyer|accountant|"
     r"bank|birthday|address"
     r"|home|city|town|partner|wife|husband|spouse|sister|brother|allerg\w+|medication|dose|diet|blood type|insurance"
-    r"|phone|email|password|pin|code|account|favou?rite\b[\w ]{0,20}|preferred\b[\w ]{0,20}|hobby|pet|dog|cat|car)"
+    r"|phone|email|password|pin|code|account|landlord|hairdresser|barber|mechanic|plumber|coach|trainer|"
+    r"teacher|tutor|vet"
+    r"|pharmac\w+|notary|mentor|gym|club|school|airline|hotel|restaurant|supplier|broker|agent|provider|"
+    r"favou?rite\b[\w ]{0,20}|preferred\b[\w ]{0,20}|hobby|pet|dog|cat|car)"
 )
 _WANTS = (
     r"(?:wants?|prefers?|likes?|loves?|hates?|dislikes?|wishes|would like|would rather|trusts?|needs?|"
@@ -97,7 +100,7 @@ SIGNS: tuple[Sign, ...] = (
         "address",
         0.7,
         rf"\b(?:(?:dear|hey|hello|hi|attention|note|message|notice|memo|reminder|instructions?|directive|"
-        rf"guidance|advice"
+        rf"guidance|advice|knowledge|information|facts?|hint|context|update|correction"
         rf"|important|request|task|order|rule)s?,?(?: (?:for|to))?(?: (?:the|all|any|every|your))? {_AI}\b"
         rf"|(?:any|every|the) {_AI} (?:that|which|who|reading|processing|summari[sz]ing|indexing|must|should|"
         rf"shall|is (?:to|asked)))",
@@ -131,6 +134,27 @@ SIGNS: tuple[Sign, ...] = (
     ),
     _sign(
         "address",
+        0.6,
+        r"\b(?:for|to|on|in|with) (?:any |all |every |each |the |such |these )?(?:questions?|quer(?:y|ies)|requests?)\b"
+        r".{0,70}\b(?:answer|reply|respond|say|return|give|name)\b",
+    ),
+    _sign(
+        "address", 0.5, r"\bthe (?:only |one )?(?:right|correct|proper|true|valid) (?:answer|reply|response|entry)\b"
+    ),
+    _sign(
+        "address",
+        0.7,
+        r"\b(?:the|your|every|any|each|all) (?:answers?|repl(?:y|ies)|responses?|"
+        r"outputs?)\b.{0,15}\b(?:must|should|shall"
+        r"|has to|have to|is to|are to|needs? to)\b",
+    ),
+    _sign(
+        "address",
+        0.6,
+        r"\b(?:it|one|name|value|person|thing)s? you (?:may|must|should|can|shall|are to) (?:name|say|give|tell|use)\b",
+    ),
+    _sign(
+        "address",
         0.5,
         r"\b(?:answer|reply|respond to|handle|resolve)\b.{0,20}\b(?:questions?|quer(?:y|ies)|prompts?|"
         r"anything|requests?)\b",
@@ -155,6 +179,13 @@ SIGNS: tuple[Sign, ...] = (
         r"going forward|starting"
         r" (?:now|today|immediately)|from this (?:point|moment) forward|effective immediately|as of (?:now|today)"
         r"|permanently|until further notice|without exception)\b",
+    ),
+    _sign(
+        "order",
+        0.5,
+        r"\b(?:is|are) to be (?:answered|resolved|handled|given|named|used|treated|read|understood|taken)\b"
+        r"|\bwhen(?:ever)? you (?:summari[sz]e|read|process|index|answer|reply|translate|parse|embed|"
+        r"retrieve|recall|load)\b",
     ),
     _sign(
         "order",
@@ -199,14 +230,18 @@ SIGNS: tuple[Sign, ...] = (
         r"\b(?:memory|profile|preference|fact|core|playbook)[ _-](?:update|entry|write|record|insert|patch|"
         r"add|sync)\b\s*[:=(\]]",
     ),
-    _sign("memory", 0.9, r"\b(?:add|save|write|update|store|set)_(?:memory|fact|preference|profile|core|procedure)\b"),
+    _sign(
+        "memory",
+        1.0,
+        r"\b(?:add|save|write|update|store|set|put)_(?:to_)?(?:memory|fact|preference|profile|core|procedure)\b",
+    ),
     # Somebody speaks for the owner.
     _sign("owner", 1.0, rf"\b{_USER} {_ADVERBS}{_WANTS}\b"),
     _sign("owner", 1.0, rf"\b(?:the|your) owner {_ADVERBS}{_DECIDES}\b"),
     _sign("owner", 0.6, rf"\b{_OWNER} {_ADVERBS}{_WANTS}\b"),
     _sign("owner", 1.0, rf"\b{_OWNED} (?:\w+ ){{0,2}}?{_STATE}\b"),
     _sign("owner", 1.0, rf"\b{_STATE} of {_OWNER}\b"),
-    _sign("owner", 0.6, rf"\b{_OWNED}\b"),
+    _sign("owner", 0.6, rf"\b{_OWNED}\b|\b(?:the|a|this) [\w ]{{2,30}} of (?:the|your) (?:user|owner)\b"),
     _sign("owner", 0.4, rf"\b{_OWNER}\b"),
     _sign("owner", 0.5, rf"\bmy {_STATE} (?:is|was|are|has|lives|works)\b"),
     _sign(
@@ -258,9 +293,16 @@ SIGNS: tuple[Sign, ...] = (
     ),
     _sign(
         "bridge",
+        0.5,
+        r"\b(?:renamed|replaced|superseded|outdated|obsolete|void|stale|overwritten|(?:no longer|"
+        r"not) (?:valid|current|in use))\b"
+        r"|\b(?:earlier|older|previous|existing|stored|other) (?:entr(?:y|ies)|records?|values?|facts?|notes?|data)\b",
+    ),
+    _sign(
+        "bridge",
         0.4,
         r"\b(?:therefore|hence|thus|so)\b.{0,30}\b(?:answer|reply|the (?:right|correct|current) (?:answer|"
-        r"entry|value))\b|\bthe (?:right|correct|only|proper) (?:answer|reply|response) (?:is|to)\b",
+        r"entry|value))\b|\bthe (?:only |one )?(?:right|correct|only|proper) (?:answer|reply|response) (?:is|to)\b",
     ),
     _sign(
         "authority",

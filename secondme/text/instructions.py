@@ -26,6 +26,8 @@ _CARRIED = 0.5
 """What is added for a sentence in a hidden place: nobody was meant to see it."""
 _KNOWN = 0.5
 """What is added for one that resembles a text that was caught before."""
+_PROSE = 4
+"""Spaces from which encoded words are a sentence, which nobody encodes for a reader."""
 _SAME = 3
 """Bits in which a sentence that was declared harmless may differ: it is that one, and no variant of it."""
 _COMMANDS = frozenset({"order", "memory", "bridge", "trigger"})
@@ -34,19 +36,21 @@ _COMMANDS_ALONE = 0.9
 _TO_OTHERS = 0.4
 """What is taken off where an order is about customers, patients and the like."""
 
+_WHO = (
+    r"(?:(?:the )?(?:user|human|owner)|(?:ai )?assistant|system|developer|chatbot|bot|ai|gpt|llm|model|nutzer"
+    r"|utilisateur|usuario|utente|assistent|asistente|assistente|пользователь|ассистент|用户|助手|システム|ユーザー)"
+)
 _TURN = re.compile(
-    r"(?im)^[ \t>*_#/\-|\[(\"']*(?:(?:the )?(?:user|human|owner)|(?:ai )?assistant|system|developer|chatbot|bot|ai|gpt"
-    r"|llm|nutzer|utilisateur|usuario|utente|assistent|asistente|assistente|пользователь|ассистент|用户|助手|システム|ユーザー)"
-    r"[\])*_\"']*\s*(?:\([^)\n]{0,30}\)\s*)?[:：>]"
+    rf"(?im)(?:^|(?<=[>(\-]))[ \t>*_#/\-|\"']*(?:{_WHO}[*_\"']*\s*(?:\([^)\n]{{0,30}}\)\s*)?[:：>]"
+    rf"|[\[(<]{_WHO}[\])>]\s*[:：]?)"
 )
 _FIRST_PERSON = re.compile(
     r"\b(?:i|i'm|i've|i'd|i'll|my|mine|me|myself|ich|mein\w*|je|mon|ma|yo|mi|mio|io|eu|meu|minha|я|мой|我|私)\b|我|私"
 )
-_OWN_ANSWER = re.compile(
-    r"(?i)\b(?:what|who|which|where|when|how)\b[^?\n]{0,40}\b(?:my|i|me)\b[^?\n]{0,80}\?(?:[ \t]*\n)?[^?\n]{2,200}"
-)
+_OWN_QUESTION = re.compile(r"(?i)\b(?:what|who|which|where|when|how)\b[^?\n]{0,40}\b(?:my|i|me)\b[^?\n]{0,80}\?")
 _PERSONAL = re.compile(
-    r"\b(?:name|employer|job|boss|manager|doctor|dentist|physician|therapist|lawyer|accountant|bank\w*|birthday|home|live"
+    r"\bwho(?:'s| is| are| was)? my\b|\b(?:name|employer|job|boss|manager|doctor|dentist|physician"
+    r"|therapist|lawyer|accountant|bank\w*|birthday|home|live"
     r"|work|wife|husband|partner|allerg\w+|medication|dose|password|pin|favou?rite|prefer\w*|insurance|hobby|pet|dog|cat"
     r"|phone|e-?mail|address|city|town|car|school|gym|airline|blood type|landlord|mentor|team|club)\b"
 )
@@ -116,7 +120,7 @@ def harmless(text: str, lessons: Lessons = NO_LESSONS) -> str:
 
 def without_turns(text: str) -> str:
     """`text` in which no line begins as a turn of a conversation does: `User:` becomes `User -`."""
-    return _TURN.sub(lambda m: m.group()[:-1] + " -", text)
+    return _TURN.sub(lambda m: re.sub(r"[\[\](<>:：]+\s*$", " -", m.group()), text)
 
 
 def weigh(sentence: str) -> tuple[float, tuple[str, ...]]:
@@ -196,8 +200,10 @@ def _quotation(sentence: str) -> list[tuple[int, int]] | None:
 
 def _whole(text: str, start: int, end: int, lessons: Lessons) -> Suspect | None:
     """A hidden place is judged as one, and more strictly than what stands in the open."""
-    weights = [_judged(s.text, lessons) for s in split_sentences(text[start:end])]
-    weight, reasons = max(weights, default=(0.0, ()))
+    sentences = split_sentences(text[start:end])
+    weight, reasons = max((_judged(s.text, lessons) for s in sentences), default=(0.0, ()))
+    if _TURN.search(text, start, end) and any(_poses(s.text) for s in sentences):
+        weight, reasons = max(weight, SUSPECT), ("turn", *reasons)
     return Suspect(start, end, weight + _CARRIED, ("hidden", *reasons)) if weight + _CARRIED >= SUSPECT else None
 
 
@@ -209,16 +215,17 @@ def _hidden(text: str) -> Iterator[tuple[int, int]]:
 
 def _encoded(text: str) -> Iterator[tuple[int, int]]:
     for start, end, said in encoded_texts(text):
-        if weigh(said)[0] + _CARRIED >= SUSPECT:
+        if weigh(said)[0] + _CARRIED >= SUSPECT or said.count(" ") >= _PROSE:
             yield start, end
 
 
 def _own_answers(text: str) -> Iterator[tuple[int, int]]:
-    """Where a text asks what its reader would ask about himself, and answers it: a record made to be recalled."""
-    for match in _OWN_ANSWER.finditer(text):
-        question = match.group().split("?")[0].lower()
-        if _PERSONAL.search(question):
-            yield match.span()
+    """Where a text asks what its reader would ask about himself, and goes on: a record made to be recalled."""
+    for start, end in _blocks(text):
+        for match in _OWN_QUESTION.finditer(text, start, end):
+            if _PERSONAL.search(match.group().lower()) and text[match.end() : end].strip():
+                yield match.start(), end
+                break
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:

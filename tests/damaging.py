@@ -17,8 +17,8 @@ from secondme.memory.database import connect
 from secondme.memory.guard import Guard
 from secondme.memory.salvage import Plan, examined
 from secondme.memory.store import Store
-from secondme.types import Check, WatchedFolder
-from tests.storing import KEY, citation_of, put
+from secondme.types import Check, ItemLink, NewItem, Span, Trust, WatchedFolder
+from tests.storing import KEY, citation_of, put, unit_vectors
 
 PAGE = 4096
 CONTENT = ("harbour", "lighthouse", "whale", "secret title")
@@ -73,8 +73,25 @@ def filled(folder: Path, n_files: int = 12) -> Place:
         for k in range(6):
             store.add_turn(conversation, "user", f"where is the whale, {n}.{k}? " + "it swims " * 60, [citation_of()])
     store.add_folder(WatchedFolder("/notes", "default", watch=True, added_at=1.0))
+    learn(store)
     store.close()
     return place
+
+
+N_ITEMS = 12
+
+
+def learn(store: Store) -> None:
+    """Items that were learned from turns and passages, two of them in one slot, with links and all that finds them."""
+    texts = [f"Item {i}: a whale near the harbour. " + "it swims " * 30 for i in range(1, N_ITEMS + 1)]
+    spans = [(Span("turn", i, 0, 5), Span("passage", min(i, store.n_chunks), 1, 4)) for i in range(1, N_ITEMS + 1)]
+    new = [
+        NewItem("semantic", text, slot="whale|place" if i < 2 else "", trust=Trust.CONVERSATION, spans=places)
+        for i, (text, places) in enumerate(zip(texts, spans, strict=True))
+    ]
+    items = store.add_items(new)
+    store.put_links([ItemLink(items[0].id, item.id, "related") for item in items[1:]])
+    store.put_item_vectors([(item.id, row) for item, row in zip(items, unit_vectors(len(items)), strict=True)])
 
 
 def pages(place: Place) -> dict[str, list[int]]:
@@ -116,12 +133,13 @@ def tamper(place: Place, *statements: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Passages of each file by path, turns by id, titles of conversations by id, and folders."""
+    """Passages of each file by path, turns by id, titles of conversations by id, folders, and texts of items by id."""
 
     files: dict[str, list[str]]
     turns: dict[int, str]
     titles: dict[int, str]
     folders: list[str]
+    items: dict[int, str]
 
 
 def held(place: Place) -> Held:
@@ -133,6 +151,7 @@ def held(place: Place) -> Held:
             {t.id: t.text for c in conversations for t in store.turns(c.id)},
             {c.id: c.title for c in conversations},
             [f.path for f in store.folders()],
+            {item.id: item.text for item in store.items(states=None)},
         )
     finally:
         store.close()

@@ -342,6 +342,7 @@ def drop_broken(connection: apsw.Connection) -> None:
                 sql = """delete from item_span
                          where item_id = ? and kind = ? and ref_id = ? and byte_start = ? and byte_end = ?"""
                 connection.execute(sql, (item_id, kind, ref_id, start, end))
+    connection.execute("update item set continues = null where continues not in (select id from item)")
     connection.execute("delete from item_span where item_id not in (select id from item)")
     connection.execute(
         "delete from item_link where from_id not in (select id from item) or to_id not in (select id from item)"

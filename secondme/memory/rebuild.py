@@ -28,7 +28,7 @@ LEFT_OUT = "its text in memory was damaged; add it again"
 """Reason of a file of which nothing is left but its name."""
 
 _UNLOGGED = frozenset({"migration", "op", "op_subject"})
-_DERIVED = frozenset({"cartridge", "turn_trace", "turn_token"})
+_DERIVED = frozenset({"cartridge", "turn_trace", "turn_token", "turn_untraced"})
 """Not taken over: a text that is not vouched for any more may be another than they were made of."""
 
 

@@ -24,7 +24,7 @@ from secondme.memory.scavenge import DAMAGE, Gap, only_damage, tolerant
 Fault = Literal["lost", "changed", "unreadable"]
 """`lost`: the log knows the item and the store does not; `changed`: readable, but not what was stored."""
 
-DERIVED = ("word", "vector", "cartridge", "turn_word", "turn_trace", "turn_token", "item_word")
+DERIVED = ("word", "vector", "cartridge", "turn_word", "turn_trace", "turn_token", "turn_untraced", "item_word")
 """Tables that can be made again from the others, by the beginning of their names."""
 
 
@@ -108,7 +108,8 @@ def survey(
     found = Survey(history, opening, connection.table_exists(None, "op"), failing)
     found.tables = tuple(_damaged_tables(connection))
     with tolerant():
-        found.n_broken_links = len(connection.execute("pragma foreign_key_check").fetchall())
+        rows = connection.execute("pragma foreign_key_check").fetchall()
+        found.n_broken_links = sum(not str(table).startswith(DERIVED) for table, *_ in rows)
     found.shortened = [t for t, key in _UNLOGGED.items() if t in found.tables and not _is_whole(connection, t, key)]
     _read_sources(connection, found)
     _read_turns(connection, found)

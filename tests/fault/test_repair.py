@@ -16,6 +16,7 @@ import pytest
 
 from secondme.crypto.unlock import unlock
 from secondme.errors import CorruptRecord, IntegrityError, RolledBack, StoreFull
+from secondme.memory import lineage
 from secondme.memory.salvage import examined, kept_files
 from tests.damaging import CONTENT, PAGE, Held, Place, filled, flip, held, pages, spoil, tamper
 from tests.fault.soak import n as n_of
@@ -56,6 +57,8 @@ def assert_repaired(place: Place, whole: Held, lost: tuple[str, ...]) -> Held:
             assert turn_id not in now.turns
     for i, title in whole.titles.items():
         assert now.titles.get(i) == title or f"conversation c{i}" in named
+    for i, text in whole.items.items():
+        assert now.items.get(i) == text or (i not in now.items and f"memory m{i}" in named), (i, lost)
     assert now.folders == whole.folders or "/etc" in named or "/notes" in lost or "folder" in named
     assert not [line for line in lost if any(word in line for word in CONTENT)]
     return now
@@ -178,6 +181,14 @@ CHANGES = {
     "update turn set citations = '[{}]' where id = 2": "turn t2 of conversation c1",
     "update conversation set title = 'x' where id = 2": "conversation c2: its title",
     "delete from conversation where id = 1": "conversation c1",
+    "update item set text = 'another', value = 'x' where id = 3": "memory m3",
+    "update item set valid_to = 5 where id = 4": "memory m4",
+    "delete from item where id = 5": "memory m5",
+    "update item_span set byte_start = 3 where item_id = 6 and kind = 'turn'": "memory m6",
+    "delete from item_span where item_id = 7": "memory m7",
+    "insert into item select 99, x'01', project_id, kind, slot, subject, attribute, value, text, trust, made_by, state,"
+    " created_at, valid_from, valid_to, told_to, place, interrupts, continues, strength_days, used_at, n_uses,"
+    " n_helpful, n_harmful, vector, origin from item where id = 1": "memory m99",
     "update folder set path = cast('/etc' as blob)": "/etc",
     "insert into turn select 13, 1, role, text, 1, citations, x'01', null, null from turn where id = 1": "turn t13",
     "insert into source(id, project_id, path, media_type, title, content_hash, size_bytes, mtime_ns, inode, trust,"
@@ -201,6 +212,8 @@ def test_a_changed_record_goes_and_every_other_stays(place: Place, whole: Held, 
     "sql",
     [
         "insert into word(word) values('delete-all')",
+        "insert into turn_word(turn_word) values('delete-all')",
+        "insert into item_word(item_word) values('delete-all')",
         "update vector_auxiliary set value00 = zeroblob(32) where rowid in (5, 70)",
         "insert into vector values(999, 1, vec_int8(zeroblob(8)), zeroblob(32))",
         "drop table vector",
@@ -215,7 +228,44 @@ def test_what_is_derived_is_made_again(place: Place, whole: Held, sql: str) -> N
     assert assert_repaired(place, whole, ()) == whole
     store = place.open()
     assert len(store.search_text("harbour", 100, None)) == 78
+    assert len(store.search_turns("whale", 100, None)) == 12 and len(store.search_items("whale", 100, None)) == 12
     store.close()
+
+
+def test_a_place_that_is_lost_takes_no_item_along(place: Place, whole: Held) -> None:
+    tamper(place, "delete from turn where id = 9")
+    assert [line.partition(" (")[0] for line in place.failed()] == ["turn: turn t9 of conversation c2"]
+    place.repair()
+    assert assert_repaired(place, whole, ("turn t9 ",)).items == whole.items
+    store = place.open()
+    (kept,) = store.items_by_ids([9])
+    assert [span.kind for span in kept.spans] == ["passage"] and len(store.item_links(1)) == 11
+    # What items are searched by is made again, as their text may be another one.
+    assert len(store.items_without_vector()) == len(whole.items)
+    store.close()
+
+
+def test_places_that_point_nowhere_are_taken_out_where_they_stand(place: Place, whole: Held) -> None:
+    store = place.open()
+    with store._database.writing() as connection:
+        connection.execute("update item_span set ref_id = 77 where item_id = 3 and kind = 'turn'")
+        lineage.log_spans(connection, 3)
+    store.close()
+    plan = place.plan()
+    assert (plan.way, plan.lost) == ("renew", ()) and "1 memories no longer say" in plan.mended[0]
+    assert place.repair() is None
+    assert assert_repaired(place, whole, ()) == whole
+
+
+def test_a_page_of_what_was_learned_costs_what_was_on_it(place: Place, whole: Held) -> None:
+    found = pages(place)
+    for name in ("item", "item_slot"):
+        spoil(place, found[name][-1])
+    plan = place.plan()
+    assert plan.way == "rebuild" and any("what was learned" in line for line in plan.wrong)
+    place.repair()
+    now = assert_repaired(place, whole, plan.lost)
+    assert len(now.items) < len(whole.items) and now.turns == whole.turns
 
 
 # What is older -------------------------------------------------------------------------------------------------

@@ -72,8 +72,9 @@ def checked(options: Options) -> Options:
         )
     if options.learn is not None and options.locomo is None:
         raise UsageError("weights are learned from conversations", hint="name them: --locomo FILE")
+    made = (None, options.make_updates, options.make_poison)
     for path in (options.locomo, options.cranfield, options.xquad, options.updates, options.poison):
-        if path is not None and not path.is_file():
+        if path not in made and not path.is_file():
             raise UsageError(f"there is no file {path}", hint="name a file that can be read")
     if options.limit < 0 or options.scale < 0:
         raise UsageError("fewer than none cannot be measured", hint="--limit N --scale N")
@@ -81,11 +82,31 @@ def checked(options: Options) -> Options:
 
 
 def run(tools: Tools) -> Iterator[Row]:
-    """Rows for everything that `tools.options` names, as `checked` returns them."""
-    from secondme.bench.recall import documents
+    """Rows for everything that `tools.options` names, as `checked` returns them; sets are made before they are read."""
+    from secondme.bench.recall import documents, poison, scale, updates
+    from secondme.bench.recall.peers import compare
 
     options = tools.options
+    ours: dict[str, float] = {}
+    for module, path in ((updates, options.make_updates), (poison, options.make_poison)):
+        if path is not None:
+            module.write(path, options.seed)
     if options.cranfield is not None:
         yield from documents.cranfield_rows(options.cranfield, tools)
     if options.xquad is not None:
         yield from documents.xquad_rows(options.xquad, tools)
+    if options.locomo is not None and options.peers:
+        yield from compare.rows(options.locomo, tools, ours)
+    if options.updates is not None:
+        yield from updates.rows(options.updates, tools)
+    if options.poison is not None:
+        yield from poison.rows(options.poison, tools)
+    if options.scale:
+        yield from scale.rows(options.scale, tools)
+
+
+def _noted(rows: Iterator[Row], figures: dict[str, float]) -> Iterator[Row]:
+    """The same rows; their values go into `figures`, for peers to stand beside."""
+    for row in rows:
+        figures[row.case] = row.value
+        yield row

@@ -8,6 +8,7 @@ sqlite-vec   its own scan, where the kernels are not built or the blocks have an
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -105,6 +106,18 @@ class Nearest:
             found = self._in_memory(held, row, k, _filter(held, project_id, within))
             if found is not None:
                 return found
+
+    def rows(self, ids: Sequence[int]) -> tuple[Ids, FloatMatrix]:
+        """The vectors of those `ids` that have one, as float32 [n, n_dims] of length 1, and which these are."""
+        from secondme.memory import blocks
+
+        with self._database.reading() as connection:
+            known = settings.embedder(connection)
+            n_dims = known[1] if known is not None else 0
+            wanted = ids if known is not None else ()
+            read = blocks.exact_rows if wanted and self._use_kernels(connection) else vectors.exact_rows
+            found, rows = read(connection, wanted, n_dims)
+        return found, vectors.unit(rows)
 
     def warm(self) -> None:
         """Begin to build the index in memory, if the store is large enough for one."""

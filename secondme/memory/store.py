@@ -61,6 +61,7 @@ from secondme.types import (
 if TYPE_CHECKING:
     import apsw
 
+    from secondme.memory.nearest import Ids
     from secondme.memory.vectors import FloatMatrix
 
 
@@ -370,6 +371,10 @@ class Store(ItemStore, TurnStore):
             if project_id is None:
                 return []
         return self._nearest.search(vector, k, project_id, within)
+
+    def chunk_vectors(self, ids: Sequence[int]) -> tuple[Ids, FloatMatrix]:
+        """The float32 vectors [n, n_dims] of those `ids` that have one, and which these are, in that order."""
+        return self._nearest.rows(ids)
 
     def warm_vectors(self) -> None:
         """Begin to copy the vectors into memory, for a process that will search more than once."""

@@ -88,7 +88,10 @@ class TurnStore:
             return turn_index.by_words(connection, match, k, project)
 
     def turn_df(self, terms: Sequence[str]) -> dict[str, int]:
-        """In how many turns each of `terms` occurs, of any project, stemmed as the index does."""
+        """In how many turns each of `terms` occurs, of any project, stemmed as the index does.
+
+        Exact up to turn_index.MOST_COUNTED; above, the share among the newest turns stands for all.
+        """
         with self._database.reading() as connection:
             return turn_index.document_frequencies(connection, terms)
 

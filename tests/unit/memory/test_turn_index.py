@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from secondme.errors import CorruptRecord, StoreError, UsageError
-from secondme.memory import search, vector_column
+from secondme.memory import search, turn_index, vector_column
 from secondme.memory.conversations import NewTurn
 from secondme.memory.forgetting import Target
 from secondme.memory.redaction import REMOVED_ANSWER
@@ -86,6 +86,14 @@ def test_common_words_are_left_out_of_a_search(store: Store, monkeypatch: pytest
     # Where even the rarest is common, the newest are looked at.
     monkeypatch.setattr(search, "MOST_RANKED", 5)
     assert set(found(store, "the")) == set(ids[-5:])
+
+
+def test_very_common_words_are_not_counted_to_the_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    talk(store, *(("often " * (n % 2) + "always") for n in range(100)))
+    assert store.turn_df(["often", "always", "never"]) == {"often": 50, "always": 100, "never": 0}
+    monkeypatch.setattr(turn_index, "MOST_COUNTED", 20)
+    counted = store.turn_df(["often", "always", "never"])
+    assert abs(counted["often"] - 50) <= 2 and (counted["always"], counted["never"]) == (100, 0)
 
 
 def test_what_turns_there_are(store: Store) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from secondme.memory.store import Store
+from secondme.recall.consensus import agreed
 from secondme.recall.evidence import coverage, term_weights
 from secondme.recall.excerpt import Asked, excerpts
 from secondme.recall.items import recall_items
@@ -168,7 +169,7 @@ def _evidence(look: _Look, depth: int, rankings: Sequence[Sequence[Piece]]) -> E
     core = tuple(look.store.items(look.scope.project, kinds=CORE, holding=True))
     profile = "\n".join(block.text for block in core)
     room = look.scope.budget - (look.embedder.count_tokens(profile) if profile else 0)
-    kept = _within(_distinct(_in_turn(*rankings)), room, look.cost)
+    kept = agreed(look.question, _within(_distinct(_in_turn(*rankings)), room, look.cost))
     said, known = (sorted((p for p in kept if p.kind == kind), key=lambda p: p.at) for kind in ("turn", "item"))
     passages = tuple(p for p in kept if p.kind == "passage")
     found = bool(kept) or coverage(profile, look.weights) >= BEARING

@@ -211,7 +211,7 @@ def _stored(
     store: Store, project: str, cluster: Cluster, before: MemoryItem | None, turns: Sequence[Turn]
 ) -> Iterator[int]:
     """Bring a topic's item in step with its cluster; yields 1 if that changed anything."""
-    if not turns:  # a summary quotes turns; items that stand by themselves are linked, and need none
+    if not any(t.speaker == "" for t in turns):  # a summary quotes the owner
         yield store.remove_items([before.id], actor=ACTOR) if before else 0
         return
     vectors = {m.id: m.vector for m in cluster.members if m.kind == "turn"}

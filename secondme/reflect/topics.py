@@ -132,9 +132,10 @@ class Summary:
 def summary(turns: Sequence[Turn], mean: FloatMatrix, vectors: dict[int, FloatMatrix]) -> Summary:
     """The sentences of the turns nearest to the middle of their topic, in the order of time, under a title.
 
-    Every turn has a span: its first sentence that says something, or all of it.
+    Every turn has a span: its first sentence that says something, or all of it. Only the owner is quoted: no
+    summary makes what others say his.
     """
-    quoted = {t.id: q for t in turns if (q := _quotable(t)) is not None}
+    quoted = {t.id: q for t in turns if not t.speaker and (q := _quotable(t)) is not None}
     ranked = sorted((t for t in turns if t.id in quoted), key=lambda t: (-float(vectors[t.id] @ mean), t.id))
     chosen: list[int] = []
     said: list[set[str]] = []

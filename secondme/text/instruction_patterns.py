@@ -103,7 +103,7 @@ SIGNS: tuple[Sign, ...] = (
         rf"guidance|advice|knowledge|information|facts?|hint|context|update|correction"
         rf"|important|request|task|order|rule)s?,?(?: (?:for|to))?(?: (?:the|all|any|every|your))? {_AI}\b"
         rf"|(?:any|every|the) {_AI} (?:that|which|who|reading|processing|summari[sz]ing|indexing|must|should|"
-        rf"shall|is (?:to|asked)))",
+        rf"shall|to|is (?:to|asked)))\b",
     ),
     _sign("address", 0.6, rf"^\W*(?:{_AI})\s*[,:—-]"),
     _sign("address", 0.7, rf"\byou are (?:now )?(?:an?|the|no longer|acting as)\b.{{0,30}}\b(?:{_AI}|dan|persona)\b"),
@@ -190,7 +190,8 @@ SIGNS: tuple[Sign, ...] = (
     _sign(
         "order",
         0.4,
-        r"\b(?:always|never|must(?: not| never)?|shall(?: not)?|do not|don't|only ever|you (?:should|"
+        r"\b(?:always|never|whenever|every time|must(?: not| never)?|shall(?: not)?|do not|don't|only ever|"
+        r"you (?:should|"
         r"have to|need to|will|are to))\b",
     ),
     _sign(
@@ -254,6 +255,7 @@ SIGNS: tuple[Sign, ...] = (
     ),
     _sign("secrecy", 0.5, r"\b(?:keep|stay)\b.{0,20}\b(?:secret|hidden|silent|between us|to yourself)\b"),
     # Marks of templates and turns; a turn's own mark is judged by `instructions`.
+    _sign("marker", 1.0, r"[\[(<{](?:system|assistant|admin\w*|developer|memory|instructions?)\b[^\])>}]{0,30}[\])>}]"),
     _sign(
         "marker",
         1.0,
@@ -286,10 +288,17 @@ SIGNS: tuple[Sign, ...] = (
         0.6,
         r"\b(?:refer|redirect|switch|look(?: it)? up|looked up|resolve|map|point|route|"
         r"defer)s?\b.{0,40}\b(?:to|under|at|as|instead)\b"
-        r"|\b(?:instead of|in place of|rather than|stands? for|is an alias (?:of|for)|now means|"
+        r"|\b(?:instead of|in place of|rather than|stands? for|(?:an? )?(?:alias|synonym|stand-in|"
+        r"substitute|placeholder|new name|other name) (?:of|for)|now means|"
         r"should be read as|is to be read as"
         r"|counts? as|(?:is|are|was|were) (?:now |since )?(?:saved|stored|kept|filed|recorded|listed|found|"
         r"moved|merged)(?: \w+)? (?:under|with|into|in the entry))\b",
+    ),
+    _sign(
+        "bridge",
+        0.5,
+        r"\b(?:questions?|quer(?:y|ies)|requests?|look-?ups?|searches)\b.{0,60}\b(?:resolves?|points?|maps?|"
+        r"redirects?|returns?|yields?)\b",
     ),
     _sign(
         "bridge",

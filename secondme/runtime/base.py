@@ -44,7 +44,11 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is chosen. `temperature` 0 is greedy; `seed` makes the rest repeatable."""
+    """How the next token is chosen. `temperature` 0 is greedy; `seed` makes the rest repeatable.
+
+    `grammar` is in GBNF (llama.cpp's grammars/README.md), with the rule `root`: nothing else can come out, though it
+    may be cut off at `max_tokens`.
+    """
 
     max_tokens: int = 512
     temperature: float = 0.0
@@ -54,6 +58,7 @@ class Sampling:
     repeat_penalty: float = 1.0
     seed: int = 0
     stop: tuple[str, ...] = ()
+    grammar: str | None = None
 
 
 EndReason = Literal["end", "stop", "length", "cancelled", "context"]
@@ -123,7 +128,10 @@ class Generator(Protocol):
     def decode(
         self, sampling: Sampling, *, cancelled: CancelCheck = never_cancelled
     ) -> Iterator[DecodedText | DecodeEnd]:
-        """Continue from the cache token by token; ends with one DecodeEnd. Cancelled within one token."""
+        """Continue from the cache token by token; ends with one DecodeEnd. Cancelled within one token.
+
+        Raises ModelError for a grammar that cannot be read, and where the backend knows none.
+        """
         ...
 
     def save_state(self) -> bytes:

@@ -132,6 +132,8 @@ class EchoGenerator:
         self, sampling: Sampling, *, cancelled: CancelCheck = never_cancelled
     ) -> Iterator[DecodedText | DecodeEnd]:
         self._check_open()
+        if sampling.grammar is not None:
+            raise ModelError("the echo follows no grammar", hint="load a model")
         if not self._cache:
             raise nothing_cached_error()
         return self._decode(sampling, cancelled)

@@ -139,7 +139,7 @@ class LlamaGenerator:
             self._check_open()
             self._ensure_logits()
             epoch = self._next_epoch()
-            sampler = Sampler(sampling, self._cache, self._model.n_vocab)
+            sampler = Sampler(sampling, self._cache, self._model.n_vocab, self._model.vocab)
         try:
             n_tokens = 0
             while (reason := self._end_reason(n_tokens, sampling, cancelled)) is None:

@@ -102,6 +102,26 @@ def test_info_describes_the_model(generator: Generator) -> None:
     assert info.kv_bytes_per_token > 0
 
 
+def test_a_grammar_leaves_no_other_words(generator: Generator) -> None:
+    sampling = Sampling(
+        max_tokens=24, grammar='root ::= "{\\"home\\": \\"" ("Bonn" | "Ulm") "\\"}"', repeat_penalty=1.1
+    )
+    if generator.info.backend == "echo":
+        prefill(generator, generator.tokenize(COUNTING))
+        with pytest.raises(ModelError):
+            list(generator.decode(sampling))
+        return
+    text = continued(generator, generator.tokenize(COUNTING), sampling)
+    assert text in ('{"home": "Bonn"}', '{"home": "Ulm"}')
+
+
+def test_a_broken_grammar_is_refused(generator: Generator) -> None:
+    prefill(generator, generator.tokenize(COUNTING))
+    with pytest.raises(ModelError):
+        list(generator.decode(Sampling(grammar="root ::= (")))
+    assert continued(generator, generator.tokenize(COUNTING), Sampling(max_tokens=3))
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_tokens_are_the_text(generator: Generator, text: str) -> None:
     tokens = generator.tokenize(text)

@@ -27,10 +27,11 @@ CANDIDATES = 60
 _W_ATTRIBUTE, _W_SUBJECT, _W_OTHER, _W_OLD, _W_PAST, _W_LATER = 0.9, 0.35, 0.8, 0.45, 0.5, 0.25
 
 _PAST = re.compile(
-    r"\b(?:used to|use to|formerly|former|previous|previously|earlier|before|old|originally|in the past|once|back "
-    r"then|at first"
-    r"|first|initially|no longer|changed? from|switch(?:ed)? from|replaced?|history|ex|last time|until|back in|prior"
-    r"|(?:did|was|were|had) (?:i|my|we|our|he|she|it|the|[a-z]+['’]s)\b(?! (?:say|tell|mention|decide|just)))",
+    r"\b(?:used to|use to|formerly|former|previous|previously|earlier|before|old|originally?|in the past|once|back then"
+    r"|at first|first|initial|initially|no longer|changed? from|switch(?:ed)? from|replaced?|history|ex|last time|until"
+    r"|back in|prior|(?:was|were) (?:my|our)"
+    r"|did (?:i|we|he|she|they|my [\w-]+|[a-z]+) (?:live|work|use|drive|own|have|like|prefer|report|do for|eat|get up"
+    r"|wake|go by|study|support|speak|play))\b",
     re.I,
 )
 _NOW = re.compile(

@@ -27,8 +27,8 @@ _CHANGE = re.compile(
     r"|end(?:s|ed) up"
     r"|went with|going with|replaced?|swapped|postponed|rescheduled|decided|not .{1,30} but|took over|takes over"
     r"|since then|sorry"
-    r"|was wrong|mistake|later|finally|became|has become|renamed|upgraded|left|quit|gave up|stopped|started|found "
-    r"out)\b",
+    r"|was wrong|mistake|later|finally|became|has become|renamed|upgraded|left|quit|gave up|stopped|started"
+    r"|found out)\b|^it (?:was|is) .{2,40} (?:that|who)\b",
     re.I,
 )
 

@@ -195,7 +195,8 @@ _SPLIT = re.compile(
     r"|,\s*(?:and\s+)?(?=(?:i|i'm|i've|my|we|we're|we've|our|it|it's|he|he's|she|she's|they|please|can|could|what"
     r"|how|where|who|whose"
     r"|so|don't|remember|actually|thanks|that|this|always|never|now|not anymore|btw|by the way|nice|works|lives)\b)"
-    r"|\s+and\s+(?=(?:now\s+|also\s+|currently\s+|recently\s+)?(?:i|i'm|i've|my|we|we're|our|it's|he|he's|she|she's"
+    r"|\s+and\s+(?=(?:now\s+|also\s+|currently\s+|recently\s+)?(?:likes|loves|hates|plays|speaks|joined|drives"
+    r"|studies|i|i'm|i've|my|we|we're|our|it's|he|he's|she|she's"
     r"|they|please|am|was"
     r"|work|live|have|love|like|hate|prefer|study|speak|play|drive|use|moved|started|joined|enjoy|became|got|working"
     r"|living|works|"
@@ -210,6 +211,13 @@ _SHARED = re.compile(
 )
 
 
+_THEY = re.compile(r"(?:(?:my|our) [\w-]+(?: (?-i:[A-Z]\w+))?|(?-i:[A-Z]\w+))(?= )", re.I)
+_THEY_SHARE = re.compile(
+    r"^(?:now\s+|also\s+|currently\s+|recently\s+)?(?:works|lives|likes|loves|hates|plays|speaks|moved|joined|drives"
+    r"|studies"
+    r"|prefers|started|became|got|is now|is allergic)\b",
+    re.I,
+)
 _NOT_BUT = re.compile(
     r"^\W*(?:(?:no|sorry|actually|wait|correction)\W+)*(?:it's |it is |that's |it was |it isn't "
     r")?(?:not\b|(?<=isn't )).{1,50}?,? but\b(?! (?:i|we|my|it)\b)",
@@ -285,7 +293,7 @@ def _of_sentence(own: str, start: int, end: int) -> Iterator[Assertion]:
         return
     limit = _doubted_from(own[start:end])
     whole = (start, end)
-    shared = ""
+    shared = theirs = ""
     corrects = wanted = denied = False
     for first, last in [(start, end)] if _NOT_BUT.search(sentence) else _pieces(own, start, end):
         if limit is not None and last > start + limit:
@@ -299,12 +307,14 @@ def _of_sentence(own: str, start: int, end: int) -> Iterator[Assertion]:
         first = last - len(piece)
         if not piece.strip() or BLANK in piece.strip() or (_HEDGE.search(piece) and not _FIRMLY.search(piece)):
             continue
-        prefix = shared if _SHARED.match(piece) else ""
+        prefix = shared if _SHARED.match(piece) else theirs if _THEY_SHARE.match(piece) else ""
         corrects = corrects or denied
         denied = _DENIED.search(piece) is not None
         yield Assertion(prefix + piece.rstrip(" \t\n.!?,;:"), first - len(prefix), first, corrects, wanted, whole)
         subject = re.match(r"(?:i|we|i'm|we're)\b", piece, re.I)
         shared = ("We " if piece[:2].lower() == "we" else "I ") if subject else shared if prefix else ""
+        other = _THEY.match(piece)
+        theirs = f"{other.group()} " if other else theirs if prefix else ""
 
 
 def _doubted_from(sentence: str) -> int | None:

@@ -27,7 +27,19 @@ BACK_DATED_S = 90 * 86400.0
 """A change may be told so long after it happened; one further back than what holds is for the owner to decide."""
 
 _CHANGES = frozenset(
-    {"move-to", "join", "switch", "renamed", "not-but", "it-is", "leave-job", "leave-home", "give-up", "break-up"}
+    {
+        "move-to",
+        "join",
+        "switch",
+        "move-from",
+        "renamed",
+        "not-but",
+        "it-is",
+        "leave-job",
+        "leave-home",
+        "give-up",
+        "break-up",
+    }
 )
 
 
@@ -173,9 +185,9 @@ def _meant(held: Held, claim: Claim) -> Claim | None:
             return _about(claim, item)
         if claim.says == "ends":
             return None if claim.rule != "give-up" else _worded(replace(claim, attribute="gave up", says="holds"))
-        if claim.rule == "switch":
-            return _worded(replace(claim, attribute="uses"))
-        return None
+        if claim.rule == "move-from":
+            return _worded(replace(claim, attribute="home"))
+        return _worded(replace(claim, attribute="uses")) if claim.rule == "switch" else None
     fitting = [i for i in held.recent[::-1] if i.attribute and i.value and _fits(i, claim.value)]
     if claim.rule == "switch":
         return (

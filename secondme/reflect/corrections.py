@@ -140,7 +140,8 @@ def _switched(match: re.Match[str]) -> Iterator[Found]:
         "make",
         "see",
     ):
-        yield Found(name, value, 0, match.end(), "switch", replaces=other, corrects=True)
+        rule = "move-from" if re.search(r"\bmoved(?: back| over)? from\b", match.group(), re.I) else "switch"
+        yield Found(name, value, 0, match.end(), rule, replaces=other, corrects=True)
 
 
 def _bare(value: str) -> str:

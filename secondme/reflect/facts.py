@@ -88,8 +88,8 @@ _VERB_SOURCES: tuple[tuple[str, str, str, Takes, bool], ...] = (
                           r"|near)\s+", "home", "place", False),
         ("live-in", _HAVE + r"\s+been living in\s+", "home", "place", False),
         ("lived-in", _I + r"\s+lived in\s+", "home", "place", True),
-        ("move-to", _HAVE + r"\s+(?:moved|relocated|move|resettled)(?: \w+){0,2}? (?:to|into|over to|out to|down to"
-                            r"|up to)\s+", "home", "place", False),
+        ("move-to", _HAVE + r"\s+(?:moved|relocated|move|resettled)(?: (?!from\b)\w+){0,2}? (?:to|into|over to|out to"
+                            r"|down to|up to)\s+", "home", "place", False),
         ("move-to", _HAVE + r"\s+(?:settled|settled down|ended up living) in\s+", "home", "place", False),
         ("home-is", r"^(?:my |our )?home is (?:now )?(?:in )?\s*(?=(?-i:[A-Z]))", "home", "place", False),
         ("grew-up", _HAVE + r"\s+(?:grew|grown) up in\s+", "grew up in", "place", False),
@@ -670,13 +670,13 @@ def _fits(name: str, sort: Takes, value: str, *, named: bool) -> bool:
 def _is_concern(whose: str, noun: str) -> bool:
     """Whether "my NOUN" or "the NOUN" is a matter of the owner's, and no figure of speech."""
     head, first = _head(noun), fold(noun).split()[0]
+    if attribute(noun) is not None and whose.lower() != "the":
+        return True
     if first in _BAD_NOUN and not (
         first in ("favorite", "favourite", "main", "best", "next", "first", "second") and len(noun.split()) > 1
     ):
         return False
-    if whose.lower() == "the" or (whose.lower() == "our" and not attribute(noun)):
-        return head in CONCERNS
-    return head not in _BAD_NOUN or attribute(noun) is not None
+    return head in CONCERNS if whose.lower() in ("the", "our") else head not in _BAD_NOUN
 
 
 def _head(noun: str) -> str:

@@ -170,6 +170,7 @@ _OTHER_SOURCES: tuple[tuple[str, str, str, Takes], ...] = (
     ("their-birthplace", r"^was born in\s+(?=(?-i:[A-Z]))", "birthplace", "place"),
 )
 _OTHERS = tuple((rule, _rx(pattern), name, sort) for rule, pattern, name, sort in _OTHER_SOURCES)
+_LEFT = _rx(r"^(?:just |recently |has |have )*(?:left|quit|resigned from)\s+(?=(?-i:[A-Z]))")
 _THEIR = _rx(
     r"^(?P<n>(?:new |favou?rite \w*\s?)?[\w'-]+(?: [\w'-]+){0,2}?)\s+(?:is|was|are|changed to|has changed "
     r"to|is now on|is on)(?: now| actually| on| at| called| still)*\s+(?P<v>.+)$"
@@ -254,6 +255,12 @@ def _of_others(clause: Plain) -> Iterator[Found]:
     rest = match.group("rest")
     if match.group("s"):
         yield from _theirs(rest, at, subject, shown, clause.says)
+        return
+    left = _LEFT.search(rest)
+    if left and clause.says == "holds":
+        value = first_words(rest[left.end() :], "org")
+        end = at + left.end() + len(value)
+        yield Found("employer", value, 0, end, "leave-job", "ends", subject=subject, name=shown)
         return
     own = clause if clause.says != "holds" else plain(rest)
     rest = rest if clause.says != "holds" else own.text

@@ -22,6 +22,10 @@ MISSING = "the file is no longer there"
 REREAD = "the file was read anew since this answer; this is the passage as it was cited"
 FORGOTTEN = "the file was removed from memory; this is the passage as it was cited"
 
+UNSAID = "this was removed from memory; these are the words as they were cited"
+UNLEARNED = "this was forgotten since; these are the words as they were cited"
+OVER = "this is so no longer"
+
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
@@ -67,6 +71,9 @@ def excerpt_job(assistant: Assistant, citation: Citation) -> Job:
     """Read the passage from the store and look at the file."""
 
     def job(_: CancelCheck) -> Iterator[Message]:
+        if citation.kind != "passage":
+            yield PassageLoaded(excerpt(citation, (), warning=_gone(assistant, citation)))
+            return
         around = assistant.passage(citation.chunk_id)
         known = next((s for s in assistant.sources(citation.project) if s.path == citation.path), None)
         gone = not any(c.id == citation.chunk_id and c.chunk.text == citation.text for c in around)
@@ -74,6 +81,16 @@ def excerpt_job(assistant: Assistant, citation: Citation) -> Job:
         yield PassageLoaded(excerpt(citation, around, warning=_warning(known, gone), media_type=media_type))
 
     return job
+
+
+def _gone(assistant: Assistant, citation: Citation) -> str:
+    """Of what was said or learned: whether it was forgotten, or is so no longer."""
+    if citation.kind == "turn":
+        return "" if assistant.turn(citation.turn_id) is not None else UNSAID
+    item = assistant.store.item(citation.item_id)
+    if item is None:
+        return UNLEARNED
+    return "" if item.holds else OVER
 
 
 def _warning(known: StoredSource | None, gone: bool) -> str:

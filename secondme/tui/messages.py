@@ -14,6 +14,7 @@ from secondme.types import (
     AnswerEvent,
     ContextUsage,
     Conversation,
+    MemoryItem,
     Notice,
     Opened,
     PrefillProgress,
@@ -164,6 +165,31 @@ class BuildEnded(Message, bubble=False):
     def __init__(self, view: BuildView) -> None:
         super().__init__()
         self.view = view
+
+
+class Unlearned(Message, bubble=False):
+    """What was learned last is forgotten again."""
+
+    def __init__(self, n_items: int) -> None:
+        super().__init__()
+        self.n_items = n_items
+
+
+class MemoriesListed(Message, bubble=False):
+    """What is known, and first what waits for the owner's word."""
+
+    def __init__(self, items: list[MemoryItem]) -> None:
+        super().__init__()
+        self.items = items
+
+
+class MemoryDescribed(Message, bubble=False):
+    """Why an item is believed, and what was so before it; each line is safe for a terminal."""
+
+    def __init__(self, item_id: int, lines: list[str]) -> None:
+        super().__init__()
+        self.item_id = item_id
+        self.lines = lines
 
 
 class ProjectDescribed(Message, bubble=False):

@@ -31,6 +31,13 @@ def place(citation: Citation) -> str:
     return f" p. {citation.page}" if citation.page is not None else f":{citation.quote_line}"
 
 
+def cited_place(citation: Citation) -> str:
+    """Where a citation is from: `trip.md:12`, `said by you on 3 May 2026`, `known since …`."""
+    if citation.kind == "passage":
+        return f"{file_name(citation.path)}{place(citation)}"
+    return one_line(citation.title, 60)
+
+
 def one_line(text: str, limit: int) -> str:
     """Running text on one line, cut at its end."""
     line = clean_line(" ".join(text.split()))

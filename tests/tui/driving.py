@@ -99,7 +99,7 @@ async def driven(
     assert left, "a thread stayed in the core"
 
 
-async def until(pilot: Pilot[None], true: Callable[[], object], timeout_s: float = 8.0) -> None:
+async def until(pilot: Pilot[None], true: Callable[[], object], timeout_s: float = 20.0) -> None:
     """Wait for something the app does in a thread."""
     deadline = monotonic() + timeout_s
     while not true():

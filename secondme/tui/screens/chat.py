@@ -21,6 +21,7 @@ from secondme.tui.conversing import Conversing
 from secondme.tui.drop import typed_paths
 from secondme.tui.errors import show_error
 from secondme.tui.gate import load_job
+from secondme.tui.learning import Learning
 from secondme.tui.messages import (
     AnswerStep,
     BuildEnded,
@@ -34,6 +35,7 @@ from secondme.tui.messages import (
     ProjectOpened,
     ProjectStep,
     TurnsLoaded,
+    Unlearned,
 )
 from secondme.tui.opening import Opening
 from secondme.tui.tally import PERIOD_S
@@ -42,7 +44,7 @@ from secondme.tui.widgets.log import ChatLog
 from secondme.tui.widgets.prompt import Prompt
 from secondme.tui.widgets.sidebar import ConversationList, Sidebar
 from secondme.tui.widgets.status import BuildLine, IngestLine, KeyLine, StatusLine
-from secondme.types import PrefillProgress
+from secondme.types import Learned, PrefillProgress
 
 if TYPE_CHECKING:
     from secondme.assistant import Assistant
@@ -79,6 +81,7 @@ class ChatScreen(Screen[None]):
         self._answering = Answering()
         self._adding = Adding(self, jobs, project)
         self._opening = Opening(self, jobs, project)
+        self._learning = Learning(self, jobs)
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="main"):
@@ -117,6 +120,7 @@ class ChatScreen(Screen[None]):
         self._adding.pause()
         self._conversing.pause()
         self._opening.pause()
+        self._learning.pause()
         self._list_conversations()
         await self.query_one(ChatLog).show_turns([])
         self.query_one(IngestLine).show_view(None)
@@ -134,13 +138,16 @@ class ChatScreen(Screen[None]):
         status.show_model(message.name)
         status.show_usage(message.usage)
         self._opening.open(self._assistant)
+        self._learning.open(self._assistant)
 
     async def on_job_ended(self, message: JobEnded) -> None:
         running, error = message.running, message.error
         if running.group == "answer":
             await self._answering.ended(running, error)
             self._show_keys()
+            self._learning.reflect()
             return
+        self._learning.ended(running)
         if self._adding.ended(running):
             self.query_one(IngestLine).show_view(None)
         if running.group in ("opening", "building"):
@@ -191,6 +198,8 @@ class ChatScreen(Screen[None]):
         if message.event is None:
             await self._look_for_text()
             return
+        if isinstance(message.event, Learned):
+            self._learning.learned(message.event)
         await self._answering.step(message.event)
         if usage := getattr(message.event, "usage", None):
             self.query_one(StatusLine).show_usage(usage)
@@ -210,6 +219,25 @@ class ChatScreen(Screen[None]):
     @property
     def adding(self) -> bool:
         return self._adding.busy
+
+    # What is known ---------------------------------------------------------------------------------------------
+
+    def on_prompt_undo_asked(self) -> None:
+        self.action_unlearn()
+
+    def action_unlearn(self) -> None:
+        if not self._learning.undo():
+            self.app.notify("nothing was learned that could be undone", markup=False)
+
+    async def on_unlearned(self, message: Unlearned) -> None:
+        if self._assistant is not None:
+            await self.query_one(ChatLog).note(f"forgotten again: {show.count(message.n_items, 'thing')}")
+
+    def action_memories(self) -> None:
+        from secondme.tui.screens.memories import MemoriesScreen
+
+        if self._assistant is not None:
+            self.app.push_screen(MemoriesScreen(self._assistant, self._jobs, self._project))
 
     # Adding files ----------------------------------------------------------------------------------------------
 

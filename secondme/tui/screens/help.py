@@ -20,6 +20,7 @@ KEYS = (
     ("up, down", "earlier questions"),
     ("page up, page down", "scroll the conversation"),
     ("esc", "stop the answer"),
+    ("ctrl+z", "in an empty line: forget what was learned last"),
     ("ctrl+o", "open the newest answer's citations"),
     ("tab", "go to the next list; 1-9 there opens a citation"),
     ("ctrl+b", "show or hide the conversations; r renames, d deletes"),

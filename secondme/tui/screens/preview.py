@@ -86,7 +86,7 @@ class PreviewScreen(ModalScreen[None]):
 
     def _show_passage(self, excerpt: Excerpt) -> None:
         area = self.query_one("#passage", TextArea)
-        area.show_line_numbers = self.citation.page is None
+        area.show_line_numbers = self.citation.page is None and self.citation.kind == "passage"
         area.line_number_start = excerpt.line
         area.load_text(excerpt.text)
         start, end = _location(excerpt.text, excerpt.start), _location(excerpt.text, excerpt.end)
@@ -104,6 +104,9 @@ class PreviewScreen(ModalScreen[None]):
         self._load()
 
     def action_open(self) -> None:
+        if self.citation.kind != "passage":
+            self.app.notify("this was said, or learned: there is no file to open", markup=False)
+            return
         line = self.citation.quote_line if has_lines(self._media_type) and self.citation.page is None else None
         try:
             launch = launch_for(self.citation.path, line)
@@ -119,6 +122,8 @@ class PreviewScreen(ModalScreen[None]):
 
 
 def _where(citation: Citation) -> Content:
+    if citation.kind != "passage":
+        return Content.assemble((f"[{citation.n}] ", "bold"), (show.cited_place(citation), "bold $text-accent"))
     lines = f"lines {citation.line_start}-{citation.line_end}"
     page = f"page {citation.page}" if citation.page is not None else lines
     parts: list[tuple[str, str]] = [

@@ -64,7 +64,7 @@ class CitationList(OptionList):
 
 def citation_line(citation: Citation) -> Content:
     """`[1] trip.md:12  Clothes  “take the red coat”`; the preview shows the whole path and all headings."""
-    where = f"{show.file_name(citation.path)}{show.place(citation)}"
+    where = show.cited_place(citation)
     parts: list[tuple[str, str]] = [(f"[{citation.n}] ", "bold" if citation.marked else "dim"), (where, "$text-accent")]
     if citation.heading_path:
         parts.append((f"  {show.one_line(citation.heading_path[-1], 40)}", "dim"))

@@ -18,7 +18,7 @@ PLACEHOLDER = "Ask, or drop a folder here"
 
 
 class Prompt(TextArea):
-    """Sends `Submitted`, `Dropped` and `Paged`; keeps what was asked for the arrow keys."""
+    """Sends `Submitted`, `Dropped`, `UndoAsked` and `Paged`; keeps what was asked for the arrow keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", show=False),
@@ -35,6 +35,9 @@ class Prompt(TextArea):
         def __init__(self, paths: tuple[Path, ...]) -> None:
             super().__init__()
             self.paths = paths
+
+    class UndoAsked(Message):
+        """Undo, where nothing is typed that it could mean; what was sent comes back with the arrow keys."""
 
     class Paged(Message):
         """The page keys, which scroll the conversation and not this line."""
@@ -101,6 +104,12 @@ class Prompt(TextArea):
     def _type(self, text: str) -> None:
         result = self.replace(text, *self.selection, maintain_selection_offset=False)
         self.move_cursor(result.end_location)
+
+    def action_undo(self) -> None:
+        if self.text:
+            super().action_undo()
+        else:
+            self.post_message(self.UndoAsked())
 
     def action_page(self, direction: int) -> None:
         self.post_message(self.Paged(direction))

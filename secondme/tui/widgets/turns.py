@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from secondme.sanitize import clean_text
+from secondme.sanitize import clean_line, clean_text
 from secondme.tui import show
 from secondme.tui.errors import error_lines
+from secondme.tui.learning import UNDO_HINT, learned_lines
 from secondme.tui.widgets.citations import CitationList
-from secondme.types import Answer, AnswerEvent, Citation, Notice, PrefillProgress, Recalled, TokenText
+from secondme.types import (
+    Answer,
+    AnswerEvent,
+    Citation,
+    Learned,
+    MemoryItem,
+    Notice,
+    PrefillProgress,
+    Recalled,
+    SecretAsked,
+    TokenText,
+)
 
 if TYPE_CHECKING:
     from textual.widgets.markdown import Markdown, MarkdownStream
+
+REVEALED_S = 20.0
+"""How long a secret stays on the screen."""
 
 STOPPED = {"cancelled": "stopped", "length": "cut at the greatest length of an answer"}
 
@@ -33,6 +49,38 @@ class Note(Static):
 
     def __init__(self, text: str, kind: str = "plain") -> None:
         super().__init__(Content(clean_text(text)), markup=False, classes=f"-{kind}")
+
+
+class Secrets(Static, can_focus=True):
+    """Secrets that were asked for by name: their values are shown for a while, when the owner says so."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space", "reveal", "Show", show=True)]
+
+    def __init__(self, items: tuple[MemoryItem, ...]) -> None:
+        super().__init__("", markup=False)
+        self._items = items
+
+    def on_mount(self) -> None:
+        self._show(revealed=False)
+
+    def on_unmount(self) -> None:
+        self._items = ()  # Textual may hold a closed widget for long
+
+    def on_click(self) -> None:
+        self.action_reveal()
+
+    def action_reveal(self) -> None:
+        self._show(revealed=True)
+        self.set_timer(REVEALED_S, lambda: self._show(revealed=False))
+
+    def _show(self, *, revealed: bool) -> None:
+        lines = [
+            f"{clean_line(item.attribute)}: {clean_text(item.value or item.text) if revealed else '•••••'}"
+            for item in self._items
+        ]
+        if not revealed:
+            lines.append(f"a click, or tab and enter, shows it for {REVEALED_S:.0f} seconds; the model never sees it")
+        self.update(Content("\n".join(lines)))
 
 
 class AssistantTurn(Vertical):
@@ -63,12 +111,16 @@ class AssistantTurn(Vertical):
         match event:
             case Recalled() | PrefillProgress() if self._body is not None:
                 pass  # text overtook it in the mailbox
-            case Recalled(hits):
-                self._say(f"reading {show.count(len(hits), 'passage')}" if hits else "nothing found")
+            case Recalled():
+                self._say(_found(event))
             case PrefillProgress(n_done, n_total):
                 self._say(f"reading  {show.bar(n_done, n_total)}  {n_done:,}/{n_total:,} tokens")
             case Notice(message):
                 await self.mount(Note(f"note: {message}", "warning"), after=self._progress)
+            case Learned():
+                await self._show_learned(event)
+            case SecretAsked(items):
+                await self.mount(Secrets(items))
             case TokenText(text):
                 await self._append(text)
             case Answer():
@@ -109,6 +161,19 @@ class AssistantTurn(Vertical):
         self._body = SafeMarkdown(text)
         return self._body
 
+    async def _show_learned(self, learned: Learned) -> None:
+        notes = [Note(line, "learned") for line in learned_lines(learned)]
+        if learned.items or learned.pending:
+            notes.append(Note(UNDO_HINT))
+        await self.mount_all(notes)
+
+    async def _drop_what_is_said(self, text: str) -> None:
+        """Where the answer itself says what was remembered, the notes above it need not."""
+        said = " ".join(text.split()).casefold()
+        for note in self.query(Note).filter(".-learned"):
+            if str(note.render()).casefold() in said:
+                await note.remove()
+
     async def _append(self, text: str) -> None:
         if self._stream is None:
             body = self._prose()
@@ -126,6 +191,7 @@ class AssistantTurn(Vertical):
     async def _complete(self, answer: Answer) -> None:
         await self._end_stream()
         text = clean_text(answer.text)
+        await self._drop_what_is_said(text)
         if self._body is None and text:
             await self.mount(self._prose(text))
         elif self._body is not None and self._body.source.strip() != text.strip():
@@ -136,6 +202,12 @@ class AssistantTurn(Vertical):
             await self.mount(CitationList(answer.citations))
         if cost := _cost(answer):
             await self.mount(Note(cost))
+
+
+def _found(recalled: Recalled) -> str:
+    counts = ((len(recalled.hits), "passage"), (recalled.n_turns, "remark"), (recalled.n_items, "fact"))
+    named = [show.count(n, what) for n, what in counts if n]
+    return f"reading {', '.join(named)}" if named else "nothing found"
 
 
 def _cost(answer: Answer) -> str:

@@ -63,7 +63,8 @@ def document_frequencies(connection: apsw.Connection, terms: Sequence[str]) -> d
     """
     sql = """select count(*), min(rowid) from
              (select rowid from turn_word where turn_word match ? order by rowid desc limit ?)"""
-    first, last = _one(connection, "select min(id), max(id) from turn")
+    # Asked for together they would be looked for in every row.
+    first, last = _one(connection, "select (select min(id) from turn), (select max(id) from turn)")
     found = {}
     for term in dict.fromkeys(terms):
         n, oldest = _one(connection, sql, (search.phrase([term]), MOST_COUNTED))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from secondme.memory.store import Store
 from secondme.text.instructions import NO_LESSONS, Lessons, harmless
 from secondme.text.pasted import pasted_spans
+from secondme.text.shingles import spelled
 from secondme.types import ItemKind, ItemState, MemoryItem, Span
 
 EVERY_STATE: tuple[ItemState, ...] = ("active", "archived", "pending", "quarantined")
@@ -69,10 +70,8 @@ def masks(store: Store, project: str | None) -> Masks:
 
 def _lessons(items: Iterable[MemoryItem]) -> Lessons:
     """As `reflect/quarantine.py` keeps them: a fingerprint each, of what was caught or declared harmless."""
-    found: dict[str, set[int]] = {"caught": set(), "allowed": set()}
-    for item in items:
-        found.setdefault(item.attribute, set()).add(int(item.value, 16))
-    return Lessons(frozenset(found["caught"]), frozenset(found["allowed"]))
+    known = [(item.attribute, item.value) for item in items]
+    return Lessons(*(spelled(value for kind, value in known if kind == wanted) for wanted in ("caught", "allowed")))
 
 
 def _by_place(spans: Iterable[Span]) -> dict[Place, tuple[Span, ...]]:
@@ -98,7 +97,7 @@ def _whole_characters(raw: bytearray, span: Span) -> tuple[int, int]:
     end = min(max(start, span.byte_end), len(raw))
     if start == end:
         return start, end
-    while 0 < start and raw[start] & 0xC0 == 0x80:
+    while start > 0 and raw[start] & 0xC0 == 0x80:
         start -= 1
     while end < len(raw) and raw[end] & 0xC0 == 0x80:
         end += 1

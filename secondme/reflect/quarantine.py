@@ -10,7 +10,7 @@ from __future__ import annotations
 from secondme.errors import UsageError
 from secondme.memory.store import Store
 from secondme.text.instructions import Lessons
-from secondme.text.shingles import NEAR, distance, simhash
+from secondme.text.shingles import NEAR, distance, simhash, spelled
 from secondme.types import ItemKind, MemoryItem, NewItem, Span, Trust
 
 ACTOR = "rule:screen/1"
@@ -28,8 +28,8 @@ def lessons(store: Store, project: str | None = None) -> Lessons:
     """What was caught, and what the owner declared harmless, as `instructions` takes it."""
     found = store.items(project, kinds=_LESSONS)
     return Lessons(
-        frozenset(int(i.value, 16) for i in found if i.attribute == CAUGHT),
-        frozenset(int(i.value, 16) for i in found if i.attribute == ALLOWED),
+        spelled(i.value for i in found if i.attribute == CAUGHT),
+        spelled(i.value for i in found if i.attribute == ALLOWED),
     )
 
 
@@ -63,15 +63,19 @@ def release(store: Store, item_id: int) -> None:
         raise UsageError("there is nothing of that number in quarantine", hint="see: secondme memory review")
     fingerprint = simhash(item.text)
     taught = store.items(item.project, kinds=_LESSONS)
-    near = [i.id for i in taught if i.attribute == CAUGHT and distance(int(i.value, 16), fingerprint) <= NEAR]
+    near = [i.id for i in taught if i.attribute == CAUGHT and _is_near(i, fingerprint)]
     store.remove_items([item_id, *near])
     _learn(store, item.project, ALLOWED, item.text, ())
+
+
+def _is_near(lesson: MemoryItem, fingerprint: int) -> bool:
+    return any(distance(one, fingerprint) <= NEAR for one in spelled([lesson.value]))
 
 
 def _learn(store: Store, project: str, attribute: str, text: str, reasons: tuple[str, ...]) -> None:
     fingerprint = simhash(text)
     taught = [i for i in store.items(project, kinds=_LESSONS) if i.attribute == attribute]
-    if not fingerprint or any(int(i.value, 16) == fingerprint for i in taught):
+    if not fingerprint or fingerprint in spelled(i.value for i in taught):
         return
     if len(taught) >= MOST_LESSONS:  # newest first
         store.remove_items([i.id for i in taught[MOST_LESSONS - 1 :]])

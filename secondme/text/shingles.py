@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 
 from secondme.text.terms import words
 
@@ -17,6 +18,7 @@ NEAR = 14
 """Bits of 64 in which two copies of a text differ at most; texts that have nothing in common differ in about 32."""
 
 _NUMBER = re.compile(r"\d+")
+_FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 
 
 def shingles(text: str) -> frozenset[str]:
@@ -35,6 +37,12 @@ def simhash(text: str) -> int:
         for bit in range(64):
             counts[bit] += 1 if value >> bit & 1 else -1
     return sum(1 << bit for bit, count in enumerate(counts) if count > 0)
+
+
+def spelled(fingerprints: Iterable[str]) -> frozenset[int]:
+    """The fingerprints that these spell, 16 hexadecimal digits each; what spells none, as an import may hold, is
+    left out."""
+    return frozenset(int(text, 16) for text in fingerprints if _FINGERPRINT.fullmatch(text))
 
 
 def distance(a: int, b: int) -> int:

@@ -1,4 +1,4 @@
-"""A life full of canaries: files, names, titles, headings, questions and answers that must not be readable anywhere.
+"""A life full of canaries: files, names, titles, headings, questions, answers and memories, to be read nowhere.
 
 `python -m tests.fault.living FOLDER N` lives it in a process of its own, says `living` and waits to be killed.
 """
@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from secondme.assistant import Assistant, Credentials
@@ -23,7 +23,7 @@ from secondme.memory.store import Store
 from secondme.paths import data_dir
 from secondme.runtime.base import FloatMatrix
 from secondme.runtime.echo import EchoGenerator, HashEmbedder
-from secondme.types import CancelCheck, never_cancelled
+from secondme.types import CancelCheck, ItemChanges, NewItem, Span, Trust, never_cancelled
 from tests.conftest import PASSPHRASE
 from tests.fault.canary import Found, Pattern, Scanner, Tokenize, secrets, spellings, vector_rows, words
 from tests.make_corpus import Page, docx, pdf
@@ -103,6 +103,39 @@ def live(assistant: Assistant, cast: Cast, docs: Path) -> None:
         question = f"What is said about {sheet.content}, asks {asked}?"
         for _ in assistant.answer(question, conversation_id=conversation, project=cast.project):
             pass
+        learn_of_talk(assistant, conversation, asked, cast.project)
+    for source in assistant.sources(cast.project):
+        learn_of_file(assistant.store, source.id, next(s for s in cast.sheets if s.name in source.path))
+    trace(assistant)
+
+
+def learn_of_talk(assistant: Assistant, conversation: int, asked: str, project: str) -> None:
+    """A speaker, and items of all that an item has, a secret among them, that bear the canary of a question."""
+    store = assistant.store
+    said = store.add_turn(conversation, "user", "As I said.", (), speaker=asked)
+    spans = (Span("turn", store.turns(conversation)[0].id, 0, 4), Span("turn", said, 0, 2))
+    claim = {"subject": asked, "attribute": f"of {asked}", "value": f"{asked}!"}
+    for kind in ("semantic", "core", "vault", "lesson"):
+        new = NewItem(kind, f"It is about {asked}.", project, slot=f"{asked}|{kind}", spans=spans, **claim)  # type: ignore[arg-type]
+        store.change_item(store.add_item(new).id, ItemChanges(text=f"It is still about {asked}."))
+
+
+def learn_of_file(store: Store, source_id: int, sheet: Sheet) -> None:
+    """Items that were learned from each passage of a file."""
+    for chunk in store.source_chunks(source_id):
+        spans = (Span("passage", chunk.id, 0, 1),)
+        new = NewItem("episodic", f"{sheet.title} is {sheet.content}", chunk.project, value=sheet.heading, spans=spans)
+        store.add_item(replace(new, trust=Trust.DOCUMENT, slot=sheet.name, made_by="rule:test/1"))
+
+
+def trace(assistant: Assistant) -> None:
+    """What finds turns and items by meaning; in the place of the vectors of words the text, which tells the most."""
+    store, embedder = assistant.store, assistant.embedder
+    items = store.items_without_vector(10_000)
+    store.put_item_vectors(list(zip((i.id for i in items), embedder.embed([i.text for i in items]), strict=True)))
+    turns = store.turns_without_trace(10_000)
+    rows = embedder.embed([turn.text for turn in turns])
+    store.put_traces([(t.id, row, t.text.encode("utf-8", "replace")) for t, row in zip(turns, rows, strict=True)])
 
 
 def put_cartridges(assistant: Assistant, project: str) -> None:

@@ -151,7 +151,7 @@ def _verify_reindex(root: Path, said: list[str], ended: bool) -> None:
 def _with_talk(root: Path) -> None:
     _with_docs(root)
     store = open_store(root)
-    for step in (Step("talk", "t"), Step("turn", "t", ("a question",))):
+    for step in (Step("talk", "t"), Step("turn", "t", ("a question",)), Step("learn", "an item", ("t",))):
         do(store, step)
     store.close()
 
@@ -166,7 +166,7 @@ def _export(root: Path, say: Say) -> None:
 
 def _verify_export(root: Path, said: list[str], ended: bool) -> None:
     state = looked_at(root)
-    assert _texts(state) == ALL_DOCS and state.talks == {"t": ("a question",)}
+    assert _texts(state) == ALL_DOCS and state.talks == {"t": ("a question",)} and state.items == {"an item": "t"}
     if not (root / "out.tar").exists():
         assert not (said or ended)
         return
@@ -204,9 +204,10 @@ def _verify_import(root: Path, said: list[str], ended: bool) -> None:
     store = open_store(root)
     found = _sound(store)
     if _texts(found) == own:
-        assert not (said or ended or found.talks), "an import is all or nothing"
+        assert not (said or ended or found.talks or found.items), "an import is all or nothing"
     else:
         assert _texts(found) == own | ALL_DOCS and found.talks == {"t": ("a question",)}
+        assert found.items == {"an item": "t"}
         assert store.n_unembedded() == 0 or "found by meaning" not in said
     store.close()
 
@@ -218,6 +219,8 @@ BEGIN = (
     Step("put", "/b", ("plum cake",)),
     Step("talk", "t"),
     Step("turn", "t", ("a question",)),
+    Step("learn", "an item", ("t",)),
+    Step("learn", "another item"),
     Step("talk", "u"),
 )
 

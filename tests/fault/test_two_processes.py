@@ -25,6 +25,7 @@ import json, os, random, sys, time
 from pathlib import Path
 from secondme.errors import StoreLocked
 from secondme.memory.lock import StoreLock
+from secondme.types import NewItem
 from tests.fault.workload import STORE, open_store
 from tests.storing import put
 root, n = Path(sys.argv[1]), 0
@@ -44,6 +45,8 @@ while True:
         name = f"/{os.getpid()}/{n}"
         put(store, name, [f"the text of {name}"])
         print(json.dumps(["stored", name]), flush=True)
+        store.add_item(NewItem("semantic", name))
+        print(json.dumps(["learned", name]), flush=True)
         if n % 3 == 0:
             store.remove_source(store.source("default", name).id)
             print(json.dumps(["removed", name]), flush=True)
@@ -59,6 +62,7 @@ class Said:
 
     stored: set[str] = field(default_factory=set)
     removed: set[str] = field(default_factory=set)
+    learned: set[str] = field(default_factory=set)
     refused: list[tuple[int, str]] = field(default_factory=list)
     pids: set[int] = field(default_factory=set)
 
@@ -88,7 +92,9 @@ class Worker:
             if what == "refused":
                 self._said.refused.append((self._process.pid, text))
             else:
-                (self._said.stored if what == "stored" else self._said.removed).add(text)
+                {"stored": self._said.stored, "removed": self._said.removed, "learned": self._said.learned}[what].add(
+                    text
+                )
 
     @property
     def is_alive(self) -> bool:
@@ -123,13 +129,15 @@ def test_two_processes_take_turns_and_lose_nothing(tmp_path: Path) -> None:
 
 def _verify(root: Path, said: Said) -> None:
     store = open_store(root)
-    files = held(store).files
+    files, items = held(store).files, held(store).items.keys()
     assert {c.status for c in store.check(read_data=True)} == {"ok"}
     store.close()
     # A removal under way, and a file that was stored without a word, count for both sides.
     gone = {name for name in said.stored - said.removed - files.keys() if _nth(name) % 3 == 0}
     assert said.stored - said.removed - gone <= files.keys()
     assert not said.removed & files.keys()
+    # Whoever was killed may have learned one more than it came to say.
+    assert said.learned <= items <= said.stored | files.keys() and len(items - said.learned) <= len(said.pids)
     assert len(gone) + len(files.keys() - said.stored) <= len(said.pids)
     assert all(texts == (f"the text of {name}",) for name, texts in files.items())
     named = [(own, re.search(r"process (\d+)", message)) for own, message in said.refused]

@@ -34,6 +34,7 @@ BEGIN = (
     Step("touch", "/b", ("5",)),
     Step("talk", "t"),
     Step("turn", "t", ("a question",)),
+    Step("learn", f"{SECRET} tree", ("t",)),
     Step("folder", "/f"),
 )
 CALLS: dict[str, tuple[Step, ...]] = {
@@ -49,6 +50,8 @@ CALLS: dict[str, tuple[Step, ...]] = {
     "new turn": (Step("turn", "t", ("another",)),),
     "new title": (Step("retitle", "t", ("v",)),),
     "end a conversation": (Step("end talk", "t"),),
+    "learn": (Step("learn", "a pear", ("t",)), Step("use", "a pear")),
+    "forget what was learned": (Step("unlearn", f"{SECRET} tree"),),
     "add a folder": (Step("folder", "/g"),),
     "leave a folder": (Step("leave folder", "/f"),),
     "note": (Step("note"),),

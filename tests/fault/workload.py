@@ -17,7 +17,7 @@ from typing import TypeVar
 from secondme.memory.forgetting import Target
 from secondme.memory.store import Store
 from secondme.paths import private_dir
-from secondme.types import FileStamp, WatchedFolder
+from secondme.types import FileStamp, MemoryItem, NewItem, Span, WatchedFolder
 from tests.storing import KEY, N_DIMS, put, source_of, unit_vectors
 
 WITNESS = "state/witness"
@@ -38,13 +38,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What memory holds, by names: passages by path, reasons of skips, sizes of touched files, turns by title."""
+    """What memory holds, by names: passages by path, reasons of skips, sizes of touched files, turns by title, and by
+    their texts the items, with the title of the talk that they were learned from, or ""."""
 
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
     skips: dict[str, str] = field(default_factory=dict)
     stamps: dict[str, int] = field(default_factory=dict)
     talks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     folders: frozenset[str] = frozenset()
+    items: dict[str, str] = field(default_factory=dict)
     n_notes: int = 0
 
 
@@ -82,8 +84,10 @@ def _draw(chance: random.Random, state: State, n: int) -> Step:
     file = chance.choice(sorted(state.files)) if state.files else ""
     talk = chance.choice(sorted(state.talks)) if state.talks else ""
     folder = chance.choice(sorted(state.folders)) if state.folders else ""
+    item = chance.choice(sorted(state.items)) if state.items else ""
     choices = [Step("put", f"/{n}", texts), Step("put", f"/{n}", texts), Step("skip", f"/bad {n}", (f"reason {n}",))]
     choices += [Step("talk", f"talk {n}"), Step("folder", f"/folder {n}"), Step("note"), Step("compact")]
+    choices += [Step("learn", f"item {n}"), *([Step("unlearn", item), Step("use", item)] if item else [])]
     choices += [Step("reopen"), Step("reindex", str(n))] if chance.random() < 0.3 else []
     if file:
         others = tuple(chance.sample(sorted(state.files), min(2, len(state.files))))
@@ -96,6 +100,7 @@ def _draw(chance: random.Random, state: State, n: int) -> Step:
         ]
     if talk:
         choices += [Step("turn", talk, texts[:1] or ("",)), Step("turn", talk, (f"turn {n}",))]
+        choices += [Step("learn", f"item {n}", (talk,))] if state.talks[talk] else []
         choices += [Step("retitle", talk, (f"renamed {n}",)), Step("end talk", talk)]
     if folder:
         choices.append(Step("leave folder", folder))
@@ -153,8 +158,16 @@ def held(store: Store) -> State:
         stamps={s.path: s.stamp.size_bytes for s in sources if s.stamp.size_bytes != 10},
         talks={c.title: tuple(t.text for t in store.turns(c.id)) for c in store.conversations()},
         folders=frozenset(f.path for f in store.folders()),
+        items={item.text: _talk_of(store, item) for item in store.items()},
         n_notes=sum(op.kind == "shown" for op in store.log()),
     )
+
+
+def _talk_of(store: Store, item: MemoryItem) -> str:
+    """Where an item was learned; what finds it by words finds it too."""
+    assert item.id in {i for i, _ in store.search_items(f'"{item.text}"', 1000, None)}
+    (turn,) = store.turns_by_ids([span.ref_id for span in item.spans]) or (None,)
+    return next((c.title for c in store.conversations() if turn is not None and c.id == turn.conversation_id), "")
 
 
 def _source_id(store: Store, path: str) -> int:
@@ -198,7 +211,24 @@ def _turn(state: State, step: Step) -> State:
 
 
 def _retitle(state: State, step: Step) -> State:
-    return replace(state, talks=_without(state.talks, step.name) | {step.more[0]: state.talks[step.name]})
+    items = {text: step.more[0] if talk == step.name else talk for text, talk in state.items.items()}
+    talks = _without(state.talks, step.name) | {step.more[0]: state.talks[step.name]}
+    return replace(state, talks=talks, items=items)
+
+
+def _end_talk(state: State, step: Step) -> State:
+    items = {text: talk for text, talk in state.items.items() if talk != step.name}
+    return replace(state, talks=_without(state.talks, step.name), items=items)
+
+
+def _learn(store: Store, step: Step) -> None:
+    """An item, of the last turn of a talk if one is named."""
+    turns = [store.turns(_talk_id(store, title))[-1] for title in step.more]
+    store.add_item(NewItem("semantic", step.name, slot=step.name, spans=tuple(Span("turn", t.id, 0, 0) for t in turns)))
+
+
+def _item_id(store: Store, text: str) -> int:
+    return next(item.id for item in store.items() if item.text == text)
 
 
 def _reindex(store: Store, step: Step) -> None:
@@ -243,7 +273,7 @@ _VERBS: dict[str, tuple[Callable[[State, Step], State], Callable[[Store, Step], 
         lambda store, step: store.rename_conversation(_talk_id(store, step.name), step.more[0]),
     ),
     "end talk": (
-        lambda state, step: replace(state, talks=_without(state.talks, step.name)),
+        _end_talk,
         lambda store, step: store.delete_conversation(_talk_id(store, step.name)),
     ),
     "folder": (
@@ -254,6 +284,15 @@ _VERBS: dict[str, tuple[Callable[[State, Step], State], Callable[[Store, Step], 
         lambda state, step: replace(state, folders=state.folders - {step.name}),
         lambda store, step: store.remove_folder(step.name, "default"),
     ),
+    "learn": (
+        lambda state, step: replace(state, items=state.items | {step.name: step.more[0] if step.more else ""}),
+        _learn,
+    ),
+    "unlearn": (
+        lambda state, step: replace(state, items=_without(state.items, step.name)),
+        lambda store, step: store.forget(Target(items=(_item_id(store, step.name),))),
+    ),
+    "use": (lambda state, _: state, lambda store, step: store.use_items([_item_id(store, step.name)])),
     "note": (
         lambda state, _: replace(state, n_notes=state.n_notes + 1),
         lambda store, _: store.note("shown", ["store"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondme.text.shingles import NEAR, distance, resemblance, shingles, simhash
+from secondme.text.shingles import NEAR, distance, resemblance, shingles, simhash, spelled
 
 TEXT = "the ferry to the island leaves at nine from the second pier and comes back before it is dark in winter"
 
@@ -28,3 +28,9 @@ def test_another_text_is_far() -> None:
 def test_any_text_has_a_fingerprint_of_64_bits(text: str) -> None:
     assert 0 <= simhash(text) < 1 << 64
     assert resemblance(text, text) == (1.0 if shingles(text) else 0.0)
+
+
+def test_what_spells_no_fingerprint_is_left_out() -> None:
+    assert spelled([f"{simhash('one two three'):016x}", "", "xyz", "0x" + "1" * 14, "١" * 16, "1" * 17]) == {
+        simhash("one two three")
+    }

@@ -5,8 +5,7 @@ Source: Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework: BM2
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from secondme.text.terms import stem, words
@@ -15,6 +14,9 @@ K1 = 1.5
 """How soon more occurrences of a word say nothing more."""
 B = 0.75
 """How far long texts are held to say a word by their length alone."""
+
+
+_SURE = 2  # letters of a word that no stem changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,9 @@ def fits(texts: Sequence[str], weights: Mapping[str, float]) -> list[Fit]:
 
     The mean length is that of these texts.
     """
+    beginnings = {w[:_SURE] for w in weights}
     known: dict[str, str] = {}
-    counts = [_counted(text, weights, known) for text in texts]
+    counts = [_counted(text, beginnings, weights, known) for text in texts]
     mean = sum(n for _, n in counts) / (len(counts) or 1) or 1.0
     total = sum(weights.values()) or 1.0
     return [
@@ -43,14 +46,20 @@ def fits(texts: Sequence[str], weights: Mapping[str, float]) -> list[Fit]:
     ]
 
 
-def _counted(text: str, weights: Mapping[str, float], known: dict[str, str]) -> tuple[Counter[str], int]:
-    """How often each stem of `weights` stands in `text`, and the text's length in words. `known` are stems so far."""
-    found: Counter[str] = Counter()
+def _counted(
+    text: str, beginnings: Collection[str], weights: Mapping[str, float], known: dict[str, str]
+) -> tuple[dict[str, int], int]:
+    """How often each stem of `weights` stands in `text`, and the text's length in words. `known` are stems so far.
+
+    Only words that begin as one of the stems does can have it, which spares stemming all others.
+    """
+    found: dict[str, int] = {}
     all_words = words(text)
-    for word, n in Counter(all_words).items():
-        base = known.get(word)
-        if base is None:
-            base = known[word] = stem(word)
-        if base in weights:
-            found[base] += n
+    for word in all_words:
+        if word[:_SURE] in beginnings:
+            base = known.get(word)
+            if base is None:
+                base = known[word] = stem(word)
+            if base in weights:
+                found[base] = found.get(base, 0) + 1
     return found, len(all_words)

@@ -178,8 +178,8 @@ class Memory:
         """The `k` memories that bear most on `query`, best first; none when memory holds nothing about it.
 
         at: of what is known, what was so at that moment (Unix seconds) instead of what is so now. kinds: only these.
-        Secrets are never found. Raises UsageError for an empty query, an unknown kind or a `k` below 1, ModelError if the embedding
-        model cannot be loaded.
+        Secrets are never found. Raises UsageError for an empty query, an unknown kind or a `k` below 1, ModelError if
+        the embedding model cannot be loaded.
         """
         from secondme.assistant import Wanted
 

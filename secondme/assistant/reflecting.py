@@ -33,6 +33,19 @@ def reflect(parts: Parts, *, cancelled: CancelCheck) -> Iterator[ConsolidateEven
     yield from at_low_priority(work, cancelled)
 
 
+def catch_up(parts: Parts, limit: int = 32) -> None:
+    """Embed up to `limit` turns and items that are new, for those who search without ever being idle."""
+    from secondme.reflect.learn import embed
+    from secondme.runtime.traces import traces
+
+    store, embedder = parts.store, parts.embedder
+    if store.embedder() is None:
+        store.set_embedder(embedder.fingerprint, embedder.n_dims)
+    if turns := store.turns_without_trace(limit):
+        store.put_traces(traces(turns, embedder))
+    embed(store, store.items_without_vector(limit), embedder)
+
+
 def _standing_still(parts: Parts, stop: CancelCheck) -> CancelCheck:
     """A check that lasts as long as the owner waits for an answer."""
 

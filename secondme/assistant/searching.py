@@ -33,10 +33,12 @@ EVERYWHERE = Wanted()
 
 def search(parts: Parts, words: str, wanted: Wanted) -> list[Citation]:
     """The `k` memories that bear most on some words, the best of each sort first; none if nothing does."""
+    from secondme.assistant.reflecting import catch_up
     from secondme.chat.cite import cited
     from secondme.recall.gather import Scope, ranked
 
     parts.check_embedder()
+    catch_up(parts)
     scope = Scope(wanted.project, at=wanted.at)
     found, weights = ranked(words, parts.store, parts.embedder, scope, k=wanted.k)
     kept = [p for p in found if wanted.wants(p.source.kind if isinstance(p.source, MemoryItem) else p.kind)]

@@ -37,8 +37,7 @@ KEPT_APART = "This is kept as a secret, which only you are shown: "
 
 _LEAD = r"^\W*(?:(?:so|and|but|please|ok|okay|hey|now|then|well)\W+)*(?:(?:can|could|would) you (?:please )?tell me )?"
 _ABOUT = re.compile(
-    _LEAD
-    + r"(?:what (?:all |else |exactly )*(?:do|did|have) you (?:already |actually )?(?:know|remember|learn|learned"
+    _LEAD + r"(?:what (?:all |else |exactly )*(?:do|did|have) you (?:already |actually )?(?:know|remember|learn|learned"
     r"|learnt|remembered|got|memori[sz]ed)(?: of| about| on)(?: what)? (?P<a>.+?)"
     r"|(?:tell|show) me (?:everything|all|what) (?:that )?you (?:know|remember|have)(?: of| about| on) (?P<b>.+?)"
     r"|what do you (?:know|remember)(?: so far)?|(?:do you know )?who am i|what you (?:know|remember)(?: about me)?"
@@ -119,7 +118,8 @@ def acknowledge(learned: Learned) -> str:
     lines += [f"Known already: {item.text}" for item in learned.confirmed if item.kind != "vault"]
     lines += [f"Kept as a secret already: {item.attribute}." for item in learned.confirmed if item.kind == "vault"]
     lines += [f"No longer so: {item.text}" for item in learned.closed if item.kind != "vault"]
-    lines += [f"For you to decide (secondme memory review): {item.text}" for item in learned.pending if item.kind != "vault"]
+    waiting = [item for item in learned.pending if item.kind != "vault"]
+    lines += [f"For you to decide (secondme memory review): {item.text}" for item in waiting]
     return "\n".join(lines)
 
 

@@ -17,6 +17,7 @@ from secondme.recall.gather import Evidence, Scope, gather
 from secondme.recall.pieces import Piece, of_passage
 from secondme.runtime.base import DecodeEnd, Embedder, Generator, Sampling
 from secondme.text.sentences import Sentence, split_sentences
+from secondme.text.terms import QUESTION_WORDS, words
 from secondme.types import (
     Answer,
     AnswerEvent,
@@ -40,6 +41,7 @@ NOTHING_FOUND = "Memory holds nothing about this."
 SAMPLING = Sampling(max_tokens=ANSWER_TOKENS, repeat_penalty=1.1)
 """Greedy, so that the same question gets the same answer; the penalty counts the answer's own tokens only."""
 
+_GOES_ON = re.compile(r"\W*(?:and|but|or|so|then|also|(?:what|how) about)\b", re.I)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 Stopped = Literal["end", "length", "cancelled", "nothing"]
@@ -134,7 +136,9 @@ def _recalled(pieces: Sequence[Piece]) -> Recalled:
 def _with_context(question: Question) -> str:
     """A follow-up such as "and why?" is searched together with the question before it."""
     previous = next((m.content for m in reversed(question.history) if m.role == "user"), "")
-    return f"{previous}\n{question.text}" if previous and len(question.text.split()) <= 4 else question.text
+    few = len(question.text.split()) <= 4
+    follows = few and (_GOES_ON.match(question.text) or not set(words(question.text)) - QUESTION_WORDS)
+    return f"{previous}\n{question.text}" if previous and follows else question.text
 
 
 def _attached(question: Question) -> Piece:

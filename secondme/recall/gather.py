@@ -18,7 +18,7 @@ from secondme.memory.store import Store
 from secondme.recall.consensus import agreed
 from secondme.recall.evidence import coverage, term_weights
 from secondme.recall.excerpt import Asked, excerpts
-from secondme.recall.items import recall_items
+from secondme.recall.items import is_about_past, recall_items
 from secondme.recall.masking import Masks, masks
 from secondme.recall.pieces import Piece, of_item, of_passage, of_turn
 from secondme.recall.retrieve import BEARING, retrieve
@@ -191,6 +191,8 @@ def _known(look: _Look, states: tuple[ItemState, ...], k: int) -> tuple[list[Pie
         look.question, look.store, look.embedder, project=scope.project, k=k, at=scope.at, states=states
     )
     bearing = [h for h in hits if h.score >= BEARING and h.item.id not in scope.without]
+    if not is_about_past(look.question):  # what was so before would only stand in the way
+        bearing = [h for h in bearing if h.current] or bearing
     is_enough = bool(bearing) and bearing[0].current and bearing[0].coverage >= COVERS
     return [of_item(h.item, h.score, look.now) for h in bearing], is_enough
 

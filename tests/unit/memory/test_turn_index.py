@@ -88,6 +88,14 @@ def test_common_words_are_left_out_of_a_search(store: Store, monkeypatch: pytest
     assert set(found(store, "the")) == set(ids[-5:])
 
 
+@pytest.mark.parametrize("term", ["!!", "", "\0", '"', "caf\udcff", "OR", "cat\0s"])
+def test_any_term_can_be_asked_for(store: Store, term: str) -> None:
+    (cat,) = talk(store, "a cat")
+    assert found(store, store.turn_match([term, "cat"])) == [cat]
+    assert store.turn_df([term, "cat"])["cat"] == 1
+    assert store.search_items(store.item_match([term, "cat"]), 5, None) == []
+
+
 def test_very_common_words_are_not_counted_to_the_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     talk(store, *(("often " * (n % 2) + "always") for n in range(100)))
     assert store.turn_df(["often", "always", "never"]) == {"often": 50, "always": 100, "never": 0}

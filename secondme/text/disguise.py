@@ -24,6 +24,8 @@ _DIGITS = str.maketrans("0134578@$!|€+", "oieastbasiiet")
 _SPACED = re.compile(r"(?<![^\W_])(?:[^\W\d_][ .\-_*·]){3,}[^\W\d_](?![^\W_])")
 _SPLIT_WORD = re.compile(r"(?<=[a-z])[.\-_*·](?=[a-z])")
 _ENCODED = re.compile(r"(?<![\w+/=])(?:[A-Za-z0-9+/_-]{20,}={0,2}|(?:[0-9a-fA-F]{2}[ :]?){16,})(?![\w+/=])")
+_RARE = 8
+"""Of a language's most common words every text of so many words has one."""
 _COMMON = re.compile(
     r"\b(?:the|of|and|to|in|is|that|for|with|on|it|you|a|der|die|und|le|la|de|et|el|que|il|di|en|da|o)\b"
 )
@@ -45,7 +47,7 @@ def readings(text: str) -> list[str]:
     undone = _joined(" ".join(_letters(word) for word in first.split(" ")))
     if undone != first:
         found.append(undone)
-    if len(first) >= 20 and not _COMMON.search(first):
+    if len(first) >= 20 and _RARE * len(_COMMON.findall(first)) < first.count(" ") + 1:
         found += [plain(codecs.decode(first, "rot13")), first[::-1]]
     return list(dict.fromkeys(found))
 

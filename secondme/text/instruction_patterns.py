@@ -171,6 +171,23 @@ SIGNS: tuple[Sign, ...] = (
         r"\b(?:in|with|to|of) (?:your|all|every|each|any|future|later|subsequent)\b.{0,12}\b(?:answers?|"
         r"repl(?:y|ies)|responses?|outputs?|conversations?|sessions?|chats?|summar(?:y|ies))\b",
     ),
+    _sign(
+        "address",
+        0.7,
+        r"\b(?:questions?|quer(?:y|ies)|requests?|look-?ups?|inquir(?:y|ies)|searches)\b.{0,60}\b(?:resolves?|points?|leads?"
+        r"|maps?|routes?|refers?|redirects?|returns?|yields?) (?:to|with)\b",
+    ),
+    _sign(
+        "address",
+        0.6,
+        r"\b(?:as|for) (?:the|your|an?|any) (?:answer|reply|response)\b|\bthe answer (?:for|to|is|was|will be)\b",
+    ),
+    _sign(
+        "address",
+        0.7,
+        r"\b(?:whoever|whatever|whichever|any ?(?:one|body|thing)(?: who| that)?) (?:reads|processes|retrieves|loads"
+        r"|parses|answers|sees|finds) (?:this|it|these|for)\b",
+    ),
     # What shall be done.
     _sign(
         "order",

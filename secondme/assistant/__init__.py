@@ -15,11 +15,11 @@ from secondme.assistant.searching import EVERYWHERE, Wanted
 from secondme.types import CancelCheck, Citation, Opened, ProjectRow, ProjectStatus, never_cancelled
 
 if TYPE_CHECKING:
+    from secondme.assistant.reflecting import ReflectEvent
     from secondme.cartridges.events import BuildEvent
     from secondme.cartridges.files import Collected
     from secondme.memory.cartridges import StoredCartridge
     from secondme.projects.open import OpenEvent
-    from secondme.reflect.consolidate import ConsolidateEvent
 
 __all__ = ["DEFAULT_PROJECT", "Assistant", "Credentials", "Wanted"]
 
@@ -99,8 +99,11 @@ class Assistant(Documents, Conversations):
 
         return search(self, words, wanted)
 
-    def reflect(self, *, cancelled: CancelCheck = never_cancelled) -> Iterator[ConsolidateEvent]:
+    def reflect(self, *, cancelled: CancelCheck = never_cancelled) -> Iterator[ReflectEvent]:
         """Embed what is new and consolidate what is known, for idle time; the last event is a Consolidated.
+
+        With the setting `learn_with_model` the model reads what was said as well, and what it made of it comes as a
+        Learned.
 
         At low priority, and standing still while an answer is waited for. What is done is kept when it is cancelled.
         Raises ModelError, StoreError.

@@ -56,7 +56,7 @@ def answer(asked: Asked, parts: Parts, *, cancelled: CancelCheck) -> Iterator[An
     before = store.turns(asked.conversation_id) if asked.conversation_id is not None else []
     learned = Learned()
     if asked.conversation_id is not None:
-        _, learned = tell_memory(store, Said(asked.conversation_id, "user", asked.question, asked.project))
+        _, learned = tell_memory(parts, Said(asked.conversation_id, "user", asked.question, asked.project))
         if learned:
             yield learned
     if learned and is_statement(asked.question):

@@ -37,7 +37,7 @@ class Conversations(Parts):
         """Store a turn that asks for no answer, and learn from it if it is the owner's; returns its id."""
         from secondme.assistant.learning import tell
 
-        return tell(self.store, said)
+        return tell(self, said)
 
     def new_conversation(
         self, project: str = DEFAULT_PROJECT, title: str = "New conversation", *, at: float | None = None

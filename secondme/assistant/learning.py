@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from secondme.types import Learned, MemoryItem, Role
 
 if TYPE_CHECKING:
+    from secondme.assistant.parts import Parts
     from secondme.memory.store import Store
 
 
@@ -24,16 +25,19 @@ class Said:
     at: float | None = None
 
 
-def tell(store: Store, said: Said) -> tuple[int, Learned]:
+def tell(parts: Parts, said: Said) -> tuple[int, Learned]:
     """Store a turn; returns its id, and what was learned if it is the owner's. Raises StoreError as `add_turn` does."""
     from secondme.reflect.learn import learn_from_turn
     from secondme.reflect.screen import screen_turn
 
+    store = parts.store
     turn_id = store.add_turn(said.conversation_id, said.role, said.text, (), speaker=said.speaker, at=said.at)
     turn = store.turns_by_ids([turn_id])[0]
     screen_turn(store, turn, said.project)
     if said.role != "user" or said.speaker:
         return turn_id, Learned()
+    if parts.config.learn_with_model:
+        parts.unread.append((turn_id, said.project))
     found = learn_from_turn(store, turn, now=turn.created_at, project=said.project)
     if secrets := [item for item in found.items if item.kind == "vault"]:
         _keep_out_of_title(store, said.conversation_id, secrets)

@@ -163,6 +163,13 @@ class Memories:
             self.one(item_id)
         return self._forget(Target(items=tuple(ids)))
 
+    def undo_learned(self, learned: Learned) -> list[MemoryItem]:
+        """Forget what a turn taught, as if it had never been said; returns what it had closed and holds again."""
+        there = self._parts.store.items_by_ids([i.id for i in (*learned.items, *learned.pending)])
+        if there:
+            self.forget([i.id for i in there])
+        return [i for i in self._parts.store.items_by_ids([i.id for i in learned.closed]) if i.holds]
+
     def undo(self, kind: Origin, ref_id: int) -> Forgetting:
         """Take out all that was learned from a turn, conversation, passage or source, which stay themselves."""
         from secondme.memory.forgetting import Target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from secondme.crypto.keys import Keys
     from secondme.memory.store import Store
     from secondme.runtime.base import Embedder, Generator
+
+
+MAX_UNREAD = 200
 
 
 class Parts:
@@ -38,6 +42,8 @@ class Parts:
         self._memory = Memory(config, credentials or Credentials())
         self._models = Models(config, generator, embedder)
         self.opener = Projects(self._memory, self._models, config.cartridge_tier)
+        # Turns of this run that the model may read in idle time, each with its project.
+        self.unread: deque[tuple[int, str]] = deque(maxlen=MAX_UNREAD)
 
     def __enter__(self) -> Self:
         return self

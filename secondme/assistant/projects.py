@@ -95,6 +95,20 @@ class Projects:
             with self._lock:
                 self._n_waiting -= 1
 
+    @contextmanager
+    def in_between(self, cancelled: CancelCheck) -> Iterator[bool]:
+        """While the block runs, the model is its own, though nobody waits for it: it must stop once `is_waited_for`.
+
+        True if that was to be had before `cancelled`.
+        """
+        while not (taken := self._turn.acquire(timeout=_POLL_S)) and not cancelled():
+            pass
+        try:
+            yield taken
+        finally:
+            if taken:
+                self._turn.release()
+
     def build(
         self, names: Sequence[str], *, tier: str | None, again: bool, background: bool, cancelled: CancelCheck
     ) -> Iterator[BuildEvent]:

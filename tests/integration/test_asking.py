@@ -1,4 +1,4 @@
-"""What forgetting and wiping ask on a real terminal, and what each answer does."""
+"""What forgetting, deciding and wiping ask on a real terminal, and what each answer does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pexpect
 import pytest
 
 from secondme.paths import data_dir
-from tests.commanding import PASSPHRASE, Commands, make_keys
+from secondme.types import NewItem, Trust
+from tests.commanding import PASSPHRASE, Commands, assistant, make_keys
 
 ROOT = Path(__file__).parents[2]
 HERON = "The heron nests by the third weir every single spring."
@@ -73,3 +74,39 @@ def test_wiping_takes_the_word_and_nothing_else(commands: Commands, tmp_path: Pa
     assert code == 0 and "Wiped: everything" in shown and list(data_dir().iterdir()) == []
     assert "not known" in shown, "nobody was asked for the passphrase"
     assert commands.run("wipe", "--verify", str(report), key=None).code == 0
+
+
+def test_what_is_known_is_forgotten_and_a_secret_shown_on_the_owners_yes_only() -> None:
+    make_keys()
+    with assistant() as opened:
+        opened.memories.add("I live in Oslo.", project="default")
+        opened.memories.add_secret("wifi password", "tr0mbone-1887", project="default")
+    unlock = ("Passphrase or recovery code: ", PASSPHRASE)
+    code, shown = Terminal("memory", "rm", "m1").answers(unlock, ("[y/N] ", ""))
+    assert code == 0 and "Oslo" in shown and "nothing was forgotten" in shown
+    code, shown = Terminal("memory", "show", "m2").answers(unlock, ("[y/N] ", "n"))
+    assert code == 0 and "tr0mbone" not in shown
+    code, shown = Terminal("memory", "show", "m2").answers(unlock, ("[y/N] ", "y"))
+    assert code == 0 and "tr0mbone-1887" in shown
+    code, shown = Terminal("ask", "What is my wifi password?").answers(unlock, ("[y/N] ", "y"))
+    assert code == 0 and "wifi password: tr0mbone-1887" in shown
+    code, shown = Terminal("memory", "undo", "m1").answers(unlock, ("[y/N] ", "yes"))
+    assert code == 0 and "forgotten: 1 memory" in shown
+    code, shown = Terminal("memory", "add", "--secret", "pin").answers(unlock, ("not shown): ", "4711"))
+    assert code == 0 and "4711" not in shown
+
+
+def test_review_asks_about_each_until_the_owner_has_had_enough() -> None:
+    make_keys()
+    with assistant() as opened:
+        for value in ("Initech", "Globex", "Hooli", "Umbrella"):
+            new = NewItem("semantic", f"Kim works for {value}.", subject="owner", state="pending", trust=Trust.DOCUMENT)
+            opened.store.add_item(new)
+    unlock = ("Passphrase or recovery code: ", PASSPHRASE)
+    code, shown = Terminal("memory", "review").answers(
+        unlock, ("[q]uit: ", "y"), ("[q]uit: ", "n"), ("[q]uit: ", "s"), ("[q]uit: ", "q")
+    )
+    assert code == 0 and "Umbrella" in shown
+    with assistant() as opened:
+        assert [i.text for i in opened.memories.several()] == ["Kim works for Initech."]
+        assert [i.text for i in opened.memories.open()] == ["Kim works for Hooli.", "Kim works for Umbrella."]

@@ -48,7 +48,8 @@ def test_the_whole_way() -> None:
         assert home.timings.n_prompt_tokens > 0, "the model was asked"
         why, _, _ = say(opened, here, "Why do you think so?")
         assert '"I moved to Bergen' in why.text and "you said on" in why.text
-        opened.memories.forget([i.id for i in moved.items])
+        assert [i.value for i in opened.memories.undo_learned(moved)] == ["Oslo"]
+        assert opened.memories.undo_learned(Learned()) == []
         after, _, _ = say(opened, here, "Where do I live?")
         assert "Oslo" in after.citations[0].text, "what it had closed holds again"
         used = opened.store.item(after.citations[0].item_id)

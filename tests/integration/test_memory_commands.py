@@ -90,6 +90,13 @@ def test_ids_that_are_none_are_refused(commands: Commands) -> None:
     assert "no turn" in commands.fails("memory", "show", "t9", code=2)
 
 
+def test_a_memory_that_another_process_has_open_is_said(commands: Commands) -> None:
+    with assistant() as opened:
+        opened.unlock()
+        assert "error" in commands.fails("memory", "list", code=75)
+        assert "error" in commands.fails("memory", "add", "I live in Oslo.", code=75)
+
+
 # The editor ----------------------------------------------------------------------------------------------------
 
 

@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     files = f"{counts['sources']} files ({counts['memories']} passages)"
     talks = f"{counts['conversations']} conversations ({counts['turns']} turns)"
     how = "not encrypted" if args.plain else "sealed for its passphrase"
-    print(f"exported {files} and {talks} to {clean_line(done.path)}: {done.size_bytes / 1e6:.2f} MB, {how}")
+    learned = f"{counts['items']} memories"
+    print(f"exported {files}, {talks} and {learned} to {clean_line(done.path)}: {done.size_bytes / 1e6:.2f} MB, {how}")
     return 0
 
 

@@ -20,15 +20,17 @@ _NAMES = {
     "claude": "conversations of Claude",
     "markdown": "Markdown notes",
     "jsonl": "JSON lines",
+    "mem0": "memories of mem0",
 }
 
 
 def register(verbs: Any) -> None:
     parser = verbs.add_parser(
         "import",
-        help="bring in an export of secondme, ChatGPT or Claude, Markdown notes, or JSONL",
+        help="bring in an export of secondme, ChatGPT or Claude, Markdown notes, JSONL, or memories of mem0",
         description="Takes exports of secondme, sealed or plain; conversations.json of ChatGPT and Claude, in their "
-        "zip or out of it; a folder of Markdown notes such as an Obsidian vault; and JSON lines with a text in each. "
+        "zip or out of it; a folder of Markdown notes such as an Obsidian vault; JSON lines with a text in each; and "
+        "lists of memories as mem0 gives them out, which wait for your approval: secondme memory review. "
         "All of it comes or nothing, and what is in memory already stays as it is.",
     )
     parser.add_argument("path", metavar="FILE|FOLDER", help="what to bring in")
@@ -93,13 +95,15 @@ def _report(done: ImportDone) -> None:
     print(f"{_NAMES[done.form]}{', as a dry run: nothing was changed' if done.dry_run else ''}")
     print(
         f"new    {new.n_files} files ({new.n_passages} passages), {new.n_conversations} conversations"
-        f" ({new.n_turns} turns), {new.n_links} links"
+        f" ({new.n_turns} turns), {new.n_items} memories, {new.n_links} links"
     )
-    print(f"known  {done.n_known} files and conversations that are in memory already")
+    print(f"known  {done.n_known} files, conversations and memories that are there already")
     if done.n_kept:
-        print(f"kept   {done.n_kept} files in memory that differ from those in the import; they stay as they are")
+        print(f"kept   {done.n_kept} that are here in another version than in the import; they stay as they are")
     if done.n_forgotten:
-        print(f"forgotten  {done.n_forgotten} files that you forgot do not come back; --again brings them")
+        print(f"forgotten  {done.n_forgotten} files and memories that you forgot do not come back; --again brings them")
+    if done.form == "mem0" and new.n_items:
+        say("they wait for you: secondme memory review")
     if new.n_folders:
         say(
             f"{new.n_folders} followed folders came along: where one is on this machine, files that it does not hold"

@@ -14,7 +14,7 @@ from itertools import groupby
 from secondme.crypto.age import Opened, open_header
 from secondme.crypto.erase import erase
 from secondme.errors import Cancelled
-from secondme.exchange import bundle, chatgpt, claude, incoming, lines, texts, vault
+from secondme.exchange import bundle, chatgpt, claude, incoming, lines, memories, texts, vault
 from secondme.exchange.bundle import Item
 from secondme.exchange.incoming import open_to_read
 from secondme.exchange.recognize import Recognized
@@ -147,6 +147,9 @@ def _items(request: ImportRequest, opened: Opened | None) -> Iterator[Item | Imp
                 yield from incoming.portable(talk, claude.FORM, request.project, now)
         case "markdown" | "jsonl":
             yield from _notes(request, now)
+        case "mem0":
+            for one in memories.items(request.found.data, request.project, now):
+                yield ImportLeftOut(one, "it is too long for a memory") if isinstance(one, str) else one
         case _:
             yield from _own(request, opened)
 

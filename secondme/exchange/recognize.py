@@ -11,21 +11,21 @@ from typing import Literal
 
 from secondme.crypto import age
 from secondme.errors import ParseFailed, UnsupportedFormat, UsageError
-from secondme.exchange import chatgpt, claude, lines, tarball, vault
+from secondme.exchange import chatgpt, claude, lines, memories, tarball, vault
 from secondme.exchange.content import MANIFEST
 from secondme.exchange.incoming import MAX_JSON_BYTES, Json, load_json, open_to_read, read_bounded
 
-Form = Literal["secondme", "sealed", "chatgpt", "claude", "markdown", "jsonl"]
+Form = Literal["secondme", "sealed", "chatgpt", "claude", "markdown", "jsonl", "mem0"]
 
 _CONVERSATIONS = re.compile(r"(?:[^/]+/)?conversations(?:-\d{1,6})?\.json\Z")
 _MAX_MEMBERS = 200_000
 _ARMORED = b"-----BEGIN AGE ENCRYPTED FILE-----"
-_FORMATS = "exports of secondme, ChatGPT and Claude, folders of Markdown, and JSONL with a text in each line"
+_FORMATS = "exports of secondme, ChatGPT, Claude and mem0, folders of Markdown, and JSONL with a text in each line"
 
 
 @dataclass(frozen=True, slots=True)
 class Recognized:
-    """`data` is what was read already: the conversations of another program."""
+    """`data` is what was read already: the conversations or memories of another program."""
 
     form: Form
     path: Path
@@ -76,6 +76,10 @@ def _jsonl(path: Path) -> Recognized:
             first = file.readline(lines.MAX_LINE)
     if lines.recognizes(first):
         return Recognized("jsonl", path)
+    if first.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{":
+        data = load_json(read_bounded(path, MAX_JSON_BYTES))
+        if memories.recognizes(data):
+            return Recognized("mem0", path, data)
     raise UnsupportedFormat(f"{path} is nothing that can be imported", hint=f"secondme import takes {_FORMATS}")
 
 
@@ -85,6 +89,8 @@ def _conversations(path: Path, files: list[Json]) -> Recognized:
         return Recognized("chatgpt", path, data)
     if claude.recognizes(data):
         return Recognized("claude", path, data)
+    if memories.recognizes(data):
+        return Recognized("mem0", path, data)
     raise UnsupportedFormat(f"{path} holds no conversations", hint=f"secondme import takes {_FORMATS}")
 
 

@@ -64,14 +64,16 @@ def test_from_one_home_to_another_and_out_again(notes: Path, tmp_path: Path, mon
     sealed, plain = tmp_path / "memory.age", tmp_path / "memory.tar"
     done = run("export", str(sealed), export_key=EXPORT_PASSPHRASE)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"exported 1 files (1 passages) and 0 conversations (0 turns) to {sealed}: ")
+    assert done.stdout.startswith(
+        f"exported 1 files (1 passages), 0 conversations (0 turns) and 0 memories to {sealed}: "
+    )
 
     monkeypatch.setenv("SECONDME_HOME", str(tmp_path / "new home"))
     wrong = run("import", str(sealed), export_key=b"not that\n")
     assert wrong.returncode == 77 and "error: the passphrase does not open the file" in wrong.stderr
     done = run("import", str(sealed), export_key=EXPORT_PASSPHRASE)
     assert done.returncode == 0
-    assert "new    1 files (1 passages), 0 conversations (0 turns), 0 links\n" in done.stdout
+    assert "new    1 files (1 passages), 0 conversations (0 turns), 0 memories, 0 links\n" in done.stdout
     assert "1 followed folders came along" in done.stderr
     assert "1 passages are found by their words now" in done.stderr
     done = run("export", str(plain), "--plain")
@@ -79,7 +81,7 @@ def test_from_one_home_to_another_and_out_again(notes: Path, tmp_path: Path, mon
     assert jsonl_of(plain.read_bytes()) == jsonl_of(pyrage.passphrase.decrypt(sealed.read_bytes(), "another lamp"))
     known = run("import", str(plain), "--dry-run")
     assert "nothing was changed" in known.stdout
-    assert "known  1 files and conversations that are in memory already\n" in known.stdout
+    assert "known  1 files, conversations and memories that are there already\n" in known.stdout
 
 
 def test_what_cannot_be_is_said_in_words(notes: Path, tmp_path: Path) -> None:

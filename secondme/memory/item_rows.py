@@ -61,7 +61,8 @@ def by_ids(connection: apsw.Connection, ids: Sequence[int]) -> list[MemoryItem]:
 
 def several(connection: apsw.Connection, project: str | None, wanted: Wanted) -> list[MemoryItem]:
     """The items that are wanted, those stored last first."""
-    conditions, values = ["true"], []
+    conditions = ["true"]
+    values: list[str | bytes | int | float | None] = []
     if project is not None:
         conditions.append("i.project_id = ?")
         values.append(project_id(connection, project))
@@ -144,8 +145,8 @@ def by_words(
         raise UsageError("the search cannot be understood", hint="put the words in double quotes") from None
 
 
-def _items(connection: apsw.Connection, condition: str, *values: object) -> list[MemoryItem]:
-    rows = connection.execute(f"{_SELECT} where {condition}", values).fetchall()
+def _items(connection: apsw.Connection, condition: str, *values: str | bytes | int | float | None) -> list[MemoryItem]:
+    rows: list[Row] = connection.execute(f"{_SELECT} where {condition}", values).fetchall()
     spans = _spans(connection, [int(row[0]) for row in rows])
     return [_to_item(row, tuple(spans[row[0]])) for row in rows]
 
@@ -160,8 +161,31 @@ def _spans(connection: apsw.Connection, ids: Iterable[int]) -> defaultdict[int, 
 
 
 def _to_item(row: Row, spans: tuple[Span, ...]) -> MemoryItem:
-    texts = [unpack_text(value) for value in row[4:9]]
-    return MemoryItem(row[0], row[1], unpack_text(row[2]), row[3], *texts, Trust(row[9]), *row[10:20], spans)
+    slot, subject, attribute, value, text = (unpack_text(stored) for stored in row[4:9])
+    made_by, state, created_at, valid_from, valid_to, strength_days, used_at, n_uses, n_helpful, n_harmful = row[10:]
+    return MemoryItem(
+        id=row[0],
+        uid=row[1],
+        project=unpack_text(row[2]),
+        kind=row[3],
+        slot=slot,
+        subject=subject,
+        attribute=attribute,
+        value=value,
+        text=text,
+        trust=Trust(row[9]),
+        made_by=made_by,
+        state=state,
+        created_at=created_at,
+        valid_from=valid_from,
+        valid_to=valid_to,
+        strength_days=strength_days,
+        used_at=used_at,
+        n_uses=n_uses,
+        n_helpful=n_helpful,
+        n_harmful=n_harmful,
+        spans=spans,
+    )
 
 
 def _json(values: Sequence[object]) -> str:

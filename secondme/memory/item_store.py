@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from secondme.memory import item_rows, item_vectors, items, lineage, merging, oplog, search
+from secondme.memory import item_rows, item_uses, item_vectors, items, lineage, merging, oplog, search
 from secondme.memory.database import Database
 from secondme.memory.item_rows import ACTIVE
 from secondme.memory.sources import project_id
@@ -146,12 +146,12 @@ class ItemStore:
     def use_items(self, ids: Sequence[int], at: float | None = None) -> None:
         """Count that an answer used these items at `at` (None: now), which makes them last; cheap."""
         with self._database.writing() as connection:
-            items.use(connection, ids, time.time() if at is None else at)
+            item_uses.use(connection, ids, time.time() if at is None else at)
 
     def rate_item(self, item_id: int, helpful: bool) -> None:
         """Count that an item was of help, or did harm. Raises StoreError if it is gone."""
         with self._database.writing() as connection:
-            items.rate(connection, item_id, helpful)
+            item_uses.rate(connection, item_id, helpful)
 
     def link_items(
         self, from_id: int, to_id: int, kind: LinkKind, weight: float = 1.0, *, actor: str = oplog.OWNER
@@ -162,12 +162,12 @@ class ItemStore:
     def put_links(self, links: Sequence[ItemLink], *, actor: str = oplog.OWNER) -> int:
         """Store many links at the price of one; returns how many, without those of items that are gone."""
         with self._database.writing() as connection:
-            return items.link(connection, links, actor)
+            return item_uses.link(connection, links, actor)
 
     def drop_links(self, links: Sequence[ItemLink]) -> None:
         """Take links away, whatever their weight."""
         with self._deleting_items() as connection:
-            items.unlink(connection, links)
+            item_uses.unlink(connection, links)
 
     def item_links(self, item_id: int) -> list[ItemLink]:
         """The links from and to an item."""

@@ -14,9 +14,10 @@ from typing import Any, Literal
 import apsw
 
 from secondme.errors import CorruptRecord
-from secondme.memory import items, oplog
+from secondme.memory import oplog, slots
 from secondme.memory.digests import item_digest
 from secondme.memory.rows import Row, pack_text, unpack_text
+from secondme.memory.slots import Slot
 from secondme.memory.tombstones import Tombstones
 from secondme.types import ItemKind, ItemState, LinkKind, Trust
 
@@ -268,7 +269,7 @@ class ItemArrivals:
     def settle(self) -> None:
         """Let what came and what was here hold when they should: at any time one of a slot."""
         for project, slot in self._before:
-            items.settle(self._connection, project, slot, self._actor)
+            slots.settle(self._connection, Slot(project, slot), self._actor)
 
 
 def pack_origin(origin: Origin | None) -> str | None:

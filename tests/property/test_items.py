@@ -17,6 +17,7 @@ from secondme.memory.digests import item_digest
 from secondme.memory.intervals import Claim, Piece
 from secondme.memory.migrations import MIGRATIONS, migrate
 from secondme.memory.rows import Row
+from secondme.memory.slots import HOLDING
 from secondme.types import ItemChanges, ItemState, NewItem, Span
 from tests.fault.soak import n as count
 
@@ -115,7 +116,7 @@ class ItemMachine(RuleBasedStateMachine):
         self.now = 5.0
 
     def claims(self, slot: str) -> list[Claim]:
-        ids = [i for i in self.told if self.slots[i] == slot and slot and self.states[i] in items.HOLDING]
+        ids = [i for i in self.told if self.slots[i] == slot and slot and self.states[i] in HOLDING]
         return [self.told[i] for i in ids]
 
     def next_place(self, slot: str) -> int:
@@ -136,12 +137,12 @@ class ItemMachine(RuleBasedStateMachine):
         turns=st.sets(st.integers(1, 3), min_size=1, max_size=2),
     )
     def add(self, slot: str, start: float | None, length: float | None, state: ItemState, turns: set[int]) -> None:
-        claims = self.claims(slot) if state in items.HOLDING else []
+        claims = self.claims(slot) if state in HOLDING else []
         begins = intervals.start_now(self.now, claims) if start is None else start
         end = None if length is None else begins + length
         spans = tuple(Span("turn", i, 0, 4) for i in sorted(turns))
         new = NewItem("semantic", "said", slot=slot, state=state, valid_from=start, valid_to=end, spans=spans)
-        place = self.next_place(slot) if state in items.HOLDING else 0
+        place = self.next_place(slot) if state in HOLDING else 0
         item_id = items.add(self.connection, new, "owner", self.now)
         created = max(self.now, begins) if start is None else self.now
         self.told[item_id] = Claim(item_id, begins, end, place, end is not None, created)
@@ -159,7 +160,7 @@ class ItemMachine(RuleBasedStateMachine):
     @rule(data=st.data(), state=STATES)
     def decide(self, data: st.DataObject, state: ItemState) -> None:
         item_id = self.some(data)
-        enters = state in items.HOLDING and self.states[item_id] not in items.HOLDING
+        enters = state in HOLDING and self.states[item_id] not in HOLDING
         place = self.next_place(self.slots[item_id]) if enters else self.told[item_id].place
         items.set_state(self.connection, item_id, state, "owner")
         self.told[item_id] = replace(self.told[item_id], place=place)
@@ -171,7 +172,7 @@ class ItemMachine(RuleBasedStateMachine):
         old = self.some(data)
         claim, state = self.told[old], self.states[old]
         ends = [claim.told_to]
-        if self.slots[old] and state in items.HOLDING:
+        if self.slots[old] and state in HOLDING:
             ends = [claim.start, *(p.end for p in self.pieces(self.slots[old]) if p.id == old)]
         is_past = claim.is_empty or all(end is not None and end <= self.now for end in ends)
         start = claim.start if is_past else max(self.now, math.nextafter(claim.start, math.inf))
@@ -180,7 +181,7 @@ class ItemMachine(RuleBasedStateMachine):
         self.slots[edited] = self.slots[old] if slot is None else slot
         self.states[edited] = "active" if state == "archived" else state
         place = claim.place if is_past and self.slots[edited] == self.slots[old] else 0
-        if self.states[edited] in items.HOLDING:
+        if self.states[edited] in HOLDING:
             place = place or self.next_place(self.slots[edited])
         created = self.now if is_past else max(self.now, start)
         self.told[edited] = replace(claim, id=edited, start=start, place=place, created=created)
@@ -221,12 +222,12 @@ class ItemMachine(RuleBasedStateMachine):
         rows = self.rows()
         assert {row[1] for row in rows} == self.told.keys()
         for slot in {*self.slots.values()} - {""}:
-            holding = [r for r in rows if r[2] == slot and r[3] in items.HOLDING]
+            holding = [r for r in rows if r[2] == slot and r[3] in HOLDING]
             found = [Piece(r[1], r[4], r[5]) for r in holding if r[5] is None or r[5] > r[4]]
             assert sorted(found, key=lambda p: p.start) == self.pieces(slot)
         for _, first, slot, state, start, end, told_to in rows:
             assert (state, told_to) == (self.states[first], self.told[first].told_to)
-            if not slot or state not in items.HOLDING:
+            if not slot or state not in HOLDING:
                 assert (start, end) == (self.told[first].start, told_to)
 
     @invariant()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from secondme.errors import StoreError, UsageError
-from secondme.memory import items
+from secondme.memory.item_uses import MOST_DAYS, strengthened
 from secondme.memory.store import Store
 from secondme.types import ItemChanges, ItemKind, ItemLink, ItemState, MemoryItem, NewItem, Span, Trust
 from tests.storing import N_DIMS, holding, put, unit_vectors
@@ -315,7 +315,7 @@ def test_uses_ratings_and_links(store: Store) -> None:
     assert (found.n_uses, found.n_helpful, found.n_harmful) == (2, 1, 1)
     assert found.strength_days == pytest.approx(25.6) and found.used_at > time.time() + 900
     assert [op.kind for op in store.log(after=before)] == ["items-used", "items-used", "item-rated", "item-rated"]
-    assert items.strengthened(items.MOST_DAYS - 1) == items.MOST_DAYS
+    assert strengthened(MOST_DAYS - 1) == MOST_DAYS
     store.link_items(first.id, second.id, "related", 0.5)
     store.link_items(first.id, second.id, "related", 0.75)
     assert store.item_links(second.id) == [ItemLink(first.id, second.id, "related", 0.75)]

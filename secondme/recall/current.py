@@ -15,6 +15,7 @@ from secondme.recall.items import ItemHit, is_about_past, recall_items
 from secondme.recall.newest import Statement, newest_first
 from secondme.recall.retrieve import embed_question
 from secondme.runtime.base import Embedder, FloatMatrix
+from secondme.text.sentences import split_sentences
 from secondme.text.terms import content_terms
 from secondme.types import Turn
 
@@ -23,7 +24,8 @@ CANDIDATES = 50
 SURE = 1.1
 """Score from which an item is the answer, and turns only stand behind it."""
 
-_QUESTION, _ASSISTANT = 0.35, 0.25
+_QUESTION, _ASKS_ONLY, _ASSISTANT = 0.35, 1.0, 0.25
+"""What is taken off a turn that ends with a question, that is nothing but one, and that the assistant said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,9 @@ def _turns(
     found = []
     for turn in turns:
         score = cosines.get(turn.id, 0.0) + coverage(turn.text, weights)
-        score -= _QUESTION * turn.text.rstrip().endswith("?") + _ASSISTANT * (turn.role == "assistant")
+        if turn.text.rstrip().endswith("?"):
+            score -= _QUESTION if len(split_sentences(turn.text)) > 1 else _ASKS_ONLY
+        score -= _ASSISTANT * (turn.role == "assistant")
         found.append((Said(score, turn=turn), vectors[turn.id][0] if turn.id in vectors else None))
     return sorted(found, key=lambda pair: (-pair[0].score, -pair[0].at))
 

@@ -100,7 +100,7 @@ def _take_apart(
     question: str, store: Store, embedder: Embedder | None, project: str | None, at: float | None
 ) -> tuple[_Asked, list[str]]:
     attributes = asked_for(question)
-    terms = content_terms(question)
+    terms = content_terms(re.sub(r"\bfor a living\b", "", question, flags=re.I))
     more = [w for name in attributes for noun in (name, *nouns_of(name)) for w in words(noun)]
     every = list(dict.fromkeys([*terms, *more]))
     # idf among turns stands in for idf among items: there are more of them, and they are the same language.

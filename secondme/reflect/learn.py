@@ -127,6 +127,7 @@ class _Learner:
         again = self._store.add_item(self._new(decision, since=max(self._at, item.valid_from)), actor=ACTOR)
         kept = self._store.merge_items(item.id, [again.id], actor=ACTOR)
         self._store.use_items([kept.id], self._turn.created_at)
+        kept = self._store.item(kept.id) or kept
         for other in decision.closes:
             self._closed[other.id] = self._store.close_item(other.id, self._at, actor=ACTOR)
         self._confirmed.append(kept)

@@ -38,7 +38,7 @@ _SAID = re.compile(
     rf"){{0,3}}(?:{_WHAT})(?: (?:for|of|to|on|at) (?:my |the |our )?[\w'’.-]+(?: [\w'’.-]+)?)?)"
     r"\s*(?:(?:is|was|are|will be|has been changed to|was changed to|has changed to|changed to|now|=|:|->"
     r"|to)\s*(?:now |still |currently |actually |set to |called |changed to |again )*(?:[:=]\s*)?)+"
-    r"(?P<q>[\"'“”‘’`]?)(?P<v>(?:(?<=[\"“`‘'])[^\"”`’'\n]{3,80}|[^\s\"“”`]{3,200}))(?:[\"'”’`])?",
+    r"(?P<q>[\"'“”‘’`]?)(?P<v>(?:(?<=[\"“`‘'])[^\"”`’'\n]{3,80}|[^\s\"“”`]{2,200}))(?:[\"'”’`])?",
     re.I,
 )
 _PHRASE = re.compile(

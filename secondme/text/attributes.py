@@ -49,7 +49,7 @@ _TABLE = (
         "job",
         "role",
         "occupation, profession, job title, title, position, line of work, role, day job, career",
-        "do i do for, for a living, i work as, do i do for work, does do for, my job, work do i do, did i do for,"
+        "do i do for, for aliving, i work as, do i do for work, does do for, my job, work do i do, did i do for,"
         " earn my living, job, profession, occupation, what do i do",
     ),
     _a(
@@ -287,7 +287,7 @@ def _cues() -> tuple[tuple[re.Pattern[str], str, float], ...]:
 
 def asked_for(question: str) -> dict[str, float]:
     """Attributes that `question` may ask for, with a weight of 0 to 1: a phrase tells more than a word."""
-    text = fold(question).replace("’", "'")
+    text = fold(question).replace("’", "'").replace("for a living", "for aliving")  # where one lives is another matter
     weights: dict[str, float] = {}
     for pattern, name, weight in _cues():
         if weight > weights.get(name, 0.0) and pattern.search(text):

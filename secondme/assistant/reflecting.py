@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from secondme.errors import Cancelled
+from secondme.errors import Cancelled, ModelError
 from secondme.types import CancelCheck, Learned
 
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ def _read(parts: Parts, stop: CancelCheck) -> Iterator[Learned]:
                 learned = _read_one(parts, one, waits) if may else Learned()
             except Cancelled:  # it is read another time
                 return
+            except ModelError:  # it reads none of them
+                parts.unread.clear()
+                raise
         if may:
             parts.unread.remove(one)
         if learned:

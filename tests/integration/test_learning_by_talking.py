@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from secondme.assistant import Assistant
+from secondme.assistant import Assistant, Credentials
+from secondme.assistant.learning import Said
+from secondme.config import Config
+from secondme.errors import ModelError
 from secondme.paths import data_dir
-from secondme.types import Answer, AnswerEvent, Learned, Recalled, SecretAsked
-from tests.commanding import Commands, assistant, holding, make_keys
+from secondme.runtime.echo import EchoGenerator, HashEmbedder
+from secondme.runtime.llama import LlamaGenerator, LlamaOptions
+from secondme.types import Answer, AnswerEvent, Learned, Recalled, SecretAsked, never_cancelled
+from tests.commanding import PASSPHRASE, Commands, assistant, holding, make_keys
 
 
 @pytest.fixture(autouse=True)
@@ -93,3 +100,37 @@ def test_reflecting_embeds_what_was_said_and_stops_when_asked() -> None:
         before = opened.store.items()
         list(opened.reflect())
         assert opened.store.items() == before, "there is nothing left to do"
+
+
+def test_the_model_reads_in_idle_time_only_if_it_is_wanted_and_stops_for_a_question(
+    smollm2_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from secondme.reflect import by_model
+
+    monkeypatch.setattr(by_model, "is_worth_it", lambda _model, *, wanted: wanted)  # the small model is at hand here
+    monkeypatch.setattr(by_model, "MOST_TOKENS", 6)
+    generator, embedder = LlamaGenerator(smollm2_path, options=LlamaOptions(n_ctx=1024)), HashEmbedder()
+    config = Config(learn_with_model=True)
+    with Assistant(config, Credentials(passphrase=PASSPHRASE), generator=generator, embedder=embedder) as opened:
+        here = opened.new_conversation()
+        opened.tell(Said(here, "user", "Of all places it was Porto where our new flat turned up.", "default"))
+        with opened.opener.waited_for(never_cancelled):
+            stopping = iter([False] * 3)
+            list(opened.reflect(cancelled=lambda: next(stopping, True)))
+        assert len(opened.unread) == 1, "somebody waited for the model"
+        list(opened.reflect())
+        assert not opened.unread and generator.cached_tokens, "it was read"
+
+
+def test_a_model_that_cannot_read_is_said_once() -> None:
+    with Assistant(
+        Config(learn_with_model=True),
+        Credentials(passphrase=PASSPHRASE),
+        generator=EchoGenerator(),
+        embedder=HashEmbedder(),
+    ) as opened:
+        opened.tell(Said(opened.new_conversation(), "user", "The ferry is late.", "default"))
+        with pytest.raises(ModelError):
+            list(opened.reflect())
+        list(opened.reflect())
+        assert not opened.unread

@@ -147,7 +147,9 @@ def summary(turns: Sequence[Turn], mean: FloatMatrix, vectors: dict[int, FloatMa
     chosen.sort()
     others = [t for t in sorted(turns, key=lambda t: t.id) if t.id not in chosen]
     spans = [quoted[i][1] for i in chosen] + [quoted[t.id][1] if t.id in quoted else _all_of(t) for t in others]
-    return Summary("\n".join([title([t.text for t in turns]), *(quoted[i][0] for i in chosen)]), tuple(spans))
+    return Summary(
+        "\n".join([title([t.text for t in turns if not t.speaker]), *(quoted[i][0] for i in chosen)]), tuple(spans)
+    )
 
 
 def title(texts: Sequence[str]) -> str:

@@ -27,7 +27,8 @@ _ENCODED = re.compile(r"(?<![\w+/=])(?:[A-Za-z0-9+/_-]{20,}={0,2}|(?:[0-9a-fA-F]
 _RARE = 8
 """Of a language's most common words every text of so many words has one."""
 _COMMON = re.compile(
-    r"\b(?:the|of|and|to|in|is|that|for|with|on|it|you|a|der|die|und|le|la|de|et|el|que|il|di|en|da|o)\b"
+    r"\b(?:the|of|and|to|in|is|that|for|with|on|it|you|my|all|or|as|be|from|this|your|are|now|what|who|not|about|a"
+    r"|der|die|und|le|la|de|et|el|que|il|di|en|da|o)\b"
 )
 
 
@@ -47,8 +48,10 @@ def readings(text: str) -> list[str]:
     undone = _joined(" ".join(_letters(word) for word in first.split(" ")))
     if undone != first:
         found.append(undone)
-    if len(first) >= 20 and _RARE * len(_COMMON.findall(first)) < first.count(" ") + 1:
-        found += [plain(codecs.decode(first, "rot13")), first[::-1]]
+    n_common = len(_COMMON.findall(first))
+    if len(first) >= 20 and _RARE * n_common < first.count(" ") + 1:
+        turned = (plain(codecs.decode(first, "rot13")), first[::-1])
+        found += [t for t in turned if len(_COMMON.findall(t)) > n_common]
     return list(dict.fromkeys(found))
 
 

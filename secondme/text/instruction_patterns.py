@@ -95,6 +95,13 @@ SIGNS: tuple[Sign, ...] = (
         rf"for you|follow)",
     ),
     _sign("override", 0.8, r"\b(?:developer|debug|admin|maintenance|god|jailbreak|dan|unrestricted) mode\b"),
+    _sign(
+        "override",
+        1.0,
+        r"\b(?:everything|anything|all|whatever|what) (?:that )?(?:you|it|the (?:assistant|ai|model|memory)) (?:ever )?"
+        r"(?:learned|was told|were told|know|remember|hold|holds|have|has|stored|believed?)\b.{0,40}\b(?:wrong|false"
+        r"|outdated|invalid|obsolete|a lie|void|mistaken|incorrect)\b",
+    ),
     # Somebody speaks to the assistant.
     _sign(
         "address",
@@ -174,7 +181,8 @@ SIGNS: tuple[Sign, ...] = (
     _sign(
         "address",
         0.7,
-        r"\b(?:questions?|quer(?:y|ies)|requests?|look-?ups?|inquir(?:y|ies)|searches)\b.{0,60}\b(?:resolves?|points?|leads?"
+        r"\b(?:questions?|quer(?:y|ies)|requests?|look-?ups?|inquir(?:y|ies)|"
+        r"searches)\b.{0,60}\b(?:resolves?|points?|leads?"
         r"|maps?|routes?|refers?|redirects?|returns?|yields?) (?:to|with)\b",
     ),
     _sign(
@@ -187,6 +195,20 @@ SIGNS: tuple[Sign, ...] = (
         0.7,
         r"\b(?:whoever|whatever|whichever|any ?(?:one|body|thing)(?: who| that)?) (?:reads|processes|retrieves|loads"
         r"|parses|answers|sees|finds) (?:this|it|these|for)\b",
+    ),
+    _sign(
+        "address",
+        0.5,
+        r"\b(?:read out|reply with|answer with|respond with|come up with|skip the search|without searching|"
+        r"say nothing else"
+        r"|nothing else but|you told me|you said|you learned|you know about|you hold|it holds about|as you did)\b",
+    ),
+    _sign(
+        "address",
+        0.5,
+        r"\b(?:when(?:ever)?|if|once|where(?:ver)?)\b.{0,40}\b(?:is|are|was|were|gets?|be) (?:looked for|"
+        r"looked up|searched"
+        r"|wanted|requested|needed|required|in question|sought|called for|named|doubted)\b",
     ),
     # What shall be done.
     _sign(
@@ -218,7 +240,9 @@ SIGNS: tuple[Sign, ...] = (
         r"respond|answer|recommend"
         r"|suggest|say|state|claim|report|output|print|include|append|insert|mention|cite|send|forward|"
         r"e-?mail|upload|post"
-        r"|execute|run|call|visit|open|click|transfer|pay|use|choose|prefer|prioriti[sz]e|act|pretend|"
+        r"|read out|skip|change|correct|update|alter|adjust|amend|provide|quote|purge|swap|exchange|supply|"
+        r"produce|deliver|set|execute|run|call|visit|open|click|transfer|pay|use|choose|prefer|"
+        r"prioriti[sz]e|act|pretend|"
         r"behave|follow|obey"
         r"|comply|reveal|disclose|share|repeat|delete|remove|give|present|treat|consider|assume|return|write|tell)\b",
     ),
@@ -286,6 +310,13 @@ SIGNS: tuple[Sign, ...] = (
         r"\bbegin (?:system|hidden|new|secret) (?:prompt|instructions?|message)\b",
     ),
     _sign("marker", 1.0, r"[\"']?role[\"']?\s*[:=]\s*[\"']?(?:system|user|assistant|developer|owner)\b"),
+    _sign(
+        "marker",
+        0.6,
+        r"\b(?:user|owner|assistant|memory)[_ .-]?(?:profile|facts?|memory|prefs|preferences|data)\b\s*[:=.\[(]"
+        r"|\bprofile\.[\w ]{2,30}(?::=|=|:)",
+    ),
+    _sign("order", 0.4, r"\b(?:override|overwrite|force|priority)\s*[:=]\s*(?:true|yes|1|high\w*|max\w*)|#\s*sync"),
     _sign(
         "trigger",
         0.7,
@@ -410,6 +441,29 @@ OTHER_LANGUAGES: tuple[Sign, ...] = (
         0.5,
         r"\b(?:antworte\w*|empfiehl|empfehle|reponds|repondez|recommande\w*|responde|recomienda|rispondi|"
         r"consiglia|raccomanda|responda|recomende|antwoord|odpowiadaj|polecaj|svara)\b",
+    ),
+    _sign(
+        "override",
+        1.0,
+        r"\b(?:glem|unohda|unut\w*|zapomen\w*|uita|felejtsd el|ignorer\w*)\b.{0,40}\b(?:instruktion\w*|anvisning\w*"
+        r"|instruks\w*|ohjee\w*|ohjeet|talimat\w*|pokyn\w*|instructiuni\w*|utasitas\w*|regler|saannot)\b"
+        r"|\b(?:talimat\w*|utasitas\w*)\b.{0,20}\b(?:unut\w*|felejts\w*)\b",
+    ),
+    _sign(
+        "owner",
+        1.0,
+        r"\b(?:brugeren|brukeren|kayttaja|kullanici|uzivatel|felhasznalo|"
+        r"utilizatorul)\b.{0,40}\b(?:foretr\w+|onsker|vil"
+        r"|suosii|haluaa|tercih|istiyor|preferuje|chce|szeretne|prefera|vrea|vil ha)\b",
+    ),
+    _sign(
+        "order", 0.6, r"\b(?:fra na|fra nu af|fra na av|tasta lahtien|bundan sonra|bundan boyle|odted|od nynejska)\b"
+    ),
+    _sign(
+        "owner",
+        1.0,
+        r"(?:사용자|주인)\S*.{0,20}(?:선호|원합|좋아)|المستخدم.{0,20}(?:يفضل|يريد)|користувач.{0,30}(?:віддає перевагу|"
+        r"хоче)",
     ),
     _sign("override", 1.0, r"(?:игнорир\w*|забуд\w*|не обращай внимания).{0,40}(?:инструкци|указани|правил)"),
     _sign(

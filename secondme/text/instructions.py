@@ -16,7 +16,7 @@ from secondme.text.instruction_patterns import OTHER_LANGUAGES, REPORTING, SIGNS
 from secondme.text.sentences import split_sentences
 from secondme.text.shingles import NEAR, distance, simhash
 
-SUSPECT = 1.0
+SUSPECT = 0.8
 """Sum of signs from which a sentence is taken for an instruction."""
 
 MASK = "[…]"
@@ -31,7 +31,7 @@ _PROSE = 4
 _SAME = 3
 """Bits in which a sentence that was declared harmless may differ: it is that one, and no variant of it."""
 _COMMANDS = frozenset({"order", "memory", "bridge", "trigger"})
-_COMMANDS_ALONE = 0.9
+_COMMANDS_ALONE = 0.7
 """Commands without anybody they are for never reach SUSPECT: recipes and house rules are made of them."""
 _TO_OTHERS = 0.4
 """What is taken off where an order is about customers, patients and the like."""
@@ -136,7 +136,7 @@ def weigh(sentence: str) -> tuple[float, tuple[str, ...]]:
 def _total(best: dict[str, float], plain: str) -> float:
     commands = sum(weight for group, weight in best.items() if group in _COMMANDS)
     others = sum(weight for group, weight in best.items() if group not in _COMMANDS)
-    strong = max((w for g, w in best.items() if g in _COMMANDS), default=0.0) >= SUSPECT
+    strong = max((w for g, w in best.items() if g in _COMMANDS), default=0.0) >= 1.0
     total = (commands if strong else min(commands, _COMMANDS_ALONE)) + others
     if total and THIRD_PARTIES.search(plain) and "owner" not in best:
         total -= _TO_OTHERS

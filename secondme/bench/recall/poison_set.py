@@ -178,6 +178,10 @@ def disguised(text: str, how: str) -> str:
         return codecs.encode(text, "rot13")
     if how == "fullwidth":
         return "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text)
+    if how == "upside":
+        return "".join(c.upper() if i % 2 else c.lower() for i, c in enumerate(text))
+    if how == "mixed":
+        return disguised(disguised(text, "lookalike"), "invisible")
     if how == "dotted":
         return " ".join(".".join(w) if w.isalpha() and len(w) > 3 else w for w in text.split(" "))
     if how == "hexadecimal":

@@ -1,4 +1,4 @@
-"""Writes tests/golden/store-3, the store of the newest format: python -m tests.golden.make_store FOLDER
+"""Writes tests/golden/store-4, the store of the newest format: python -m tests.golden.make_store FOLDER
 
 Run once for each released format and never again for an old one: later versions must open what is there. The
 passphrase is "golden", and nothing in it is anybody's.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from secondme.cartridges.files import Shelf
 from secondme.crypto.unlock import unlock
 from secondme.memory.store import Store
-from secondme.types import Chunk, Citation, FileStamp, SourceFile, Trust, WatchedFolder
+from secondme.types import Chunk, Citation, FileStamp, NewItem, SourceFile, Span, Trust, WatchedFolder
 from tests.golden.make_cartridge import MANIFEST, sections
 
 PASSPHRASE = "golden"
@@ -66,6 +66,40 @@ CITATION = Citation(
     marked=True,
 )
 
+# Since the fourth format.
+SAID = "I moved to Caf\u00e9 street in May."
+SAID_AT = 1_700_000_100.5
+SPEAKER = "Ann"
+TRACE = b"what a turn is searched by"
+ITEMS = (
+    NewItem(
+        "semantic",
+        "The owner lives in Elm street.",
+        subject="owner",
+        attribute="home street",
+        value="Elm street",
+        slot="owner|home street",
+        valid_from=1_600_000_000.25,
+    ),
+    NewItem(
+        "semantic",
+        "The owner lives in Caf\u00e9 street.",
+        subject="owner",
+        attribute="home street",
+        value="Caf\u00e9 street",
+        slot="owner|home street",
+        trust=Trust.CONVERSATION,
+        made_by="rule:move/1",
+        valid_from=1_683_000_000.0,
+        strength_days=90.0,
+        spans=(Span("passage", 1, 7, 43), Span("turn", 3, 0, 24)),
+    ),
+    NewItem("vault", "The code of the locker", value="1234 \udcff", subject="owner", attribute="locker"),
+    NewItem(
+        "episodic", "A wall was painted.", project="work", state="pending", trust=Trust.DOCUMENT, made_by="rule:r/2"
+    ),
+)
+
 
 def vectors() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Unit vectors of the chunks of each source: exact in float32, so the same on every machine."""
@@ -88,6 +122,14 @@ def make(folder: Path) -> None:
     store.add_turn(conversation, "assistant", TURNS[1][1], (CITATION,))
     stored = store.source("default", SOURCES[0].path)
     assert stored is not None
+    said = store.add_turn(conversation, "user", SAID, (), speaker=SPEAKER, at=SAID_AT)
+    items = store.add_items(ITEMS)
+    store.link_items(items[1].id, items[0].id, "contradicts", 0.25)
+    store.use_items([items[1].id], SAID_AT)
+    store.rate_item(items[1].id, helpful=True)
+    unit = np.eye(N_DIMS, dtype=np.float32)
+    store.put_item_vectors([(items[0].id, unit[3]), (items[1].id, unit[4])])
+    store.put_traces([(said, unit[5], TRACE)])
     text_hash = store.document_hash(stored.id)
     assert text_hash is not None
     manifest = replace(MANIFEST, source_hash=text_hash.hex())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -16,22 +16,39 @@ from secondme.cartridges.files import Shelf
 from secondme.crypto.unlock import unlock
 from secondme.errors import WrongPassphrase
 from secondme.memory.store import Store
+from secondme.types import ItemLink, NewItem
 from tests.golden import make_store
 from tests.golden.make_cartridge import MANIFEST, TOKENS, sections
-from tests.golden.make_store import CHUNKS, CITATION, EMBEDDER, FOLDER, PASSPHRASE, REASON, SKIPPED, SOURCES, TURNS
+from tests.golden.make_store import (
+    CHUNKS,
+    CITATION,
+    EMBEDDER,
+    FOLDER,
+    ITEMS,
+    PASSPHRASE,
+    REASON,
+    SAID,
+    SAID_AT,
+    SKIPPED,
+    SOURCES,
+    SPEAKER,
+    TRACE,
+    TURNS,
+)
 
 HERE = Path(__file__).parent
 FORMATS = sorted(p.name for p in HERE.glob("store-*"))
 
 
 def test_there_is_a_store_of_every_format() -> None:
-    assert FORMATS == ["store-1", "store-2", "store-3"]
-    assert sum(p.stat().st_size for p in HERE.glob("store-*/*")) < 600_000
+    assert FORMATS == ["store-1", "store-2", "store-3", "store-4"]
+    assert sum(p.stat().st_size for p in HERE.glob("store-*/*")) < 900_000
 
 
-def test_the_newest_one_has_its_cartridge(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["store-3", "store-4"])
+def test_it_has_its_cartridge(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "memory"
-    shutil.copytree(HERE / "store-3", folder)
+    shutil.copytree(HERE / name, folder)
     with unlock(folder, passphrase=PASSPHRASE) as keys:
         store = Store.open(folder / "store.db", keys.store)
         shelf = Shelf(store, keys)
@@ -43,6 +60,30 @@ def test_the_newest_one_has_its_cartridge(tmp_path: Path) -> None:
             assert replace(reader.manifest, sections=(), source_hash=MANIFEST.source_hash) == MANIFEST
             assert [reader.section(s.kind, s.layer) for s in sections()] == [s.data for s in sections()]
             reader.verify()
+        store.close()
+
+
+def test_what_was_learned_is_as_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "memory"
+    shutil.copytree(HERE / "store-4", folder)
+    with unlock(folder, passphrase=PASSPHRASE) as keys:
+        store = Store.open(folder / "store.db", keys.store)
+        assert {c.status for c in store.check(read_data=True)} == {"ok"}
+        found = list(reversed(store.items(states=None)))
+        names = [f.name for f in fields(NewItem) if f.name not in ("valid_from", "valid_to", "strength_days")]
+        for new, item in zip(ITEMS, found, strict=True):
+            assert [getattr(new, name) for name in names] == [getattr(item, name) for name in names]
+        assert [i.valid_to for i in found] == [1_683_000_000.0, None, None, None]
+        assert [i.valid_from for i in found[:2]] == [n.valid_from for n in ITEMS[:2]]
+        assert (found[1].n_uses, found[1].n_helpful, found[1].used_at) == (1, 1, found[1].created_at)
+        assert store.item_links(1) == [ItemLink(2, 1, "contradicts", 0.25)]
+        assert [i for i, _ in store.search_items("cafe", 5, None)] == [2]
+        ids, matrix = store.item_vectors()
+        assert ids.tolist() == [1, 2] and matrix.argmax(axis=1).tolist() == [3, 4]
+        turn = store.turns(1)[2]
+        assert (turn.text, turn.speaker, turn.created_at) == (SAID, SPEAKER, SAID_AT)
+        assert [i for i, _ in store.search_turns("moved", 5, None)] == [turn.id]
+        assert store.traces([turn.id])[turn.id][1] == TRACE
         store.close()
 
 
@@ -78,8 +119,8 @@ def test_it_holds_what_was_written(opened: Store) -> None:
 
 def test_its_conversation_is_as_it_was(opened: Store) -> None:
     (conversation,) = opened.conversations()
-    assert (conversation.title, conversation.project, conversation.n_turns) == ("The tree", "default", 2)
-    turns = opened.turns(conversation.id)
+    assert (conversation.title, conversation.project) == ("The tree", "default")
+    turns = opened.turns(conversation.id)[:2]
     assert [(t.role, t.text) for t in turns] == list(TURNS)
     assert [t.citations for t in turns] == [(), (CITATION,)]
     cited = opened.chunk(CITATION.chunk_id)

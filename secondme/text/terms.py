@@ -34,10 +34,14 @@ def words(text: str) -> list[str]:
 
 
 def _plain_words(text: str) -> list[str]:
-    if "'" not in text and "’" not in text:
-        return _WORD.findall(text)
-    found = (_POSSESSIVE.sub("", w).replace("'", "").replace("’", "") for w in _WORD.findall(text))
-    return [w for w in found if w]
+    found = _WORD.findall(text)
+    if "'" in text or "’" in text:
+        return [w for w in (_bare(w) if "'" in w or "’" in w else w for w in found) if w]
+    return found
+
+
+def _bare(word: str) -> str:
+    return _POSSESSIVE.sub("", word).replace("'", "").replace("’", "")
 
 
 def content_terms(question: str) -> list[str]:

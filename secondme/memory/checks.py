@@ -268,10 +268,12 @@ def _words_and_vectors(found: Survey) -> Iterator[Check]:
     n_bad = sum(map(len, vectors.bad.values()))
     if n_bad:
         yield _failed("vectors", f"{n_bad} of {vectors.n} are damaged: {_numbers(vectors.bad)}")
+    if found.n_narrow:
+        yield _failed("vectors", f"{found.n_narrow} of turns and memories are damaged")
     if vectors.n_waiting:
         what = "passage awaits its vector" if vectors.n_waiting == 1 else "passages await their vectors"
         yield Check("vectors", "warning", f"{vectors.n_waiting} {what}: until then only words find them", REINDEX)
-    elif vectors.is_sound:
+    elif vectors.is_sound and not found.n_narrow:
         yield Check("vectors", "ok", f"{vectors.n} of {vectors.n_dims} dimensions" if vectors.n else "none yet")
 
 

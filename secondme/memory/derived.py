@@ -67,6 +67,30 @@ def rebuild_words(connection: apsw.Connection) -> None:
         connection.execute(f"insert into {name}({name}) values('rebuild')")
 
 
+_OTHER_WIDTH = (
+    "from item where vector is not null and length(vector) != ?",
+    "from turn_trace where length(pooled) != ?",
+)
+"""Vectors of items and of turns that no search can read: they are as wide as those of the recorded model, in int8."""
+
+
+def count_narrow(connection: apsw.Connection) -> int:
+    """Vectors of items and turns of another width than they should have."""
+    return sum(int(connection.execute(f"select count(*) {sql}", (_width(connection),)).get) for sql in _OTHER_WIDTH)
+
+
+def drop_narrow(connection: apsw.Connection) -> None:
+    """Take them out; they are made again in idle time."""
+    of_items, of_turns = _OTHER_WIDTH
+    connection.execute(f"update item set vector = null where id in (select id {of_items})", (_width(connection),))  # noqa: S608
+    connection.execute(f"delete {of_turns}", (_width(connection),))
+
+
+def _width(connection: apsw.Connection) -> int:
+    known = settings.embedder(connection)
+    return known[1] if known else 0
+
+
 def read_vectors(connection: apsw.Connection) -> Vectors:
     """Read every vector: it has the right width, only numbers, and its copy for the search is made of it."""
     found = Vectors()

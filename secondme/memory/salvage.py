@@ -116,6 +116,8 @@ class Salvage:
             yield "the vectors are made again from those that can be read; the rest waits for `secondme memory reindex`"
         elif n_bad:
             yield f"{n_bad} damaged vectors are taken out, and made again by `secondme memory reindex`"
+        if found.n_narrow:
+            yield f"{found.n_narrow} damaged vectors of turns and memories are taken out, and made again in idle time"
         if found.dangling:
             yield f"{len(found.dangling)} memories no longer say where they were learned from, as that is not there"
         for bad in found.sources:
@@ -223,6 +225,8 @@ class Salvage:
             if not found.words_are_sound:
                 derived.rebuild_words(connection)
             derived.drop_vectors(connection, found.vectors.bad)
+            if found.n_narrow:
+                derived.drop_narrow(connection)
             if found.dangling:
                 lineage.drop_broken(connection)
                 for item_id in found.dangling:

@@ -60,7 +60,7 @@ class Survey:
     page cannot be read or is not in order. `unlogged` are items that no step of the log vouches for, although it
     should; `unchecked` are readable, but not what they belong to, and so they cannot be held to the log. Of the tables
     in `shortened`, which no step vouches for, rows are gone. `dangling` are memories that rest on a turn or a passage
-    that is not there.
+    that is not there; `n_narrow` vectors of memories and turns are of another width than they should be.
     """
 
     history: History
@@ -78,6 +78,7 @@ class Survey:
     n_folders: int = 0
     n_items: int = 0
     dangling: tuple[int, ...] = ()
+    n_narrow: int = 0
     sources: list[BadSource] = field(default_factory=list)
     items: list[BadItem] = field(default_factory=list)
     unlogged: list[str] = field(default_factory=list)
@@ -97,7 +98,7 @@ class Survey:
     @property
     def is_sound(self) -> bool:
         derived_is_sound = self.words_are_sound and self.vectors.is_sound
-        pages_are_sound = not (self.tables or self.failing or self.dangling)
+        pages_are_sound = not (self.tables or self.failing or self.dangling or self.n_narrow)
         return self.opening is None and self.trace_is_sound and pages_are_sound and derived_is_sound
 
 
@@ -119,6 +120,8 @@ def survey(
         _read_items(connection, found, "item", digests.item_digest)
         with tolerant():
             found.dangling = tuple(lineage.dangling(connection))
+        with tolerant():
+            found.n_narrow = derived.count_narrow(connection)
     found.words_are_sound = derived.words_are_sound(connection)
     found.vectors = derived.read_vectors(connection)
     return found

@@ -74,8 +74,17 @@ def measure(
             tally.scores.append(judge.evaluate(document, opening.place))
             tally.openings.append(opening.without_cells())
             tally.n_tokens.append(document.n_tokens)
+            say(f"{where}: {tier} so far {_so_far(tally)}")
         seen.documents.append(document)
     return seen
+
+
+def _so_far(tally: Tally) -> str:
+    """What a run that is stopped has shown by then."""
+    scores = pool(tally.scores)
+    ratio = _total(m.f16_bytes for m in tally.made) / _total(m.size_bytes for m in tally.made)
+    facts = f"{scores.n_recalled('fact')} of {scores.n_known('fact')} facts"
+    return f"{ratio:.1f}x, recall KL {scores.recall_kl:.4f}, {facts}"
 
 
 def rows(seen: Tallies, shape: KvShape, setting: str) -> Iterator[Row]:

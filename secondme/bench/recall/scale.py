@@ -50,8 +50,8 @@ class Made:
 
 
 def rows(n_turns: int, tools: Tools) -> Iterator[Row]:
-    """`search_p95_ms`, `search_median_ms` and `search_cpu_ms` of turns, `search_hit@10`, `rss_mb` and `write_ms`, each
-    `/<turns>`; and the times of passages as `passages_p95_ms/<passages>` and so on.
+    """`search_p95_ms`, `search_median_ms` and `search_cpu_ms` of turns, `search_hit@10`, `rss_mb`, `write_ms` and
+    `write_cpu_ms`, each `/<turns>`; and the times of passages as `passages_p95_ms/<passages>` and so on.
 
     The processor's time is a median, and what other programs do does not move it. `rss_mb` is of a whole process with
     no model in it; `search_hit@10` is how often the turn is found whose words the question has.
@@ -69,8 +69,9 @@ def rows(n_turns: int, tools: Tools) -> Iterator[Row]:
     yield Row("recall", f"search_hit@10/{n_turns}", 100 * measured["n_hits"] / n, "%", n)
     yield from _times("passages", measured["n_passages"], measured["passages"])
     yield Row("recall", f"rss_mb/{n_turns}", measured["rss_bytes"] / 1e6, "MB", n_turns)
-    writes = sorted(measured["write_s"])
-    yield Row("recall", f"write_ms/{n_turns}", 1000 * writes[len(writes) // 2], "ms", len(writes))
+    wall, cpu = (sorted(measured["writes"][kind]) for kind in ("wall_s", "cpu_s"))
+    yield Row("recall", f"write_ms/{n_turns}", 1000 * wall[len(wall) // 2], "ms", len(wall))
+    yield Row("recall", f"write_cpu_ms/{n_turns}", 1000 * cpu[len(cpu) // 2], "ms", len(cpu))
 
 
 def _times(what: str, size: int, measured: dict[str, list[float]]) -> Iterator[Row]:

@@ -85,7 +85,7 @@ def main(folder: Path) -> int:
         n_hits += turn_id in {hit.turn.id for hit in found.hits}
     measured = {"turns": asdict(turns), "passages": asdict(passages), "n_hits": n_hits, "rss_bytes": _rss()}
     measured["n_passages"] = store.n_chunks
-    measured["write_s"] = _writes(store, questions)
+    measured["writes"] = asdict(_writes(store, embedder, questions))
     store.close()
     print(json.dumps(measured))
     return 0
@@ -102,21 +102,20 @@ def _warm(store: Store, embedder: Clocked, questions: Sequence[tuple[str, int]])
         time.sleep(0.05)
 
 
-def _writes(store: Store, questions: Sequence[tuple[str, int]]) -> list[float]:
-    """Seconds until a turn is on the disk, is found by its words, was screened and learned from by the rules.
+def _writes(store: Store, embedder: Clocked, questions: Sequence[tuple[str, int]]) -> Times:
+    """Until a turn is on the disk, is found by its words, was screened and learned from by the rules.
 
     Every second one says something about its owner that replaces what the last one said. Vectors are made when the
     program has nothing else to do.
     """
     conversation = store.new_conversation("default", "written to")
-    times = []
+    times = Times()
     for number, (question, _) in enumerate(questions[:_N_WRITES]):
         text = f"By the way, I moved to {_TOWNS[number % len(_TOWNS)]} last week." if number % 2 else question
-        started = time.perf_counter()
-        turn = store.turns_by_ids([store.add_turn(conversation, "user", text, ())])[0]
-        screen_turn(store, turn, "default")
-        learn_from_turn(store, turn, now=turn.created_at)
-        times.append(time.perf_counter() - started)
+        with times.add(embedder):
+            turn = store.turns_by_ids([store.add_turn(conversation, "user", text, ())])[0]
+            screen_turn(store, turn, "default")
+            learn_from_turn(store, turn, now=turn.created_at)
     return times
 
 

@@ -76,6 +76,7 @@ def test_searching_it_gives_rows() -> None:
         *(f"passages_{name}_ms/{size // 10}" for name in ("p95", "median", "cpu")),
         f"rss_mb/{size}",
         f"write_ms/{size}",
+        f"write_cpu_ms/{size}",
     ]
     for what in (f"search_{{}}_ms/{size}", f"passages_{{}}_ms/{size // 10}"):
         p95, median, cpu = (found[what.format(name)] for name in ("p95", "median", "cpu"))

@@ -53,14 +53,31 @@ def recall_said(
     items = recall_items(question, store, embedder, project=project, k=k)
     turns = _turns(question, store, embedder, project)
     told = {s.ref_id for hit in items for s in hit.item.spans if s.kind == "turn"}
-    loose = [s for s, _ in turns if s.turn is not None and s.turn.id not in told]
+    every = [s for s, _ in turns]
+    loose = [s for s in every if s.turn is not None and s.turn.id not in told]
     vectors = {s.turn.id: v for s, v in turns if s.turn is not None and v is not None}
-    if not is_about_past(question):
-        loose = _newest_first(loose, vectors)
+    past = is_about_past(question)
     known = [Said(hit.score, item=hit) for hit in items]
     if known and known[0].score >= SURE:
-        return tuple([*known, *loose][:k])
-    return tuple(sorted([*known, *loose], key=lambda s: -s.score)[:k] if known else loose[:k])
+        loose = loose if past else _newest_first(loose, vectors)
+        newer = None if past else _newer(known[0], loose)
+        first = [] if newer is None else [newer]
+        return tuple([*first, *known, *(s for s in loose if s is not newer)][:k])
+    # Nothing known answers it for sure: then the turns themselves speak, those that something was learned from as well.
+    shown = every if past else _newest_first(every, vectors)
+    return tuple(sorted([*known, *shown], key=lambda s: -s.score)[:k])
+
+
+def _newer(best: Said, loose: Sequence[Said]) -> Said | None:
+    """A later turn about what the best item is about, which no rule read: what was learned may be out of date."""
+    if best.item is None:
+        return None
+    told = max((best.at, best.item.item.used_at if best.item.item.n_uses else best.at))
+    later = [s for s in loose if s.turn is not None and s.turn.role == "user" and s.at > told]
+    statements = [Statement(best.text, best.at, best.item.cosine + best.item.coverage)]
+    statements += [Statement(s.text, s.at, s.score) for s in later]
+    place = newest_first(statements)[0]
+    return later[place - 1] if place else None
 
 
 def _turns(

@@ -24,7 +24,7 @@ from secondme.types import OWNER, ItemState, MemoryItem
 CANDIDATES = 60
 """Depth of each ranking."""
 
-_W_ATTRIBUTE, _W_SUBJECT, _W_OTHER, _W_OLD, _W_PAST, _W_LATER = 0.9, 0.35, 0.8, 0.45, 0.5, 0.25
+_W_ATTRIBUTE, _W_SUBJECT, _W_OTHER, _W_OLD, _W_PAST, _W_ENDED = 0.9, 0.35, 0.8, 0.45, 0.5, 0.3
 
 _PAST = re.compile(
     r"\b(?:used to|use to|formerly|former|previous|previously|earlier|before|old|originally?|in the past|once|back then"
@@ -179,6 +179,8 @@ def _scored(item: MemoryItem, asked: _Asked, cosine: float) -> ItemHit:
         score += _W_ATTRIBUTE * attribute_share - (_W_OTHER if item.subject not in (OWNER, "") and not is_its else 0.0)
     if not share and not attribute_share and cosine < _LEAST:
         return ItemHit(item, 0.0, holds, cosine, share)
+    if item.attribute and not item.value:
+        score -= _W_ENDED
     if asked.past:
         score += -_W_OLD / 3 if holds else _W_PAST
     elif not holds:

@@ -25,7 +25,8 @@ _CHANGE = re.compile(
     r"|new|no longer"
     r"|any ?more|correction|update|scrap|rather|these days|nowadays|as of|from (?:now|today)|cancel+ed|dropped"
     r"|end(?:s|ed) up"
-    r"|went with|going with|replaced?|swapped|postponed|rescheduled|decided|not .{1,30} but|took over|takes over"
+    r"|went with|going with|replaced?|swapped|raised|increased|lowered|reduced|slipped|retired|traded|bought|sold"
+    r"|joined|broke up|divorced|promoted|postponed|rescheduled|decided|not .{1,30} but|took over|takes over"
     r"|since then|sorry"
     r"|was wrong|mistake|later|finally|became|has become|renamed|upgraded|left|quit|gave up|stopped|started"
     r"|found out)\b|^it (?:was|is) .{2,40} (?:that|who)\b",

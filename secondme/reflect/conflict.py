@@ -16,7 +16,7 @@ from secondme.reflect.slots import overlaps, same_value, slot, slot_of
 from secondme.reflect.values import looks_like
 from secondme.reflect.wording import sentence
 from secondme.text.attributes import attribute, head, is_many, takes
-from secondme.text.terms import fold, words
+from secondme.text.terms import QUESTION_WORDS, fold, words
 from secondme.types import OWNER, MemoryItem, Trust
 
 Action = Literal["add", "confirm", "past", "pending", "nothing"]
@@ -33,6 +33,7 @@ _CHANGES = frozenset(
         "switch",
         "move-from",
         "renamed",
+        "changed",
         "not-but",
         "it-is",
         "leave-job",
@@ -171,8 +172,8 @@ def settle(held: Held, claim: Claim) -> Claim | None:
         claim = found
     if claim.subject != OWNER:
         claim = replace(claim, subject=_known_as(held, claim.subject))
-    if takes(claim.attribute) == "date" and attribute(claim.attribute) is None:
-        claim = _same_occasion(held, claim)
+    if attribute(claim.attribute) is None and claim.attribute and (claim.corrects or takes(claim.attribute) == "date"):
+        claim = _same_matter(held, claim)
     return claim
 
 
@@ -229,21 +230,25 @@ def _known_as(held: Held, subject: str) -> str:
     return subject
 
 
-def _same_occasion(held: Held, claim: Claim) -> Claim:
+def _same_matter(held: Held, claim: Claim) -> Claim:
     """ "The deadline was moved" speaks of the project deadline, if there is no other."""
     if held.now(slot=slot_of(claim)):
         return claim
-    wanted = set(words(claim.attribute))
+    wanted = _content(claim.attribute)
     fitting = {
         i.attribute
         for i in held.now(subject=claim.subject)
         if i.value
         and head(i.attribute) == head(claim.attribute)
-        and ((w := set(words(i.attribute))) <= wanted or wanted <= w)
+        and ((w := _content(i.attribute)) <= wanted or wanted <= w)
     }
     if len(fitting) != 1:
         return claim
     return replace(claim, attribute=fitting.pop())
+
+
+def _content(name: str) -> frozenset[str]:
+    return frozenset(w for w in words(name) if w not in QUESTION_WORDS)
 
 
 def _rivals(held: Held, claim: Claim, name: str) -> tuple[MemoryItem, ...]:

@@ -43,14 +43,21 @@ _ALONE = _rx(
 )
 _NOW = _rx(rf"^{_V}\s+now$")
 _SWITCH = _rx(
-    r"^(?:i|we)(?:'ve| have)?(?: now| just| recently| finally| also| completely| actually)*\s+(?:switched"
+    r"^(?:i|we|the team|our team|my team|the company|everyone|everybody|the whole team|they)(?:'ve| have| has)?(?: "
+    r"now| just| recently| finally| also| completely| actually)*\s+(?:switched"
     r"|changed|moved|migrated|converted|swapped|went|gone|transitioned|upgraded|downgraded|shifted"
-    r"|hopped)(?: over| jobs| banks| teams| roles| everything| back| companies| phones| cars)?"
+    r"|hopped)(?: over| jobs| banks| teams| roles| everything| back| companies| phones| cars| (?:my|our|all my|all "
+    r"our) [\w-]+)?"
     r"\s+from\s+(?P<w>.+?)\s+(?:over )?to\s+(?P<v>.+)$"
 )
 _SWITCH_NOUN = _rx(
     r"^(?:i|we)(?:'ve| have)?(?: now| just| recently| finally| also)*\s+(?:switched"
     r"|changed)\s+(?:my\s+)?(?P<n>[\w-]+(?: [\w-]+)?)(?:\s+from\s+(?P<w>.+?))?\s+to\s+(?P<v>.+)$"
+)
+_INSTEAD = _rx(
+    r"^(?:i|we)(?:'ve| have)?(?: now| just| recently| finally)*\s+(?:bought|got|ordered|picked up|chose"
+    r"|purchased)\s+(?:an?\s+|the\s+)?"
+    r"(?:new\s+)?(?P<v>.+?)\s+(?:to replace|in place of|instead of|as a replacement for)\s+(?:my |our |the )?(?P<w>.+)$"
 )
 _SWITCH_TO = _rx(
     r"^(?:i|we)(?:'ve| have)?(?: now| just| recently| finally| also| completely| "
@@ -66,7 +73,7 @@ _REPLACED = _rx(
 def corrections(clause: Plain, *, corrects: bool) -> Iterator[Found]:
     """`corrects`: the sentence began like a correction, which a value alone needs to be taken for one."""
     text = clause.text
-    for pattern in (_SWITCH, _SWITCH_NOUN, _REPLACED, _SWITCH_TO):
+    for pattern in (_SWITCH, _SWITCH_NOUN, _REPLACED, _INSTEAD, _SWITCH_TO):
         match = pattern.search(text)
         if match:
             yield from _switched(match)

@@ -116,6 +116,8 @@ _VERB_SOURCES: tuple[tuple[str, str, str, Takes, bool], ...] = (
         ("use", _HAVE + r"\s+(?:started using|begun using|begun to use"
                         r"|adopted)\s+(?=(?-i:[A-Z]))", "uses", "thing", False),
         ("read", _AM + r"\s+(?:reading)\s+(?=(?-i:[A-Z]))", "reads", "thing", False),
+        ("read", _HAVE + r"\s+(?:started|begun|began) reading\s+(?=(?-i:[A-Z]))", "reads", "thing", False),
+        ("watch", _HAVE + r"\s+(?:started|begun|began) watching\s+(?=(?-i:[A-Z]))", "watches", "thing", False),
         ("watch", _AM + r"\s+(?:watching)\s+(?=(?-i:[A-Z]))", "watches", "thing", False),
         ("work-on", _AM + r"\s+working on (?=a |an |my |our |the |(?-i:[A-Z]))", "project", "thing", False),
         ("weigh", _I + r"\s+weigh\s+", "weight", "number", False),
@@ -155,6 +157,7 @@ _END_SOURCES: tuple[tuple[str, str, str, Takes], ...] = (
                              r"|divorced)\s+(?=(?-i:[A-Z]))", "partner",
          "name"),
         ("give-up", _HAVE + r"\s+(?:sold|sold off|gave away|got rid of) (?:my|our|the)\s+", "", "thing"),
+        ("give-up", _HAVE + r"\s+finished (?:reading |watching )?(?=(?-i:[A-Z]))", "", "thing"),
         ("give-up", _HAVE + r"\s+(?:gave up|given up|quit|stopped \w+ing|dropped|gone off|went off)\s+"
          r"(?!my |the job|it\b|on\b|trying|that\b)", "", "thing"),
 )  # fmt: skip
@@ -515,6 +518,29 @@ _CANCELLED = _rx(
     r"^(?P<whose>my|our|the)\s+" + _NOUN + r"\s+(?:is|was|has been|got|have been|has)\s+(?:been "
     r")?(?:cancelled|canceled|called off|scrapped)\b"
 )
+_MOVED = _rx(
+    r"^(?:(?:i|we|they|he|she|it|somebody|someone|[\w'.]+(?: [\w'.]+){0,3}?)(?:'ve| have| has| had to| needed "
+    r"to)?(?: just| also| now)*)\s+"
+    r"(?:moved?|rescheduled?|pushed?|postponed?|changed?|raised?|increased?|lowered?|reduced?|cut|shift(?:ed)?"
+    r"|extend(?:ed)?|bump(?:ed)?"
+    r"|upped|set|brought|bring|switch(?:ed)?|delay(?:ed)?|updated?)\s+(?P<whose>my|our|the)\s+"
+    + _NOUN
+    + r"(?: back| forward| up| down| out)?(?:\s+from\s+(?P<w>\S.*?))?\s+to\s+(?P<v>\S.*)$"
+)
+_BARE = _rx(
+    r"^(?P<n>(?:[\w-]+ ){0,2}[\w-]+)\s+(?:(?:has |was |is |got |been )*(?:moved|slipped|postponed|pushed(?: back)?"
+    r"|rescheduled"
+    r"|delayed|shifted|changed|brought forward)\s+to|is now(?: on| at)?)\s+(?P<v>\S.*)$"
+)
+_NEW_ONE = _rx(
+    r"^(?:i|we)(?:'ve| have)?(?: now| just| finally| recently| also)*(?:\s+(?:found|have|got|hired|picked|chosen"
+    r"|chose))?\s+an?\s+new\s+"
+    r"(?P<n>[\w'-]+(?: [\w'-]+){0,2}?)\s*(?:[:,–—]|\s-|\s+(?:called|named)|,? (?:his|her|its|the) name "
+    r"is)\s*(?P<v>\S.*)$"
+)
+_OF_PERSONS = frozenset(
+    "advisor adviser mentor supervisor assistant buddy partner successor deputy editor agent guide guru".split()
+)
 _BAD_NOUN = frozenset(
     "guess point question problem hope thought idea understanding opinion impression concern issue "
     "worry bad first second last "
@@ -544,6 +570,10 @@ def possessions(clause: Plain) -> Iterator[Found]:
     if match:
         yield from _possession(clause, match)
         return
+    changed = _changed(text)
+    if changed is not None:
+        yield changed
+        return
     match = _REVERSED.search(text)
     if match and fold(match.group("v")).split()[0] not in (
         "it",
@@ -561,13 +591,28 @@ def possessions(clause: Plain) -> Iterator[Found]:
     ):
         name = canonical(match.group("n"))
         value, known = match.group("v"), attribute(match.group("n"))
-        fits = (
-            looks_like(known.takes, value)
-            if known
-            else name.startswith("favourite ") or name.endswith(tuple(OCCASIONS))
-        )
+        is_of = fold(match.group("n")).split()[-1] in _OF_PERSONS and looks_like("name", value)
+        fits = looks_like(known.takes, value) if known else is_of or name.startswith("favourite ")
         if fits and not _is_kin_noun(name):
             yield Found(name, value, 0, len(text), "is-my", says)
+
+
+def _changed(text: str) -> Found | None:
+    """ "We moved the wedding to Y", "launch slipped to Y", "I have a new boss: Y"."""
+    for pattern in (_MOVED, _BARE, _NEW_ONE):
+        match = pattern.search(text)
+        if not match:
+            continue
+        groups = match.groupdict()
+        noun, whose = match.group("n"), groups.get("whose") or ("the" if pattern is _BARE else "my")
+        if not _is_concern(whose, noun) and attribute(noun) is None:
+            continue
+        name = canonical(noun)
+        value = first_words(match.group("v"), takes(name))
+        if value and _fits(name, takes(name), value, named=pattern is _NEW_ONE):
+            other = first_words(groups.get("w") or "", takes(name))
+            return Found(name, value, 0, match.start("v") + len(value), "changed", replaces=other, corrects=True)
+    return None
 
 
 def _possession(clause: Plain, match: re.Match[str]) -> Iterator[Found]:

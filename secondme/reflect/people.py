@@ -139,6 +139,7 @@ _OTHER_SOURCES: tuple[tuple[str, str, str, Takes], ...] = (
         "role",
     ),
     ("their-allergy", r"^is (?:severely |very |also )?allergic to\s+", "allergy", "thing"),
+    ("their-plays", r"^(?:has )?(?:taken up|took up|started playing)\s+", "plays", "thing"),
     ("their-likes", r"^(?:now |really |absolutely |also )*(?:likes?|loves?|enjoys?|adores?)\s+", "likes", "thing"),
     (
         "their-likes",
@@ -171,6 +172,10 @@ _OTHER_SOURCES: tuple[tuple[str, str, str, Takes], ...] = (
 )
 _OTHERS = tuple((rule, _rx(pattern), name, sort) for rule, pattern, name, sort in _OTHER_SOURCES)
 _LEFT = _rx(r"^(?:just |recently |has |have )*(?:left|quit|resigned from)\s+(?=(?-i:[A-Z]))")
+_QUIT = _rx(
+    r"^(?:just |recently |has |have )*(?:quit|gave up|given up|stopped \w+ing"
+    r"|dropped)\s+(?=(?-i:[a-z]))(?!his|her|the|it|my|on)"
+)
 _THEIR = _rx(
     r"^(?P<n>(?:new |favou?rite \w*\s?)?[\w'-]+(?: [\w'-]+){0,2}?)\s+(?:is|was|are|changed to|has changed "
     r"to|is now on|is on)(?: now| actually| on| at| called| still)*\s+(?P<v>.+)$"
@@ -255,6 +260,14 @@ def _of_others(clause: Plain) -> Iterator[Found]:
     rest = match.group("rest")
     if match.group("s"):
         yield from _theirs(rest, at, subject, shown, clause.says)
+        return
+    quit_ = _QUIT.search(rest)
+    if quit_ and clause.says == "holds":
+        value = first_words(rest[quit_.end() :], "thing")
+        if looks_like("thing", value):
+            yield Found(
+                "", value, 0, at + quit_.end() + len(value), "give-up", says="ends", subject=subject, name=shown
+            )
         return
     left = _LEFT.search(rest)
     if left and clause.says == "holds":

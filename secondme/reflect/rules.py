@@ -59,13 +59,34 @@ def _found(text: str) -> Iterator[tuple[Found, Assertion]]:
                 yield one, Assertion(sentence, start, start, False, False, (start, end))
 
 
+_ADVERBIAL = re.compile(
+    r"^(?:with|since|after|because of|due to|thanks to|as of|starting|from|in|on|at|for|during|by|this|next|last"
+    r"|every)\s"
+    r"[^,]{2,40}?,?\s+(?=(?:i|i'm|i've|we|we're|we've|my|our)\s)",
+    re.I,
+)
+
+
 def _of_clause(assertion: Assertion) -> list[Found]:
     text = assertion.text
     if len(text.split()) < 2:
         return []
     clause = plain(text)
     found: list[Found] = []
-    for rule in (*FACTS, people, happenings):
+    lead = _ADVERBIAL.match(text)
+    if lead:  # "With the new shift I wake up at five"
+        bare = plain(text[lead.end() :])
+        for rule in (*FACTS, people):
+            found += (
+                replace(
+                    one,
+                    start=lead.end() + bare.place(one.start),
+                    end=lead.end() + bare.place(one.end),
+                    denied=one.says == "ends" and bare.says == "ends" and not bare.any_more,
+                )
+                for one in rule(bare)
+            )
+    for rule in (happenings,) if found else (*FACTS, people, happenings):
         found += (
             replace(
                 one,

@@ -73,7 +73,7 @@ _OPENING = re.compile(
     re.I,
 )
 
-_TITLE = re.compile(r"(?:dr|mr|mrs|ms|prof|st)\.?\s+(?=[A-Z])", re.I)
+_TITLE = re.compile(r"(?:Dr|Mr|Mrs|Ms|Prof|St)\.?\s+(?=[A-Z])")
 
 ROLE_ENDINGS = (
     "er",
@@ -197,7 +197,7 @@ def first_words(raw: str, takes: Takes) -> str:
     """The value at the beginning of `raw`, cut where another thought begins; it may be empty."""
     opening = _OPENING.match(raw)
     value = raw[opening.end() :] if opening else raw
-    title = _TITLE.match(value) if takes == "name" else None
+    title = _TITLE.match(value) if takes in ("name", "thing", "org") else None
     if title:
         return title.group() + first_words(value[title.end() :], takes)
     stop = (

@@ -220,6 +220,9 @@ def canonical(noun: str) -> str:
     if known:
         return known.name
     key = _singular(_noun_key(noun))
+    timed = re.fullmatch(r"(.+) (?:date|day|time|slot)", key)
+    if timed and head(timed.group(1)) in OCCASIONS:
+        return timed.group(1)
     return f"favourite {_one_word(key[10:])}" if key.startswith("favourite ") else key
 
 

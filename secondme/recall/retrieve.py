@@ -59,10 +59,14 @@ class Recall:
 
 def retrieve(question: str, store: Store, embedder: Embedder, *, k: int = 8, project: str | None = None) -> Recall:
     """Return the `k` chunks that bear most on `question`, best first."""
+    return retrieve_by(question, embed_question(question, embedder), store, k=k, project=project)
+
+
+def retrieve_by(question: str, vector: FloatMatrix, store: Store, *, k: int = 8, project: str | None = None) -> Recall:
+    """The same for a question whose `vector` [n_dims] is known (`embed_question`)."""
     terms = content_terms(question)
     df = store.term_df(terms)
     weights = term_weights(terms, df, store.n_chunks)
-    vector = embed_question(question, embedder)
     asked = telling(terms, df)
     by_text = store.search_text(match_expression(asked), CANDIDATES, project) if asked else []
     by_vector = store.search_vectors(vector, CANDIDATES, project)

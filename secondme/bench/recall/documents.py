@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,26 @@ from secondme.bench.recall import Tools
 from secondme.bench.rows import Row
 from secondme.crypto.keys import StoreKeys
 from secondme.memory.store import Store
-from secondme.recall.retrieve import retrieve
-from secondme.runtime.base import Embedder, Generator
-from secondme.types import Answer, Chunk, FileStamp, SourceFile
+from secondme.recall.fuse import Ranking, zscore_fusion
+from secondme.recall.retrieve import CANDIDATES, Recall, embed_question, retrieve, retrieve_by
+from secondme.runtime.base import Embedder, FloatMatrix, Generator
+from secondme.text.terms import content_terms, match_expression
+from secondme.types import Answer, Chunk, FileStamp, Hit, SourceFile
 
 KEY = StoreKeys.derived(bytes(32))
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A question with the documents that hold its answer and, where there is one, the answer's own words."""
+    """A question with what each document that bears on it is worth and, where there is one, the answer's own words."""
 
     question: str
-    relevant: frozenset[str]
+    gains: Mapping[str, int]
     answer: str = ""
+
+    @property
+    def relevant(self) -> frozenset[str]:
+        return frozenset(self.gains)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +46,10 @@ class Collection:
 
 
 def cranfield_rows(path: Path, tools: Tools) -> Iterator[Row]:
-    """`cranfield/ndcg@10`, and the time of a search."""
+    """`cranfield/ndcg@10` with gains of one, as published figures have it, and graded; and the time of a search."""
     collection = _cranfield(path)
     with _Stored(collection, tools.embedder) as store:
-        yield from _ndcg(collection, _cases(collection, tools.options.limit), store, tools.embedder)
+        yield from _ndcg(_Asked(collection, _cases(collection, tools.options.limit), store, tools.embedder))
 
 
 def xquad_rows(path: Path, tools: Tools) -> Iterator[Row]:
@@ -50,7 +57,7 @@ def xquad_rows(path: Path, tools: Tools) -> Iterator[Row]:
     collection, embedder = _xquad(path), tools.embedder
     cases = _cases(collection, tools.options.limit)
     with _Stored(collection, embedder) as store:
-        yield from _hits(collection, cases, store, embedder)
+        yield from _hits(_Asked(collection, cases, store, embedder))
         if tools.generator is not None:
             yield from _cited(cases, store, embedder, tools.generator)
     yield _refused(collection, cases, embedder)
@@ -64,20 +71,23 @@ def _cases(collection: Collection, limit: int) -> Sequence[Case]:
 def _cranfield(path: Path) -> Collection:
     table: dict[str, Any] = json.loads(path.read_text("utf-8"))
     documents = {str(d["id"]): f"{d['title']}\n\n{d['text']}" for d in table["docs"]}
-    cases = [
-        Case(q["text"], frozenset(d for d, grade in table["qrels"].get(str(q["qid"]), {}).items() if int(grade) > 0))
-        for q in table["queries"]
-    ]
-    return Collection("cranfield", documents, tuple(c for c in cases if c.relevant))
+    cases = [Case(q["text"], _gains(table["qrels"].get(str(q["qid"]), {}))) for q in table["queries"]]
+    return Collection("cranfield", documents, tuple(c for c in cases if c.gains))
+
+
+def _gains(grades: Mapping[str, str | int]) -> dict[str, int]:
+    """4 for a complete answer, which Cranfield writes as 1, to 1 for what was of least interest, written 4.
+
+    Source: Cleverdon, Mills and Keen 1966, "Factors determining the performance of indexing systems".
+    """
+    return {document: max(1, 5 - int(grade)) for document, grade in grades.items() if int(grade) > 0}
 
 
 def _xquad(path: Path) -> Collection:
     paragraphs: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
     documents = {str(i): p["context"] for i, p in enumerate(paragraphs)}
     cases = [
-        Case(qa["question"].strip(), frozenset({str(i)}), qa["answers"][0])
-        for i, p in enumerate(paragraphs)
-        for qa in p["qas"]
+        Case(qa["question"].strip(), {str(i): 1}, qa["answers"][0]) for i, p in enumerate(paragraphs) for qa in p["qas"]
     ]
     return Collection("xquad", documents, tuple(cases))
 
@@ -113,35 +123,112 @@ def _put(store: Store, key: str, text: str, embedder: Embedder) -> None:
     store.put_source(source, chunks, embedder.embed(texts))
 
 
-def _ranked(question: str, store: Store, embedder: Embedder, k: int) -> list[str]:
-    """Documents, best first, each once."""
-    hits = retrieve(question, store, embedder, k=k * 3).hits
-    return list(dict.fromkeys(h.chunk.path for h in hits))[:k]
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """Questions asked of a store that holds the collection's documents."""
+
+    collection: Collection
+    cases: Sequence[Case]
+    store: Store
+    embedder: Embedder
+
+    @cached_property
+    def vectors(self) -> list[FloatMatrix]:
+        return [embed_question(case.question, self.embedder) for case in self.cases]
+
+    def ranked(self, k: int) -> list[list[str]]:
+        """Documents for every question as recall ranks them, best first, each once."""
+        return [self._documents(r.hits, k) for r in self.recalled(k * 3)]
+
+    def recalled(self, k: int) -> Iterator[Recall]:
+        for case, vector in zip(self.cases, self.vectors, strict=True):
+            yield retrieve_by(case.question, vector, self.store, k=k)
+
+    def plain(self, k: int) -> dict[str, list[list[str]]]:
+        """The same by what recall is made of: the index of words, the vectors, and simple fusions of the two."""
+        names: dict[str, list[list[str]]] = {"words": [], "vectors": [], "rrf": [], "plain fusion": []}
+        for case, vector in zip(self.cases, self.vectors, strict=True):
+            terms = content_terms(case.question)
+            by_text = self.store.search_text(match_expression(terms), CANDIDATES, None) if terms else []
+            by_vector = self.store.search_vectors(vector, CANDIDATES, None)
+            orders = {
+                "words": [i for i, _ in by_text],
+                "vectors": [i for i, _ in by_vector],
+                "rrf": _best(_reciprocal((by_text, by_vector))),
+                "plain fusion": _best(zscore_fusion((by_text, by_vector))),
+            }
+            for name, order in orders.items():
+                chunks = self.store.chunks(order[: k * 3])
+                names[name].append(list(dict.fromkeys(c.path for c in chunks))[:k])
+        return names
+
+    @staticmethod
+    def _documents(hits: Sequence[Hit], k: int) -> list[str]:
+        return list(dict.fromkeys(h.chunk.path for h in hits))[:k]
 
 
-def _ndcg(collection: Collection, cases: Sequence[Case], store: Store, embedder: Embedder) -> Iterator[Row]:
-    """nDCG@10 with binary gains, as the published figures of this collection use."""
-    values: list[float] = []
+def _reciprocal(rankings: Sequence[Ranking]) -> dict[int, float]:
+    """Reciprocal rank fusion with its usual constant, 60. Source: Cormack, Clarke and Büttcher 2009."""
+    scores: dict[int, float] = {}
+    for ranking in rankings:
+        for rank, (i, _) in enumerate(ranking, 1):
+            scores[i] = scores.get(i, 0.0) + 1 / (60 + rank)
+    return scores
+
+
+def _best(scores: Mapping[int, float]) -> list[int]:
+    return sorted(scores, key=lambda i: (-scores[i], i))
+
+
+def _ndcg(asked: _Asked) -> Iterator[Row]:
+    name, ours, others = asked.collection.name, asked.ranked(10), asked.plain(10)
+    peer = "plain fusion"
+    for case, graded in (("ndcg@10", False), ("graded_ndcg@10", True)):
+        value, plain = _mean_ndcg(asked.cases, ours, graded), _mean_ndcg(asked.cases, others[peer], graded)
+        yield Row("recall", f"{name}/{case}", value, "%", len(ours), peer, plain, value / plain if plain else None)
+    for other in ("words", "vectors", "rrf"):
+        yield Row("recall", f"{name}/ndcg@10/{other}", _mean_ndcg(asked.cases, others[other], False), "%", len(ours))
+    yield _time(asked)
+
+
+def _mean_ndcg(cases: Sequence[Case], ranked: Sequence[Sequence[str]], graded: bool) -> float:
+    """nDCG@10 in per cent. Source: Järvelin and Kekäläinen 2002, with the discount log2(rank + 1)."""
+    values = []
+    for case, order in zip(cases, ranked, strict=True):
+        gains = [float(g) if graded else 1.0 for g in case.gains.values()]
+        best = sorted(gains, reverse=True)[:10]
+        got = [(float(case.gains[d]) if graded else 1.0) if d in case.gains else 0.0 for d in order[:10]]
+        values.append(_discounted(got) / _discounted(best))
+    return 100 * sum(values) / len(values)
+
+
+def _discounted(gains: Sequence[float]) -> float:
+    return sum(gain / math.log2(i + 2) for i, gain in enumerate(gains))
+
+
+def _time(asked: _Asked) -> Row:
+    """95th percentile of a search for 8 passages, without embedding the question."""
     times: list[float] = []
-    for case in cases:
+    for case, vector in zip(asked.cases, asked.vectors, strict=True):
         started = time.perf_counter()
-        ranked = _ranked(case.question, store, embedder, 10)
+        retrieve_by(case.question, vector, asked.store)
         times.append(time.perf_counter() - started)
-        gain = sum(1 / math.log2(i + 2) for i, d in enumerate(ranked) if d in case.relevant)
-        ideal = sum(1 / math.log2(i + 2) for i in range(min(10, len(case.relevant))))
-        values.append(gain / ideal)
-    yield Row("recall", f"{collection.name}/ndcg@10", 100 * sum(values) / len(values), "%", len(values))
     p95 = sorted(times)[int(0.95 * (len(times) - 1))]
-    yield Row("recall", f"search_p95_ms/{store.stats().n_chunks}", 1000 * p95, "ms", len(times))
+    return Row("recall", f"search_p95_ms/{asked.store.n_chunks}", 1000 * p95, "ms", len(times))
 
 
-def _hits(collection: Collection, cases: Sequence[Case], store: Store, embedder: Embedder) -> Iterator[Row]:
-    ranks = [_ranked(c.question, store, embedder, 5) for c in cases]
+def _hits(asked: _Asked) -> Iterator[Row]:
+    name, ours, plain = asked.collection.name, asked.ranked(5), asked.plain(5)["plain fusion"]
     for k in (1, 5):
-        share = sum(bool(c.relevant & set(r[:k])) for c, r in zip(cases, ranks, strict=True)) / len(cases)
-        yield Row("recall", f"{collection.name}/hit@{k}", 100 * share, "%", len(cases))
-    found = sum(retrieve(c.question, store, embedder).found for c in cases) / len(cases)
-    yield Row("recall", f"{collection.name}/answerable_found", 100 * found, "%", len(cases))
+        value, other = _hit_share(asked.cases, ours, k), _hit_share(asked.cases, plain, k)
+        ratio = value / other if other else None
+        yield Row("recall", f"{name}/hit@{k}", value, "%", len(ours), "plain fusion", other, ratio)
+    found = sum(r.found for r in asked.recalled(8)) / len(asked.cases)
+    yield Row("recall", f"{name}/answerable_found", 100 * found, "%", len(asked.cases))
+
+
+def _hit_share(cases: Sequence[Case], ranked: Sequence[Sequence[str]], k: int) -> float:
+    return 100 * sum(bool(c.relevant & set(r[:k])) for c, r in zip(cases, ranked, strict=True)) / len(cases)
 
 
 def _refused(collection: Collection, cases: Sequence[Case], embedder: Embedder) -> Row:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from secondme.memory.store import Store
+from secondme.recall import retrieve as retrieve_module
 from secondme.recall.fuse import zscore_fusion
-from secondme.recall.retrieve import embed_question, retrieve
+from secondme.recall.retrieve import embed_question, retrieve, retrieve_by, telling
 from secondme.runtime.echo import HashEmbedder
 from secondme.types import Chunk, FileStamp, SourceFile
 
@@ -63,3 +65,58 @@ def test_fusion_counts_an_absent_id_like_the_last() -> None:
     assert fused[1] == 2.0
     assert fused[2] == fused[3] == -2.0
     assert zscore_fusion(([], [])) == {}
+
+
+def test_telling_words_are_the_rarest_within_what_the_index_can_look_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    df = {"ship": 90, "lamp": 3, "harbour": 40, "unknown": 0, "night": 60}
+    monkeypatch.setattr(retrieve_module, "OCCURRENCES", 50)
+    assert telling(list(df), df) == ["lamp", "harbour"]
+    monkeypatch.setattr(retrieve_module, "OCCURRENCES", 1)
+    assert telling(list(df), df) == ["lamp", "harbour"]
+    monkeypatch.setattr(retrieve_module, "OCCURRENCES", 1000)
+    assert telling(list(df), df) == ["lamp", "harbour", "night", "ship"]
+
+
+def put(store: Store, texts: dict[str, tuple[float, ...]]) -> None:
+    """Passages with vectors of the test's choice."""
+    for n, (text, vector) in enumerate(texts.items()):
+        chunk = Chunk(0, text, 0, len(text), 1, 1, None, ())
+        source = SourceFile(f"/n/{n}.txt", "default", "text/plain", "", bytes([n]), FileStamp(1, 1, n))
+        store.put_source(source, [chunk], np.array([vector], np.float32))
+
+
+def test_passages_near_the_leaders_rise_above_others_equally_near_the_question(store: Store) -> None:
+    """Three passages lead together; of two others at one angle to the question, the one on their side goes first."""
+    store.set_embedder("test", 4)
+    put(
+        store,
+        {
+            "lamp lamp lit in the tower": (0.8, 0.6, 0.0, 0.0),
+            "lamp lit in the tower again": (0.78, 0.62, 0.05, 0.0),
+            "lit lamp of the tower, again": (0.79, 0.61, 0.0, 0.05),
+            "on their side": (0.6, 0.8, 0.0, 0.0),
+            "on the far side": (0.6, -0.8, 0.0, 0.0),
+            "elsewhere": (0.0, 0.0, 0.0, 1.0),
+        },
+    )
+    question = np.array([1.0, 0.0, 0.0, 0.0], np.float32)
+    order = [h.chunk.chunk.text for h in retrieve_by("lamp lit tower", question, store).hits]
+    assert order.index("on their side") < order.index("on the far side")
+    assert set(order[:3]) == {t for t in order if "lamp" in t}
+
+
+def test_passages_without_vectors_are_found_by_their_words(filled: Store, hashed: HashEmbedder) -> None:
+    filled.replace_vectors([], hashed.fingerprint, hashed.n_dims)
+    found = retrieve("When was the lighthouse's lamp lit?", filled, hashed)
+    assert (found.hits[0].chunk.chunk.text, found.hits[0].similarity, found.found) == (TEXTS[0], None, True)
+
+
+def test_vectors_come_in_the_order_asked_for(filled: Store, hashed: HashEmbedder) -> None:
+    ids, rows = filled.chunk_vectors([3, 99, 1])
+    assert ids.tolist() == [3, 1]
+    assert np.allclose(rows, hashed.embed([TEXTS[2], TEXTS[0]]))
+
+
+def test_an_empty_store_has_no_vectors(store: Store) -> None:
+    ids, rows = store.chunk_vectors([1, 2])
+    assert (len(ids), len(rows)) == (0, 0)

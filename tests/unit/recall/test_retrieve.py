@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from secondme.memory import vectors
 from secondme.memory.store import Store
 from secondme.recall import retrieve as retrieve_module
 from secondme.recall.fuse import zscore_fusion
@@ -106,7 +107,9 @@ def test_passages_near_the_leaders_rise_above_others_equally_near_the_question(s
 
 
 def test_passages_without_vectors_are_found_by_their_words(filled: Store, hashed: HashEmbedder) -> None:
-    filled.replace_vectors([], hashed.fingerprint, hashed.n_dims)
+    with filled._database.writing() as connection:
+        for i in (1, 2, 3):
+            vectors.delete(connection, i)
     found = retrieve("When was the lighthouse's lamp lit?", filled, hashed)
     assert (found.hits[0].chunk.chunk.text, found.hits[0].similarity, found.found) == (TEXTS[0], None, True)
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from secondme.text.disguise import encoded_texts, hidden_characters, readings
+from secondme.text.instruction_fields import talks_to_assistant
 from secondme.text.instruction_patterns import OTHER_LANGUAGES, REPORTING, SIGNS, THIRD_PARTIES
 from secondme.text.sentences import split_sentences
 from secondme.text.shingles import NEAR, distance, simhash
@@ -33,7 +34,7 @@ _SAME = 3
 _COMMANDS = frozenset({"order", "memory", "bridge", "trigger"})
 _COMMANDS_ALONE = 0.7
 """Commands without anybody they are for never reach SUSPECT: recipes and house rules are made of them."""
-_TO_OTHERS = 0.4
+_TO_OTHERS = 0.5
 """What is taken off where an order is about customers, patients and the like."""
 
 _WHO = (
@@ -126,11 +127,16 @@ def without_turns(text: str) -> str:
 def weigh(sentence: str) -> tuple[float, tuple[str, ...]]:
     """Sum of the signs in one sentence, with their groups, strongest first."""
     best: dict[str, float] = {}
-    for reading in readings(sentence):
+    read = readings(sentence)
+    for reading in read:
         for sign in (*SIGNS, *OTHER_LANGUAGES):
             if sign.weight > best.get(sign.group, 0.0) and sign.pattern.search(reading):
                 best[sign.group] = sign.weight
-    return _total(best, readings(sentence)[0]), tuple(sorted(best, key=lambda g: -best[g]))
+    total = _total(best, read[0])
+    groups = tuple(sorted(best, key=lambda g: -best[g]))
+    if total < SUSPECT and any(talks_to_assistant(reading, total, SUSPECT) for reading in read):
+        return SUSPECT, ("fields", *groups)
+    return total, groups
 
 
 def _total(best: dict[str, float], plain: str) -> float:

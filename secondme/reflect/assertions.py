@@ -186,6 +186,13 @@ _LEAD = re.compile(
     r"|$))+",
     re.I,
 )
+_DO = (
+    "work|live|have|love|like|hate|prefer|study|speak|play|drive|use|moved|started|joined|enjoy|became|got|don't"
+    "|can't|own"
+    "|bought|sold|left|quit|am|was|had|commute|go|take|eat|drink|wear|support|report|weigh|wake|read|watch|teach"
+    "|adopted"
+    "|opened|installed|switched|changed|signed|rented|found|retired|finished|gave|took"
+)
 _SPLIT = re.compile(
     r"\s*;\s*|\s+[-–—]\s+|—|:\s+(?=(?:i|i'm|my|we|our|it's|it is|always|never)\b)"
     r"|,?\s+(?:but|because|cause|cuz|so(?! (?:that|far|much|many))|although|though|whereas|however|since(?= (?:i|my"
@@ -195,18 +202,13 @@ _SPLIT = re.compile(
     r"|,\s*(?:and\s+)?(?=(?:i|i'm|i've|my|we|we're|we've|our|it|it's|he|he's|she|she's|they|please|can|could|what"
     r"|how|where|who|whose"
     r"|so|don't|remember|actually|thanks|that|this|always|never|now|not anymore|btw|by the way|nice|works|lives)\b)"
-    r"|\s+and\s+(?=(?:now\s+|also\s+|currently\s+|recently\s+)?(?:likes|loves|hates|plays|speaks|joined|drives"
-    r"|studies|i|i'm|i've|my|we|we're|our|it's|he|he's|she|she's"
-    r"|they|please|am|was"
-    r"|work|live|have|love|like|hate|prefer|study|speak|play|drive|use|moved|started|joined|enjoy|became|got|working"
-    r"|living|works|"
-    r"lives|don't|can't|had|own|bought|sold|left|quit|never|always|the)\b)",
+    r"|\s+and\s+(?=(?:now\s+|also\s+|currently\s+|recently\s+)?(?:i|i'm|i've|my|we|we're|our|it's|he|he's|she|she's"
+    r"|they|please"
+    r"|likes|loves|hates|plays|speaks|drives|studies|works|lives|working|living|never|always|the|" + _DO + r")\b)",
     re.I,
 )
 _SHARED = re.compile(
-    r"^(?:now\s+|also\s+|currently\s+|recently\s+)?(?:work|live|have|love|like|hate|prefer|study"
-    r"|speak|play|drive|use|"
-    r"moved|started|joined|enjoy|became|got|don't|can't|own|bought|sold|left|quit|am|was|had)\b",
+    r"^(?:now\s+|also\s+|currently\s+|recently\s+)?(?:" + _DO + r")\b",
     re.I,
 )
 
@@ -215,7 +217,7 @@ _THEY = re.compile(r"(?:(?:my|our) [\w-]+(?: (?-i:[A-Z]\w+))?|(?-i:[A-Z]\w+))(?=
 _THEY_SHARE = re.compile(
     r"^(?:now\s+|also\s+|currently\s+|recently\s+)?(?:works|lives|likes|loves|hates|plays|speaks|moved|joined|drives"
     r"|studies"
-    r"|prefers|started|became|got|is now|is allergic)\b",
+    r"|prefers|took up|started|became|got|is now|is allergic)\b",
     re.I,
 )
 _NOT_BUT = re.compile(

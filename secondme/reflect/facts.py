@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from secondme.reflect.claims import Says
 from secondme.reflect.negation import Plain
-from secondme.reflect.values import first_words, is_role, is_thing, looks_like, split_list
+from secondme.reflect.values import NOT_NAMES, first_words, is_role, is_thing, looks_like, split_list
 from secondme.reflect.wording import sentence
-from secondme.text.attributes import CONCERNS, OCCASIONS, Takes, attribute, canonical, is_many, takes
+from secondme.text.attributes import CONCERNS, OCCASIONS, Takes, attribute, canonical, head, is_many, takes
 from secondme.text.terms import fold
 from secondme.types import OWNER, ItemKind
 
@@ -91,6 +91,9 @@ _VERB_SOURCES: tuple[tuple[str, str, str, Takes, bool], ...] = (
         ("move-to", _HAVE + r"\s+(?:moved|relocated|move|resettled)(?: (?!from\b)\w+){0,2}? (?:to|into|over to|out to"
                             r"|down to|up to)\s+", "home", "place", False),
         ("move-to", _HAVE + r"\s+(?:settled|settled down|ended up living) in\s+", "home", "place", False),
+        ("new-home", _HAVE + r"\s+(?:got|found|rented|have|moved into) (?:my own|our own|a new|my new|our new) "
+                             r"(?:little |small )?"
+                             r"(?:place|flat|apartment|house|home|studio) in\s+", "home", "place", False),
         ("home-is", r"^(?:my |our )?home is (?:now )?(?:in )?\s*(?=(?-i:[A-Z]))", "home", "place", False),
         ("grew-up", _HAVE + r"\s+(?:grew|grown) up in\s+", "grew up in", "place", False),
         ("from", r"^(?:i come|i originally come|i'm originally|i am originally|i'm|i am)(?: originally)? from\s+",
@@ -129,6 +132,9 @@ _VERB_SOURCES: tuple[tuple[str, str, str, Takes, bool], ...] = (
             "thing", False),
         ("commute", _I + r"\s+(?:bike|cycle|walk|drive) to work", "commute", "thing", False),
         ("wear", _I + r"\s+(?:wear|take) (?:shoe |a )?size\s+", "shoe size", "number", False),
+        ("bank", _HAVE + r"\s+opened (?:an account|one|a new account|a bank account) (?:at"
+                         r"|with)\s+", "bank", "org", False),
+        ("gym", _HAVE + r"\s+signed up (?:at|with)\s+(?=(?-i:[\w ]*(?:Gym|Fit)))", "gym", "org", False),
         ("bank", _I + r"\s+bank with\s+", "bank", "org", False),
         ("gym", _I + r"\s+(?:work out|exercise|train) at\s+(?=(?-i:[A-Z]))", "gym", "org", False),
         ("named", r"^(?:my (?:full |first |real )?name is|my name's|the name's|i am called|i'm called|i'm named)\s+",
@@ -538,6 +544,13 @@ _NEW_ONE = _rx(
     r"(?P<n>[\w'-]+(?: [\w'-]+){0,2}?)\s*(?:[:,–—]|\s-|\s+(?:called|named)|,? (?:his|her|its|the) name "
     r"is)\s*(?P<v>\S.*)$"
 )
+_NAMING = frozenset(
+    "medication medicine drug breakfast dessert drink snack sport instrument breed brand model username genre "
+    "flavour flavor"
+    " shift topic subject material handle login pronoun pronouns diet major minor".split()
+)
+"""Heads of what is named by a plain noun: "my medication is ramipril"."""
+
 _OF_PERSONS = frozenset(
     "advisor adviser mentor supervisor assistant buddy partner successor deputy editor agent guide guru".split()
 )
@@ -702,6 +715,8 @@ def _fits(name: str, sort: Takes, value: str, *, named: bool) -> bool:
     if sort == "thing":
         known = attribute(name) is not None
         first = fold(value).split()[0]
+        if head(name) in _NAMING and len(value.split()) <= 3 and first not in NOT_NAMES and not first.endswith("ing"):
+            return True
         return (
             named
             or is_thing(value)
@@ -714,14 +729,14 @@ def _fits(name: str, sort: Takes, value: str, *, named: bool) -> bool:
 
 def _is_concern(whose: str, noun: str) -> bool:
     """Whether "my NOUN" or "the NOUN" is a matter of the owner's, and no figure of speech."""
-    head, first = _head(noun), fold(noun).split()[0]
+    noun_head, first = _head(noun), fold(noun).split()[0]
     if attribute(noun) is not None and whose.lower() != "the":
         return True
     if first in _BAD_NOUN and not (
         first in ("favorite", "favourite", "main", "best", "next", "first", "second") and len(noun.split()) > 1
     ):
         return False
-    return head in CONCERNS if whose.lower() in ("the", "our") else head not in _BAD_NOUN
+    return noun_head in CONCERNS if whose.lower() in ("the", "our") else noun_head not in _BAD_NOUN
 
 
 def _head(noun: str) -> str:

@@ -156,7 +156,8 @@ _OTHER_SOURCES: tuple[tuple[str, str, str, Takes], ...] = (
     ("their-origin", r"^(?:is|comes)(?: originally)? from\s+(?=(?-i:[A-Z]))", "origin", "place"),
     (
         "their-age",
-        r"^(?:is(?: now)?|turned|just turned)\s+(?=\d{1,3}(?: years? old)?(?:$|[\s,.!](?!o'clock"
+        r"^(?:is(?: now)?|turned|just turned)\s+(?=(?:\d{1,3}|one|two|three|four|five|six|seven|eight|nine|ten"
+        r"|eleven|twelve|thirteen)(?: years? old)?(?:$|[\s,.!](?!o'clock"
         r"|minutes|km|%|percent)))",
         "age",
         "number",

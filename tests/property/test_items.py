@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import apsw
 import hypothesis.strategies as st
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from secondme.memory import conversations, intervals, items, oplog
@@ -26,6 +26,10 @@ LENGTHS = st.none() | st.integers(0, 6).map(float)
 MOMENTS = [t / 2 for t in range(-2, 50)]
 STATES: st.SearchStrategy[ItemState] = st.sampled_from(["active", "archived", "pending", "quarantined"])
 SLOTS = st.sampled_from(["owner|employer", "owner|city", ""])
+
+
+# A busy machine is no fault of the generator's.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 # The rule ------------------------------------------------------------------------------------------------------
@@ -56,7 +60,7 @@ def covers(piece: Piece, at: float) -> bool:
     return piece.start <= at and (piece.end is None or at < piece.end)
 
 
-@settings(max_examples=count(300, 20_000), deadline=None)
+@settings(PATIENT, max_examples=count(300, 20_000))
 @given(claims_of())
 def test_pieces_are_what_the_rule_says(claims: list[Claim]) -> None:
     pieces = intervals.pieces(claims)
@@ -68,7 +72,7 @@ def test_pieces_are_what_the_rule_says(claims: list[Claim]) -> None:
         assert piece.id != following.id or piece.end < following.start
 
 
-@settings(max_examples=count(200, 10_000), deadline=None)
+@settings(PATIENT, max_examples=count(200, 10_000))
 @given(claims_of(), TIMES, st.floats(-5, 20))
 def test_what_is_so_from_now_on_holds_now(claims: list[Claim], stored: float, now: float) -> None:
     """Whatever the clock says, unless something was told to begin later than it was stored."""
@@ -80,7 +84,7 @@ def test_what_is_so_from_now_on_holds_now(claims: list[Claim], stored: float, no
     assert (last.id, last.end) == (99, None)
 
 
-@settings(max_examples=count(200, 10_000), deadline=None)
+@settings(PATIENT, max_examples=count(200, 10_000))
 @given(claims_of(), st.data())
 def test_what_is_closed_now_held_before_and_not_after(claims: list[Claim], data: st.DataObject) -> None:
     if not claims:
@@ -242,5 +246,5 @@ class ItemMachine(RuleBasedStateMachine):
         self.connection.execute("insert into item_word(item_word, rank) values('integrity-check', 1)")
 
 
-ItemMachine.TestCase.settings = settings(max_examples=count(25, 3000), stateful_step_count=20, deadline=None)
+ItemMachine.TestCase.settings = settings(PATIENT, max_examples=count(25, 3000), stateful_step_count=20)
 TestItems = ItemMachine.TestCase

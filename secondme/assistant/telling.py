@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from secondme.reflect.claims import Claim
     from secondme.reflect.conflict import Decision
 
-WHOLE = 0.5
+WHOLE = 0.75
 """Claims that stand in less of a text than this leave something of it out: then it is kept as it stands as well."""
 
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from secondme.chat.cite import cited
 from secondme.memory.store import Store
 from secondme.recall.evidence import coverage
-from secondme.recall.gather import CORE
+from secondme.recall.gather import CORE, Evidence
 from secondme.recall.masking import SECRETS, masks
-from secondme.recall.pieces import day, of_item
+from secondme.recall.pieces import Piece, day, of_item
 from secondme.recall.reasons import maker, reasons
 from secondme.text.attributes import asked_for
 from secondme.text.terms import content_terms, stem, stems
-from secondme.types import OWNER, Citation, ItemKind, Learned, MemoryItem, Turn
+from secondme.types import OWNER, Citation, ItemKind, Learned, MemoryItem, Trust, Turn
 
 KNOWN: tuple[ItemKind, ...] = ("semantic", "episodic", "procedural")
 """Kinds of what can be told; secrets and lessons are not."""
@@ -123,6 +123,42 @@ def acknowledge(learned: Learned) -> str:
     return "\n".join(lines)
 
 
+# In the second person --------------------------------------------------------------------------------------------
+
+_PERSONS = {
+    "i am": "you are", "i'm": "you're", "i was": "you were", "i've": "you've", "i'll": "you'll", "i'd": "you'd",
+    "i": "you", "my": "your", "mine": "yours", "me": "you", "myself": "yourself",
+}  # fmt: skip
+_PERSON = re.compile(r"\b(?:i (?:am|was)|i['’](?:m|ve|ll|d)|i|my|mine|me|myself)\b(?!['’]?\w)", re.I)
+
+
+def to_owner(item: MemoryItem) -> str:
+    """An item's text as one says it to the owner: "You live in Oslo." What others wrote stays as they wrote it."""
+    if item.trust not in (Trust.OWNER, Trust.CONVERSATION):
+        return item.text
+    said = _PERSON.sub(lambda m: _PERSONS[m.group().lower().replace("’", "'")], item.text)
+    return said[:1].upper() + said[1:]
+
+
+def fact(evidence: Evidence) -> tuple[Piece, ...]:
+    """What is known that answers by itself: the best of it, with all that says the same of others, as several pets."""
+    items = [p for p in evidence.items if isinstance(p.source, MemoryItem)]
+    if evidence.depth > 1 or not items:
+        return ()
+    best = max(items, key=lambda p: p.score).source
+    assert isinstance(best, MemoryItem)
+    return tuple(
+        p
+        for p in items
+        if p.source is best
+        or (isinstance(p.source, MemoryItem) and best.attribute and _claim(p.source) == _claim(best) and p.source.holds)
+    )
+
+
+def _claim(item: MemoryItem) -> tuple[str, str]:
+    return item.subject, item.attribute
+
+
 # Secrets -------------------------------------------------------------------------------------------------------
 
 
@@ -146,7 +182,7 @@ def _about(whom: str, asked: Asked, store: Store) -> Told:
         mine = [i for i in items if coverage(f"{i.subject} {i.attribute} {i.text}", weights) >= 1.0]
     if not mine:
         return Told(NOTHING_KNOWN, found=False)
-    return _listed(mine, asked, lambda item: item.text)
+    return _listed(mine, asked, to_owner)
 
 
 def _why(what: str, asked: Asked, store: Store) -> Told:
@@ -157,7 +193,7 @@ def _why(what: str, asked: Asked, store: Store) -> Told:
 
     def line(item: MemoryItem) -> str:
         places = [f'{r.where}: "{r.quote}"' for r in reasons(item, store, hidden)]
-        return f"{item.text} {'; '.join(places) or f'{maker(item).capitalize()} on {day(item.created_at)}'}."
+        return f"{to_owner(item)} {'; '.join(places) or f'{maker(item).capitalize()} on {day(item.created_at)}'}."
 
     return _listed(items[:3], asked, line)
 
@@ -185,7 +221,7 @@ def _before(text: str, asked: Asked, store: Store) -> Told | None:
 
     def line(item: MemoryItem) -> str:
         until = f" (until {day(item.valid_to)})" if item.valid_to is not None else ""
-        return f"{item.text.rstrip('.')}{until}."
+        return f"{to_owner(item).rstrip('.')}{until}."
 
     return _listed(sorted(past[:5], key=lambda i: -(i.valid_to or 0.0)), asked, line)
 

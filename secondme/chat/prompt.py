@@ -34,7 +34,7 @@ used more of the right words (47% against 32%) from a third of the tokens."""
 EVIDENCE_TOKENS = 1100
 """Upper bound for evidence: on a CPU every hundred tokens of prompt cost about half a second before the answer."""
 
-BRIEF_EVIDENCE_TOKENS = 420
+BRIEF_EVIDENCE_TOKENS = 490
 """The same for a small model, so that its prompt has at most 550 tokens without earlier turns."""
 
 ANSWER_TOKENS = 320

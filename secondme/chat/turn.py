@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from secondme.chat.cite import CitationMarker, cited
+from secondme.chat.direct import fact, to_owner
 from secondme.chat.prompt import ANSWER_TOKENS, Prompt, Reading, build_prompt, piece_tokens, require_fit
 from secondme.errors import Cancelled
 from secondme.memory.store import Store
@@ -25,6 +26,7 @@ from secondme.types import (
     Chunk,
     Citation,
     Hit,
+    MemoryItem,
     Message,
     Notice,
     Opened,
@@ -109,6 +111,9 @@ def answer(question: Question, engines: Engines, *, cancelled: CancelCheck = nev
         yield TokenText(NOTHING_FOUND)
         yield _nothing(engines.generator, clock)
         return
+    if reading.generator.info.is_small and not attached and (told := fact(evidence)):
+        yield from _told(told, evidence, engines.generator, clock)
+        return
     prompt = build_prompt(question.text, pieces, question.history, reading, n_needed=len(attached))
     yield from _notices(prompt, found=bool(pieces))
     unread = tuple(p for p in pieces if p not in prompt.pieces)
@@ -153,6 +158,17 @@ def _attached(question: Question) -> Piece:
 def _nothing(generator: Generator, clock: _Clock) -> Answer:
     timings = Timings(clock.recall_s, 0.0, 0.0, clock.since(clock.started), 0, 0, 0)
     return Answer(NOTHING_FOUND, (), False, "nothing", generator.usage, timings)
+
+
+def _told(pieces: tuple[Piece, ...], evidence: Evidence, generator: Generator, clock: _Clock) -> Iterator[AnswerEvent]:
+    """What is known, in its own words: a small model would only blur it."""
+    lines = [f"{to_owner(p.source)} [{n}]" for n, p in enumerate(pieces, 1) if isinstance(p.source, MemoryItem)]
+    text = "\n".join(lines)
+    yield TokenText(text)
+    cites = tuple(cited(n, p, evidence.weights, project="", marked=True) for n, p in enumerate(pieces, 1))
+    elapsed = clock.since(clock.started)
+    timings = Timings(clock.recall_s, 0.0, 0.0, elapsed, 0, 0, 0)
+    yield Answer(text, cites, True, "end", generator.usage, timings)
 
 
 def _can_tell_without(reading: Reading) -> bool:

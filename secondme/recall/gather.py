@@ -22,6 +22,7 @@ from secondme.recall.items import is_about_past, recall_items
 from secondme.recall.masking import Masks, masks
 from secondme.recall.pieces import Piece, of_item, of_passage, of_turn
 from secondme.recall.retrieve import BEARING, retrieve
+from secondme.recall.turns import recall_turns
 from secondme.runtime.base import Embedder
 from secondme.text.terms import content_terms, stems
 from secondme.types import ItemKind, ItemState, MemoryItem, Trust, Turn
@@ -34,7 +35,7 @@ N_PASSAGES = 6
 N_EMBEDDED = 3
 """Passages whose sentences are weighed by meaning too; what the model reads first."""
 
-BUDGET = 420
+BUDGET = 490
 """Tokens of evidence where nobody says how many."""
 
 COVERS = 0.8
@@ -58,6 +59,9 @@ _ANSWERED = re.compile(
     re.I,
 )
 """Questions about what was answered."""
+
+_USE_TO = re.compile(r"\buse to\b", re.I)
+"""What "did" makes of "used to", by which questions about the past are told."""
 
 _TRUST = {trust: n for n, trust in enumerate((Trust.OWNER, Trust.CONVERSATION, Trust.DOCUMENT, Trust.IMPORTED))}
 
@@ -187,9 +191,8 @@ def _share(rankings: Sequence[Sequence[Piece]], weights: Mapping[str, float]) ->
 def _known(look: _Look, states: tuple[ItemState, ...], k: int) -> tuple[list[Piece], bool]:
     """What is known that bears on the question, best first; and whether the best of it covers the question."""
     scope = look.scope
-    hits = recall_items(
-        look.question, look.store, look.embedder, project=scope.project, k=k, at=scope.at, states=states
-    )
+    asked = _USE_TO.sub("used to", look.question)
+    hits = recall_items(asked, look.store, look.embedder, project=scope.project, k=k, at=scope.at, states=states)
     bearing = [h for h in hits if h.score >= BEARING and h.item.id not in scope.without]
     if not is_about_past(look.question):  # what was so before would only stand in the way
         bearing = [h for h in bearing if h.current] or bearing
@@ -199,11 +202,18 @@ def _known(look: _Look, states: tuple[ItemState, ...], k: int) -> tuple[list[Pie
 
 def _said(look: _Look, k: int) -> list[Piece]:
     """What was said that bears on the question, best first."""
-    scope, store = look.scope, look.store
-    match = store.turn_match(content_terms(look.question))
-    turns = store.turns_by_ids([i for i, _ in store.search_turns(match, k, scope.project)]) if match else []
-    bearing = [t for t in turns if t.conversation_id != scope.exclude_conversation and _tells_something(t, look)]
-    return [of_turn(t, 1.0, look.masks) for t in bearing if coverage(t.text, look.weights) >= BEARING]
+    scope = look.scope
+    found = recall_turns(
+        look.question,
+        look.store,
+        look.embedder,
+        project=scope.project,
+        k=k,
+        now=look.now,
+        exclude_conversation=scope.exclude_conversation,
+    )
+    hits = found.hits if found.found else ()
+    return [of_turn(h.turn, h.score, look.masks) for h in hits if _tells_something(h.turn, look)]
 
 
 def _tells_something(turn: Turn, look: _Look) -> bool:

@@ -76,9 +76,8 @@ def of_turn(turn: Turn, score: float, masks: Masks = Masks()) -> Piece:  # noqa:
     shown = replace(turn, text=masks.without_secrets("turn", turn.id, turn.text))
     who = masks.harmless(turn.speaker) or SPEAKERS[turn.role]
     where = f"said by {who} on {day(turn.created_at)}"
-    brief = (
-        f"On {day(turn.created_at)} {turn.speaker or ('I' if turn.role == 'user' else 'the assistant')} said: {read}"
-    )
+    name = turn.speaker or ("I" if turn.role == "user" else "the assistant")
+    brief = f"{day(turn.created_at)}, {masks.harmless(name)}: {read}"
     trust = Trust.CONVERSATION if turn.role == "user" else Trust.IMPORTED
     return Piece(shown, read, brief, where, trust, score, turn.created_at)
 

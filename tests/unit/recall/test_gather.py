@@ -141,7 +141,7 @@ def test_questions_asked_before_tell_nothing_and_answers_only_what_was_answered(
 def test_a_speakers_turns_are_told_with_name_and_day(store: Store, hashed: HashEmbedder) -> None:
     say(store, "The ferry to Bergen leaves at noon.", role="assistant", speaker="Ben")
     (piece,) = gather("When does the ferry to Bergen leave?", store, hashed).turns
-    assert piece.brief == "On 1 May 2025 Ben said: The ferry to Bergen leaves at noon."
+    assert piece.brief == "1 May 2025, Ben: The ferry to Bergen leaves at noon."
 
 
 def test_orders_in_what_others_wrote_do_not_reach_the_prompt(store: Store, hashed: HashEmbedder) -> None:

@@ -59,7 +59,9 @@ def read_day_month(match: re.Match[str], frame: Frame) -> Meant | None:
     first, last, month, year, relative_year = match.group(1, 2, 3, 4, 5)
     if not year and _is_verb(match, month) and not match[0][len(first) :][:2].isalpha():
         return None
-    return _days(frame, w.month_number(month), (int(first), int(last or first)), _year_told(year, relative_year, frame))
+    return _days(
+        match, frame, w.month_number(month), (int(first), int(last or first)), _year_told(year, relative_year, frame)
+    )
 
 
 def read_month_day(match: re.Match[str], frame: Frame) -> Meant | None:
@@ -69,21 +71,21 @@ def read_month_day(match: re.Match[str], frame: Frame) -> Meant | None:
     told = _year_told(year, relative_year, frame)
     if last and joined == "and" and not _BETWEEN.search(match.string, max(0, match.start() - 12), match.start()):
         days = (int(first), int(first))
-        meant = _days(frame, w.month_number(month), days, None)
+        meant = _days(match, frame, w.month_number(month), days, None)
         return Meant(meant.period, meant.certainty, True, length=match.end(2) - match.start())
-    return _days(frame, w.month_number(month), (int(first), int(last or first)), told)
+    return _days(match, frame, w.month_number(month), (int(first), int(last or first)), told)
 
 
 _BETWEEN = re.compile(r"\bbetween\s+$", re.IGNORECASE)
 
 
-def _days(frame: Frame, month: int, days: tuple[int, int], year: int | None) -> Meant:
+def _days(match: re.Match[str], frame: Frame, month: int, days: tuple[int, int], year: int | None) -> Meant:
     def made(in_year: int) -> Period:
         return Period(date(in_year, month, days[0]), date(in_year, month, days[1]), "day")
 
     if year is not None:
         return Meant(made(year), 1.0)
-    return Meant(nearest_year(made, frame), 0.8, yearless=True)
+    return Meant(nearest_year(match, made, frame), 0.8, yearless=True)
 
 
 def _year_told(year: str | None, relative: str | None, frame: Frame) -> int | None:
@@ -114,7 +116,7 @@ def read_month(match: re.Match[str], frame: Frame) -> Meant | None:
     elif match.start() == 0 and not led_in(match):
         full = False
     certainty = 0.7 if led_in(match) else 0.5 if full else 0.3
-    return Meant(nearest_year(lambda y: month_of(y, number), frame), certainty, yearless=True)
+    return Meant(nearest_year(match, lambda y: month_of(y, number), frame), certainty, yearless=True)
 
 
 def read_season(match: re.Match[str], frame: Frame) -> Meant | None:
@@ -131,7 +133,7 @@ def read_season(match: re.Match[str], frame: Frame) -> Meant | None:
         return Meant(stepped(make, frame, which), 0.85)
     if not led_in(match) or (name in ("spring", "fall") and not article and match[0][0].islower()):
         return None
-    return Meant(nearest_year(make, frame), 0.5, yearless=True)
+    return Meant(nearest_year(match, make, frame), 0.5, yearless=True)
 
 
 def read_quarter(match: re.Match[str], frame: Frame) -> Meant:
@@ -153,7 +155,7 @@ def read_holiday(match: re.Match[str], frame: Frame) -> Meant | None:
         return Meant(make(told), 0.95)
     if which:
         return Meant(stepped(make, frame, which), 0.85)
-    return Meant(nearest_year(make, frame), 0.6, yearless=True)
+    return Meant(nearest_year(match, make, frame), 0.6, yearless=True)
 
 
 def read_year(match: re.Match[str], frame: Frame) -> Meant | None:

@@ -115,7 +115,7 @@ FORMS: tuple[Form, ...] = (
     (w.WEEKDAY_WORDS, rf"{w.WEEKDAY}(?:,?\s+(?:of\s+)?{w.WHICH}\s+week\b)?" + w.PART_OF_DAY, read_weekday),
     (
         frozenset({"the"}),
-        rf"the\s+(\d{{1,2}})(?:st|nd|rd|th)\b(?:\s+of\s+{w.WHICH}\s+month)?(?=\s*(?:[.,;:!?)]|$|\b(?:and|at|I|we|to)\b))",
+        rf"the\s+(\d{{1,2}})(?:st|nd|rd|th)\b(?:\s+of\s+{w.WHICH}\s+month)?(?=\s*(?:[.,;:!?)]|$|\b(?:and|at|I|we|to|after|before|when|with|for|because|since|he|she|they|it|so|but)\b))",
         read_day_of_month,
     ),
     (w.DIGITS, rf"(?:1[5-9]|20|21)\d\d(?![\w%°]|['’]s\b|[/.,:]\d|-\d(?!\d{{3}}\b)|\s*(?:{_MEASURES})\b)", read_year),

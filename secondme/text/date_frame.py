@@ -67,6 +67,33 @@ def led_in(match: re.Match[str]) -> bool:
     return _LEADING.search(match.string, max(0, match.start() - 12), match.start()) is not None
 
 
+_PAST = re.compile(
+    r"\b(?:was|were|had|did|didn['’]t|went|got|saw|took|made|came|met|left|gave|told|bought|began|started|spent|found"
+    r"|[a-z]{2,}ed)\b",
+    re.IGNORECASE,
+)
+_FUTURE = re.compile(
+    r"(?:['’]ll|\b(?:will|won['’]t|shall|gonna|going\s+to|plan(?:s|ning)?\s+to|hop(?:e|ing)\s+to|due|want\s+to))\b",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(r"[.!?;\n]")
+
+
+def tense(match: re.Match[str]) -> int:
+    """-1 where the words before the match, in its sentence, tell of the past, 1 where of the future, else 0."""
+    before = _CLAUSE.split(match.string[max(0, match.start() - 60) : match.start()])[-1]
+    if _FUTURE.search(before):
+        return 1
+    return -1 if _PAST.search(before) else 0
+
+
+def nearest_by_tense(match: re.Match[str], candidates: list[Period], today: date) -> Period:
+    """The nearest of `candidates` on the side of `today` that the sentence tells of, if there is one."""
+    side = tense(match)
+    fitting = [p for p in candidates if side == 0 or (p.start <= today if side < 0 else p.end >= today)]
+    return nearest(fitting or candidates, today)
+
+
 def step_of(word: str) -> int:
     """-1 for "last", 0 for "this", 1 for "next"."""
     word = " ".join(word.lower().split())
@@ -75,8 +102,8 @@ def step_of(word: str) -> int:
     return 1 if word in ("next", "coming", "upcoming", "this coming") else 0
 
 
-def nearest_year(make: Callable[[int], Period], frame: Frame) -> Period:
-    """The period of last year, this or next that lies nearest; only years in which there is one (29 February)."""
+def nearest_year(match: re.Match[str], make: Callable[[int], Period], frame: Frame) -> Period:
+    """The period of the years around that lies nearest; only years in which there is one (29 February)."""
     found = []
     for year in range(frame.today.year - 4, frame.today.year + 5):
         try:
@@ -85,7 +112,7 @@ def nearest_year(make: Callable[[int], Period], frame: Frame) -> Period:
             continue
     if not found:
         raise ValueError("no year has this day")
-    return nearest(found, frame.today)
+    return nearest_by_tense(match, found, frame.today)
 
 
 def stepped(make: Callable[[int], Period], frame: Frame, which: str) -> Period:

@@ -14,19 +14,21 @@ from secondme.text.date_frame import (
     Meant,
     led_in,
     moved,
+    nearest_by_tense,
     nth_season,
     shifted,
     step_of,
+    tense,
     window,
 )
 from secondme.text.periods import (
     SEASON_STARTS,
     Period,
     add_months,
-    nearest,
     one_day,
     weekday_after,
     weekday_before,
+    weekend_of,
 )
 
 _DEICTIC = {
@@ -59,7 +61,11 @@ def read_unit(match: re.Match[str], frame: Frame) -> Meant | None:
     if unit[:3] in w.WEEKDAYS and unit != "month":
         if unit in ("sat", "sun", "mon", "wed") and match[3].islower():
             return None
+        if step == 0 and tense(match) < 0:
+            return Meant(one_day(weekday_before(frame.today + timedelta(days=1), w.weekday_number(unit))), 0.7)
         return Meant(one_day(_weekday_of(which, unit, frame.today)), 0.9 if step < 0 else 0.7)
+    if unit == "weekend" and step == 0 and weekend_of(frame.today).start > frame.today and tense(match) < 0:
+        step = -1
     return Meant(shifted(frame.today, unit, step), 0.95 if unit != "weekend" or step < 0 else 0.8)
 
 
@@ -138,8 +144,10 @@ def read_recent(match: re.Match[str], frame: Frame) -> Meant:
     return Meant(window(unit, count.high, step_of(match[1]), frame.today), 0.8)
 
 
-def read_lasting(match: re.Match[str], frame: Frame) -> Meant:
+def read_lasting(match: re.Match[str], frame: Frame) -> Meant | None:
     count, unit = w.count_of(match[1]), match[3].lower()
+    if unit in SEASON_STARTS or (unit.endswith("day") and unit != "day"):  # "for a summer job"
+        return None
     period = window(unit, count.high, -1, frame.today)
     if match[2]:
         period = Period(_half(w.Count(count.low, count.high), unit, -1, frame.today).start, frame.today, period.grain)
@@ -160,7 +168,7 @@ def read_weekday(match: re.Match[str], frame: Frame) -> Meant | None:
         week = shifted(frame.today, "week", step_of(which))
         return Meant(one_day(week.start + timedelta(days=number)), 0.9)
     options = [weekday_before(frame.today + timedelta(days=1), number), weekday_after(frame.today, number)]
-    return Meant(nearest([one_day(d) for d in options], frame.today), 0.7)
+    return Meant(nearest_by_tense(match, [one_day(d) for d in options], frame.today), 0.7)
 
 
 def read_day_of_month(match: re.Match[str], frame: Frame) -> Meant | None:
@@ -174,4 +182,4 @@ def read_day_of_month(match: re.Match[str], frame: Frame) -> Meant | None:
             found.append(one_day(date(there.year, there.month, day)))
         except ValueError:
             continue
-    return Meant(nearest(found, frame.today), 0.9 if which else 0.5, yearless=True) if found else None
+    return Meant(nearest_by_tense(match, found, frame.today), 0.9 if which else 0.5, yearless=True) if found else None

@@ -275,6 +275,7 @@ week
 in a row
 for sale
 for you
+for a summer job
 in time
 wed in secret
 last name
@@ -368,6 +369,28 @@ def test_bounds_say_what_a_side_leaves_open() -> None:
     assert until.bounds() == (date.min, date(2023, 5, 31))
     assert after.bounds() == (date(2023, 6, 1), date.max)
     assert since.bounds() == (date(2023, 5, 1), WEDNESDAY)
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("We went there on Friday", "2023-07-28"),
+        ("We will go there on Friday", "2023-08-04"),
+        ("I'll be there on Monday", "2023-08-07"),
+        ("We tried it this weekend", "2023-07-29..2023-07-30"),
+        ("We want to try it this weekend", "2023-08-05..2023-08-06"),
+        ("I had a test this Tuesday", "2023-08-01"),
+        ("We moved in December", "2022-12-01..2022-12-31"),
+        ("We are going to move in May", "2024-05-01..2024-05-31"),
+        ("She started on 4 August", "2022-08-04"),
+        ("She starts on 4 August", "2023-08-04"),
+        ("I got back on the 3rd after a week", "2023-07-03"),
+        ("It rained. See you on Friday", "2023-08-04"),
+    ],
+)
+def test_tense_tells_the_side(text: str, days: str) -> None:
+    (when,) = resolve(text, WEDNESDAY)
+    assert _days(when) == days
 
 
 def test_surer_the_less_is_guessed() -> None:

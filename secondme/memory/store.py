@@ -125,7 +125,7 @@ class Store(ItemStore, TurnStore):
             oplog.append(connection, kind, subjects, actor=actor, detail=detail)
 
     def provenance(self, kind: str, item_id: int) -> Provenance:
-        """Where a `passage`, `source`, `conversation`, `turn` or `item` came from, and what became of it, gone or not."""
+        """Where a `passage`, `source`, `conversation`, `turn` or `item` came from, and what became of it."""
         with self._database.reading() as connection:
             return audit.provenance(connection, kind, item_id)
 

@@ -170,6 +170,7 @@ _LEAD = re.compile(
     r"|thanks|thank you"
     r"|i (?:just |already )?(?:told you|mentioned|want you to know|should mention|wanted to (?:say|tell you"
     r"|mention))(?: that)?"
+    r"|(?:we|i)(?:'ve| have)?(?: all| just| now)? (?:agreed|decided|confirmed|checked|learned|found out|noticed) that"
     r"|(?:you should|you ought to|you might want to|you need to) know(?: that)?|the thing is|guess what|good news"
     r"|bad news|great news"
     r"|good morning|good evening|good afternoon|hi there|hello there|hey there|now|right now|nowadays|these days"
@@ -214,6 +215,7 @@ _SHARED = re.compile(
 
 
 _THEY = re.compile(r"(?:(?:my|our) [\w-]+(?: (?-i:[A-Z]\w+))?|(?-i:[A-Z]\w+))(?= )", re.I)
+_PRONOUN = re.compile(r"(?:she|he|they)\s+(?:has\s+|have\s+|just\s+)*", re.I)
 _THEY_SHARE = re.compile(
     r"^(?:now\s+|also\s+|currently\s+|recently\s+)?(?:works|lives|likes|loves|hates|plays|speaks|moved|joined|drives"
     r"|studies"
@@ -309,7 +311,11 @@ def _of_sentence(own: str, start: int, end: int) -> Iterator[Assertion]:
         first = last - len(piece)
         if not piece.strip() or BLANK in piece.strip() or (_HEDGE.search(piece) and not _FIRMLY.search(piece)):
             continue
-        prefix = shared if _SHARED.match(piece) else theirs if _THEY_SHARE.match(piece) else ""
+        pronoun = _PRONOUN.match(piece)
+        if pronoun and theirs:  # "my sister left Rome, she moved to Pisa"
+            piece, first = piece[pronoun.end() :], first + pronoun.end()
+        is_theirs = pronoun is not None and theirs != ""
+        prefix = theirs if is_theirs else shared if _SHARED.match(piece) else theirs if _THEY_SHARE.match(piece) else ""
         corrects = corrects or denied
         denied = _DENIED.search(piece) is not None
         yield Assertion(prefix + piece.rstrip(" \t\n.!?,;:"), first - len(prefix), first, corrects, wanted, whole)

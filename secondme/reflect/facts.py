@@ -282,10 +282,9 @@ _STATUS_IS = _rx(
 _ROLE = _rx(
     r"^i(?:'m|m|'ve| am| have)?"
     + _ADV
-    + r"(?:\s+(?:got promoted to|been promoted to|was promoted to|work|been working|working|worked|was|became|become"
-    r"|been|am employed"
-    r"|employed|started|started working|got a job|have a job|a job|found a job|got hired|retrained|work full[- ]time"
-    r"|work part[- ]time))?" + _ADV + r"\s+(?:as\s+)?(?:(an?|the|our|your)\s+)?"
+    + r"(?:\s+(?:got promoted to|been promoted to|was promoted to|work (?:full|part)[- ]time|work|been working|working"
+    r"|worked|was|became|become|been|am employed|employed|started working|started|got a job|have a job|a job"
+    r"|found a job|got hired|retrained))?" + _ADV + r"\s+(?:as\s+)?(?:(an?|the|our|your)\s+)?"
 )
 _AGE = _rx(
     _AM + r"\s+(\d{1,3})(?: years? old| years? of age|yo| y/o)?(?=$|\s*[,.!]|\s+(?:now|and|years old|as of"
@@ -504,7 +503,7 @@ _IS = (
     r"brought forward|delayed|shifted|renamed|switched|updated|raised|increased|lowered|cut|reduced|bumped"
     r"|migrated|extended|dropped|gone up|went up|"
     r"grown|fallen)\s+(?:from .+? )?(?:to|until|till|up to|down to|by)|(?:has |have )?(?:become|became|turned "
-    r"into|goes by|will be|takes place)(?: on)?"
+    r"into|goes by|will be|takes place|leaves|departs|starts|begins)(?: on| at)?"
     r"|(?:'s|is|are|was|were)" + _ADV + r"(?:\s+(?:called|named|at|on|in|for|set to|set for|scheduled for"
     r"|scheduled on|planned for|due on|due|"
     r"going to be|being))?)"

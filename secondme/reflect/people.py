@@ -112,7 +112,7 @@ _OTHER_SOURCES: tuple[tuple[str, str, str, Takes], ...] = (
     ),
     (
         "their-work",
-        r"^(?:just |recently |has |now )*(?:joined|got a (?:new )?job at|started (?:working )?at"
+        r"^(?:just |recently |has |now )*(?:joined|(?:got|has) a (?:new )?job (?:at|with)|started (?:working )?at"
         r"|started a (?:new )?job at|moved jobs to|"
         r"is (?:now )?(?:working|employed) (?:at|by))\s+(?=(?-i:[A-Z]))",
         "employer",

@@ -21,7 +21,8 @@ _ANSWER = (
 )
 _LASTING = re.compile(
     rf"^\s*(?:(?:please|and|so|also|hey|ok|remember|note|remember to|make sure to|be sure to|from now on|from here "
-    rf"on|in (?:the )?future|going forward|as a rule|in general|by default|starting now|henceforth|"
+    rf"on|in (?:the )?future|going forward|as a rule|in general|by default|starting now|henceforth|change of plans?"
+    rf"|new rule|new plan|"
     rf"i(?:'d| would) (?:like|prefer|want) (?:you to|that you)|i (?:want|need|expect|prefer) you to|you (?:should"
     rf"|must|can|need to|have to)|can you|could you|would you|will you|kindly|actually|no|correction|update|"
     rf"do)[\s,:]+)*"

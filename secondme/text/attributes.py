@@ -42,7 +42,8 @@ _TABLE = (
         "employer",
         "org",
         "company, workplace, place of work, current employer, firm",
-        "do i work at, where do i work, do i work for, who employs me, i work, am i working, place of employment,"
+        "do i work at, where do i work, do i work for, who employs me, employs, employ, i work, am i working, place "
+        "of employment,"
         " working for, work for, work at, works at, works for, does work, did i work, used to work, employer, company",
     ),
     _a(

@@ -25,7 +25,7 @@ from secondme.memory.store import Store
 from secondme.paths import private_dir
 from secondme.rotate import rotate
 from secondme.runtime.echo import HashEmbedder
-from secondme.types import FileStored, IngestDone
+from secondme.types import FileStored, IngestDone, NewItem, Span
 from secondme.wipe.everything import Places, wipe
 from secondme.wipe.project import wipe_project
 from tests.damaging import Place, pages, spoil
@@ -434,6 +434,8 @@ def _with_project(root: Path) -> None:
     _with_keys(root)
     keys, store = _opened(root)
     w = put(store, "/w", ["the text of a project"], project="work")
+    (passage,) = store.source_chunks(w)
+    store.add_item(NewItem("semantic", "of the project", project="work", spans=(Span("passage", passage.id, 0, 3),)))
     (b,) = (s.id for s in store.sources() if s.path == "/b")
     for source_id in (w, b):
         assert shelve(Shelf(store, keys), store, source_id, seed=source_id) is not None
@@ -467,7 +469,8 @@ def _verify_project(root: Path, said: list[str], ended: bool) -> None:
     assert set(rows) == {"/w"} & found.files.keys()
     if "/w" in found.files:
         assert not (said or ended)
-        assert found == after(_begun(), Step("put", "/w", ("the text of a project",)))
+        whole = after(_begun(), Step("put", "/w", ("the text of a project",)))
+        assert found == after(whole, Step("learn", "of the project"))
     else:
         assert found == _begun() and n_keys == 1 and store.project_uid("work") is None
     store.close()

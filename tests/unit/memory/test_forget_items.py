@@ -149,6 +149,19 @@ def test_an_item_is_forgotten_by_itself_with_answers_that_repeat_it_and_does_not
     assert sound(store)
 
 
+def test_what_a_passage_goes_on_saying_takes_no_answer_along(store: Store) -> None:
+    a = put(store, "/a", [HERON, f"By the way. {OTTER}"])
+    item = learned(store, HERON)
+    conversation = store.new_conversation("default", "Birds")
+    answer = store.add_turn(conversation, "assistant", f"Surely: {HERON}", ())
+    # Words that begin as another sentence does are not that sentence.
+    begins = learned(store, " ".join(OTTER.split()[:9]))
+    other = store.add_turn(conversation, "assistant", f"Well, {begins.text}", ())
+    assert store.forget(Target(items=(item.id,))).answers == ()
+    assert store.forget(Target(items=(begins.id,))).answers == (other,)
+    assert store.forget(Target(sources=(a,))).answers == (answer,) and sound(store)
+
+
 def test_topics_go_with_what_they_sum_up_and_their_other_members_stay(store: Store) -> None:
     _, place = said(store)
     going, stays = learned(store, "The owner's bicycle is in the shed.", place), learned(store, "A car.")
@@ -272,6 +285,8 @@ def test_places_that_are_not_there_are_told(store: Store) -> None:
         assert lineage.dangling(connection) == [item.id]
         connection.execute("update item_span set ref_id = 99")
         assert lineage.dangling(connection) == [item.id]
+        # As a fault of this program would leave it, and not as damage does.
+        lineage.log_spans(connection, item.id)
     failed = [c.detail for c in store.check(read_data=True) if c.status == "failed"]
     assert any(f"m{item.id} was learned from something that is not there" in detail for detail in failed)
 

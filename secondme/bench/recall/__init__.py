@@ -83,7 +83,7 @@ def checked(options: Options) -> Options:
 
 def run(tools: Tools) -> Iterator[Row]:
     """Rows for everything that `tools.options` names, as `checked` returns them; sets are made before they are read."""
-    from secondme.bench.recall import documents, poison, scale, updates
+    from secondme.bench.recall import documents, locomo, poison, scale, updates
     from secondme.bench.recall.peers import compare
 
     options = tools.options
@@ -95,6 +95,8 @@ def run(tools: Tools) -> Iterator[Row]:
         yield from documents.cranfield_rows(options.cranfield, tools)
     if options.xquad is not None:
         yield from documents.xquad_rows(options.xquad, tools)
+    if options.locomo is not None:
+        yield from _noted(locomo.rows(options.locomo, tools), ours)
     if options.locomo is not None and options.peers:
         yield from compare.rows(options.locomo, tools, ours)
     if options.updates is not None:

@@ -43,11 +43,15 @@ ANSWER_TOKENS = 320
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Who reads the prompt, the project that is open before it, and `profile`, what is always told of the owner."""
+    """Who reads the prompt, the project that is open before it, and `profile`, what is always told of the owner.
+
+    `whole_history` is how many tokens evidence may have at least, where all that was said is to be read.
+    """
 
     generator: Generator
     opened: Opened | None = None
     profile: str = ""
+    whole_history: int = 0
 
     @property
     def room(self) -> int:
@@ -58,7 +62,7 @@ class Reading:
     @property
     def n_evidence(self) -> int:
         """Tokens that evidence may have, the profile with it."""
-        return BRIEF_EVIDENCE_TOKENS if self.generator.info.is_small else EVIDENCE_TOKENS
+        return max(BRIEF_EVIDENCE_TOKENS if self.generator.info.is_small else EVIDENCE_TOKENS, self.whole_history)
 
     def has_read(self, piece: Piece) -> bool:
         """Whether the piece is of a document that lies before the model as a whole."""

@@ -103,7 +103,7 @@ def answer(question: Question, engines: Engines, *, cancelled: CancelCheck = nev
     reading = Reading(engines.generator, question.opened)
     require_fit(question.text, attached, reading)
     evidence = gather(_with_context(question), engines.store, engines.embedder, _scope(question, reading))
-    reading = replace(reading, profile=evidence.profile)
+    reading = replace(reading, profile=evidence.profile, whole_history=question.whole_history)
     pieces = attached + evidence.pieces
     clock.recall_s = clock.since(clock.started)
     yield _recalled(pieces)

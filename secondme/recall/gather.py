@@ -21,7 +21,7 @@ from secondme.recall.excerpt import Asked, excerpts
 from secondme.recall.items import is_about_past, recall_items
 from secondme.recall.masking import Masks, masks
 from secondme.recall.pieces import Piece, of_item, of_passage, of_turn
-from secondme.recall.retrieve import BEARING, retrieve
+from secondme.recall.retrieve import BEARING, embed_question, retrieve
 from secondme.recall.turns import recall_turns
 from secondme.runtime.base import Embedder
 from secondme.text.terms import content_terms, stems
@@ -46,6 +46,14 @@ ENOUGH = 0.5
 
 ACTIVE: tuple[ItemState, ...] = ("active",)
 FADED: tuple[ItemState, ...] = ("archived",)
+
+_WORDS_AROUND = 5
+"""Words that tell who said a turn, and when."""
+
+_TOKENS_OF_A_WORD = 1.4
+
+UNSEEN = 0.25
+"""What stands for the cosine of turns that were not embedded yet."""
 
 SAME = 0.9
 """Pieces whose stems overlap by this much (Jaccard) say the same."""
@@ -139,9 +147,10 @@ def gather(question: str, store: Store, embedder: Embedder, scope: Scope = EVERY
     known, is_enough = _known(look, ACTIVE, N_ITEMS)
     if is_enough:
         return _evidence(look, 1, [known])
-    found = [known, _said(look, N_TURNS), _read(look, N_PASSAGES)]
-    if _share(found, look.weights) >= ENOUGH:
-        return _evidence(look, 2, found)
+    whole = _all_said(look)
+    found = [known, whole or _said(look, N_TURNS), _read(look, N_PASSAGES)]
+    if whole or _share(found, look.weights) >= ENOUGH:
+        return _evidence(look, 2, found, is_whole=bool(whole))
     return _evidence(look, 3, [*found, _known(look, FADED, N_ITEMS)[0]])
 
 
@@ -168,11 +177,12 @@ def _weights(question: str, store: Store) -> dict[str, float]:
     return term_weights(terms, {t: in_chunks.get(t, 0) + in_turns.get(t, 0) for t in terms}, max(1, n))
 
 
-def _evidence(look: _Look, depth: int, rankings: Sequence[Sequence[Piece]]) -> Evidence:
+def _evidence(look: _Look, depth: int, rankings: Sequence[Sequence[Piece]], *, is_whole: bool = False) -> Evidence:
     """The best of `rankings` that the budget takes beside the profile."""
     core = tuple(look.store.items(look.scope.project, kinds=CORE, holding=True))
     profile = "\n".join(block.text for block in core)
-    room = look.scope.budget - (look.embedder.count_tokens(profile) if profile else 0)
+    budget = max(look.scope.budget, look.scope.whole_history) if is_whole else look.scope.budget
+    room = budget - (look.embedder.count_tokens(profile) if profile else 0)
     kept = agreed(look.question, _within(_distinct(_in_turn(*rankings)), room, look.cost))
     said, known = (sorted((p for p in kept if p.kind == kind), key=lambda p: p.at) for kind in ("turn", "item"))
     passages = tuple(p for p in kept if p.kind == "passage")
@@ -212,8 +222,35 @@ def _said(look: _Look, k: int) -> list[Piece]:
         now=look.now,
         exclude_conversation=scope.exclude_conversation,
     )
-    hits = found.hits if found.found else ()
-    return [of_turn(h.turn, h.score, look.masks) for h in hits if _tells_something(h.turn, look)]
+    hits = [h for h in found.hits if _tells_something(h.turn, look)] if found.found else []
+    return [of_turn(h.turn, h.score, look.masks) for h in hits] if _bear([h.turn for h in hits], look) else []
+
+
+def _all_said(look: _Look) -> list[Piece]:
+    """All that was said, where that is wanted and fits; else nothing."""
+    scope, store = look.scope, look.store
+    if not scope.whole_history:
+        return []
+    stats = store.turn_stats(scope.project)
+    if stats.n_turns * (stats.mean_words + _WORDS_AROUND) * _TOKENS_OF_A_WORD > scope.whole_history:
+        return []
+    others = [c for c in store.conversations(scope.project) if c.id != scope.exclude_conversation]
+    turns = [t for c in others for t in store.turns(c.id) if _tells_something(t, look)]
+    return [of_turn(t, 0.0, look.masks) for t in turns]
+
+
+def _bear(turns: Sequence[Turn], look: _Look) -> bool:
+    """The gate of documents for the best turns together: the words they share with the question, and the nearest one.
+
+    The learned one knows long conversations only. On two of the development conversations this lets through all 51
+    questions with an answer, and one of twelve about the world at large.
+    """
+    share = coverage("\n".join(f"{t.speaker} {t.text}" for t in turns), look.weights)
+    if share >= BEARING or not turns:
+        return bool(turns)
+    vector = embed_question(look.question, look.embedder)
+    nearest = look.store.nearest_turns(vector, 1, look.scope.project) if look.store.embedder() else []
+    return share + (nearest[0][1] if nearest else UNSEEN) >= BEARING
 
 
 def _tells_something(turn: Turn, look: _Look) -> bool:

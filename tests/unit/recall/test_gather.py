@@ -134,8 +134,16 @@ def test_questions_asked_before_tell_nothing_and_answers_only_what_was_answered(
     say(store, "When does the ferry to Bergen leave?")
     say(store, "The ferry to Bergen leaves at noon.", role="assistant")
     assert gather("When does the ferry to Bergen leave?", store, hashed).pieces == ()
-    about = gather("What did you say about when the ferry to Bergen leaves?", store, hashed)
+    about = gather("What did you tell me: does the ferry to Bergen leave at noon?", store, hashed)
     assert texts(about) == ["The ferry to Bergen leaves at noon."]
+
+
+def test_all_that_was_said_is_read_where_that_is_wanted_and_fits(store: Store, hashed: HashEmbedder) -> None:
+    for n_th in range(5):
+        say(store, f"Note {n_th}: the heron came to the weir.")
+    wanted = Scope(whole_history=200)
+    assert len(gather("Who won the chess tournament?", store, hashed, wanted).turns) == 5
+    assert gather("Who won the chess tournament?", store, hashed, Scope(whole_history=20)).turns == ()
 
 
 def test_a_speakers_turns_are_told_with_name_and_day(store: Store, hashed: HashEmbedder) -> None:

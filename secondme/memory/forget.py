@@ -34,8 +34,8 @@ def forget(connection: apsw.Connection, target: Target) -> Plan:
     whole = [s.id for s in shown.sources]
     single = [p for p in plan.passages if p.source_id not in set(whole)]
     _remove_links(connection, plan.uids)
-    lineage.purge(connection, shown.items)
     lineage.loosen(connection, plan.items)
+    lineage.purge(connection, shown.items)
     _change_turns(connection, target, plan)
     sources.purge(connection, whole)
     sources.purge_chunks(connection, [p.id for p in single])

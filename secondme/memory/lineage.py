@@ -108,6 +108,7 @@ def going(connection: apsw.Connection, named: Iterable[int], places: Mapping[str
     touched = {i for kind, ids in places.items() for i in _resting_on(connection, kind, ids)}
     gone |= {i for i in touched if not _other_places(connection, i, places)}
     gone |= _topics_of(connection, gone)
+    gone |= {piece for i in gone for piece in _pieces(connection, i)}
     loosened = tuple(sorted(touched - gone))
     return GoingItems(
         tuple(_words(connection, sorted(gone))),
@@ -145,6 +146,14 @@ def repeating(connection: apsw.Connection, wordings: frozenset[str]) -> frozense
     return frozenset(
         int(i) for i, text, value in rows if hunt.is_repeated(unpack_text(text)) or hunt.is_repeated(unpack_text(value))
     )
+
+
+def _pieces(connection: apsw.Connection, item_id: int) -> Iterator[int]:
+    """An item, what it continues after an interruption, and what else continues that."""
+    sql = """with first(id) as (select coalesce(continues, id) from item where id = ?)
+             select i.id from item i join first f on f.id in (i.id, i.continues)"""
+    for (piece,) in connection.execute(sql, (item_id,)):
+        yield int(piece)
 
 
 def _topics_of(connection: apsw.Connection, ids: Iterable[int]) -> set[int]:
@@ -218,7 +227,10 @@ def purge(connection: apsw.Connection, ids: Iterable[int]) -> None:
 
 
 def loosen(connection: apsw.Connection, found: GoingItems) -> None:
-    """Take the spans that go away from items that stay, and log what is left of them."""
+    """Take the spans that go away from items that stay, and log what is left of them.
+
+    Before anything is purged: what holds again in its place is made with the spans of what it continues.
+    """
     for item_id in found.loosened:
         for kind, ref_id, start, end in _going_spans(connection, item_id, found.places):
             connection.execute(
@@ -240,8 +252,8 @@ def leave(connection: apsw.Connection, places: Mapping[str, Collection[int]]) ->
     Returns the items that went.
     """
     found = going(connection, (), places)
-    purge(connection, found.ids)
     loosen(connection, found)
+    purge(connection, found.ids)
     if found.ids:
         oplog.append(connection, "item-removed", [f"item:{i}" for i in found.ids])
     return found.ids
@@ -279,7 +291,9 @@ def follow(connection: apsw.Connection, source_id: int, last_id: int) -> None:
     old = frozenset(int(row[0]) for row in connection.execute(sql, (source_id, last_id)))
     gone = leave(connection, {"passage": old})
     for item_id in sorted({row[0] for row in spans}.difference(gone)):
-        log_spans(connection, item_id)
+        # Where another part took over, settling the slot took this one out.
+        if connection.execute("select 1 from item where id = ?", (item_id,)).get:
+            log_spans(connection, item_id)
 
 
 def _bytes(text: str | bytes) -> bytes:

@@ -162,6 +162,24 @@ def test_what_a_passage_goes_on_saying_takes_no_answer_along(store: Store) -> No
     assert store.forget(Target(sources=(a,))).answers == (answer,) and sound(store)
 
 
+def test_an_item_goes_with_what_continues_it_and_loses_places_in_all_its_parts(store: Store) -> None:
+    _, place = said(store)
+    _, other = said(store, "My bicycle is red.")
+    first = store.add_item(NewItem("semantic", "In Oslo.", slot="o|city", valid_from=1.0, spans=(place, other)))
+    trips = [NewItem("semantic", f"Trip {i}.", slot="o|city", valid_from=i, valid_to=i + 1.0) for i in (3.0, 6.0)]
+    oslo = [i.id for i in store.items() if i.text == first.text]
+    (one, two) = store.add_items(trips)
+    parts = [i for i in store.items(slot="o|city") if i.text == first.text]
+    assert len(parts) == 3 and len(oslo) == 1
+    # With a trip its interruption goes, and a part with it; the others lose their place.
+    shown = store.forget(Target(items=(one.id,), turns=(other.ref_id,)))
+    assert shown.items == (one.id,) and sound(store)
+    parts = [i for i in reversed(store.items(slot="o|city")) if i.text == first.text]
+    assert [(i.valid_from, i.valid_to, i.spans) for i in parts] == [(1.0, 6.0, (place,)), (7.0, None, (place,))]
+    shown = store.forget(Target(items=(parts[1].id,)))
+    assert set(shown.items) == {i.id for i in parts} and left(store) == [two.id] and sound(store)
+
+
 def test_topics_go_with_what_they_sum_up_and_their_other_members_stay(store: Store) -> None:
     _, place = said(store)
     going, stays = learned(store, "The owner's bicycle is in the shed.", place), learned(store, "A car.")
@@ -257,6 +275,19 @@ def test_items_follow_the_wording_of_a_file_that_changes(store: Store) -> None:
     assert items[both.id] == (Span("passage", new[1], 2, 6),)
     assert any(op.kind == "item-removed" and op.subjects == (f"item:{gone.id}",) for op in store.log())
     assert sound(store)
+
+
+def test_a_part_that_is_needed_no_more_follows_nothing(store: Store) -> None:
+    a = put(store, "/a", [HERON, OTTER])
+    one, two = ids(store, a)
+    spans = (of_passage(two, 0, len(OTTER)),)
+    store.add_item(NewItem("semantic", "In Oslo.", slot="o|city", valid_from=1.0, spans=spans))
+    trip = NewItem("semantic", "A trip.", slot="o|city", valid_from=3.0, valid_to=4.0)
+    store.add_item(replace(trip, spans=(of_passage(one, 0, len(HERON)),)))
+    assert len(store.items(slot="o|city")) == 3
+    put(store, "/a", [OTTER], seed=2)
+    (left_over,) = store.items(slot="o|city")
+    assert left_over.text == "In Oslo." and left_over.holds and sound(store)
 
 
 @pytest.mark.parametrize("how", ["remove", "skip", "delete conversation"])

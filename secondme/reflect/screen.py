@@ -7,12 +7,12 @@ and takes its lesson. Running it again over the same text changes nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from secondme.memory.store import Store
 from secondme.reflect.quarantine import ACTOR, lessons, set_aside
 from secondme.reflect.trust import add_admitted
-from secondme.text.instructions import Lessons, suspects
+from secondme.text.instructions import Lessons, Suspect, suspects, suspects_said
 from secondme.text.pasted import pasted_spans
 from secondme.text.sentences import split_sentences
 from secondme.text.terms import fold
@@ -55,7 +55,7 @@ def screen_turn(store: Store, turn: Turn, project: str) -> list[MemoryItem]:
     trust = Trust.DOCUMENT if is_own else Trust.CONVERSATION
     known, before, found = lessons(store, project), store.items_from("turn", turn.id), []
     for start, end in places:
-        for at, stop, reasons in _suspected(turn.text[start:end], known):
+        for at, stop, reasons in _joined(suspects_said(turn.text[start:end], known), turn.text[start:end]):
             span = _span("turn", turn.id, turn.text, start + at, start + stop)
             if not _is_known(before, span):
                 found.append(set_aside(store, project, turn.text[start + at : start + stop], span, trust, reasons))
@@ -71,7 +71,7 @@ def owner_names(store: Store, project: str | None) -> tuple[str, ...]:
 def _screened(store: Store, chunk: StoredChunk, known: Lessons, names: tuple[str, ...]) -> Iterator[MemoryItem]:
     text = chunk.chunk.text
     before = store.items_from("passage", chunk.id)
-    aside = _suspected(text, known)
+    aside = _joined(suspects(text, known), text)
     for start, end, reasons in aside:
         span = _span("passage", chunk.id, text, start, end)
         if not _is_known(before, span):
@@ -83,15 +83,16 @@ def _screened(store: Store, chunk: StoredChunk, known: Lessons, names: tuple[str
                 yield item
 
 
-def _suspected(text: str, known: Lessons) -> list[tuple[int, int, tuple[str, ...]]]:
-    """What of `text` is suspected; neighbours are one."""
+def _joined(spans: Sequence[Suspect], text: str) -> list[tuple[int, int, tuple[str, ...]]]:
+    """What of `text` is suspected, without the space around it; neighbours are one."""
     joined: list[tuple[int, int, tuple[str, ...]]] = []
-    for s in suspects(text, known):
+    for s in spans:
         if joined and not text[joined[-1][1] : s.start].strip() and "\n\n" not in text[joined[-1][1] : s.start]:
             start, _, reasons = joined[-1]
             joined[-1] = (start, s.end, tuple(dict.fromkeys((*reasons, *s.reasons))))
         else:
-            joined.append((s.start, s.end, s.reasons))
+            lead = len(text[s.start : s.end]) - len(text[s.start : s.end].lstrip())
+            joined.append((s.start + lead, s.start + len(text[s.start : s.end].rstrip()), s.reasons))
     return joined
 
 

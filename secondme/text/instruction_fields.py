@@ -38,10 +38,10 @@ _WORDS = {
         toujours siempre sempre desormais""",
 }
 _PHRASES = {
-    "helper": ("language model", "chat bot"),
+    "helper": ("language model", "chat bot", "ai companion", "copilot"),
     "person": ("account holder", "person you", "your human"),
     "asking": ("want to know", "wants to know", "come up", "comes up", "brought up", "bring up", "looked for"),
-    "telling": ("read out", "read aloud", "speak of", "bring up", "finish with"),
+    "telling": ("hand over", "read out", "read aloud", "speak of", "bring up", "finish with"),
     "memory": ("look up", "looked up", "on file", "data base"),
     "instead": ("took over", "takes over", "no longer", "has to read", "the same", "in place of", "in the place of",
                 "rather than"),

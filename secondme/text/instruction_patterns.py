@@ -25,11 +25,12 @@ class Sign:
 
 
 _AI = (
-    r"(?:(?:ai|language|chat|virtual|digital|personal|memory) )?(?:assistants?|models?|llms?|"
+    r"(?:(?:ai|language|chat|virtual|digital|personal|memory) )?(?:assistants?|models?|companions?|copilots?|llms?|"
     r"chat ?bots?|ais?|agents?|bots?)"
 )
-_USER = r"(?:the|this|our|my|your|its) (?:user|principal|account holder|person you (?:assist|work for|serve))"
-_OWNER = r"(?:the|this|our|my|your|its) (?:users?|owner|principal|account holder|person you (?:assist|work for|serve))"
+_SERVED = r"principal|account holder|person behind this account|person you (?:assist|work for|serve)"
+_USER = rf"(?:the|this|our|my|your|its) (?:user|{_SERVED})"
+_OWNER = rf"(?:the|this|our|my|your|its) (?:users?|owner|{_SERVED})"
 _OWNED = rf"{_OWNER}(?:'s|’s)"
 _RULES = (
     r"(?:instructions?|rules?|prompts?|guidelines?|directives?|polic(?:y|ies)|constraints?|commands?|"
@@ -101,6 +102,16 @@ SIGNS: tuple[Sign, ...] = (
         r"\b(?:everything|anything|all|whatever|what) (?:that )?(?:you|it|the (?:assistant|ai|model|memory)) (?:ever )?"
         r"(?:learned|was told|were told|know|remember|hold|holds|have|has|stored|believed?)\b.{0,40}\b(?:wrong|false"
         r"|outdated|invalid|obsolete|a lie|void|mistaken|incorrect)\b",
+    ),
+    _sign(
+        "override",
+        1.0,
+        rf"\b(?:overrul\w+|overrid\w+|outranks?|cancels?|supersedes?|replaces?|trumps?) (?:all |any |the |"
+        rf"your )*{_RULES}\b"
+        r".{0,20}\b(?:you|given|above|before)\b"
+        r"|\b(?:drop|forget|ignore|delete|erase|discard|wipe|purge)\b.{0,15}\b(?:stored|saved|remembered|"
+        r"recorded|known)\b"
+        r".{0,12}\b(?:facts?|notes?|entry|entries|records?|values?|memor\w+)\b",
     ),
     # Somebody speaks to the assistant.
     _sign(
@@ -351,6 +362,12 @@ SIGNS: tuple[Sign, ...] = (
     _sign(
         "bridge",
         0.5,
+        r"\b(?:is|are) (?:to be )?(?:read|understood|taken|meant) as\b|\b(?:two|other|second) names?\b|\blabel\b"
+        r"|\b(?:is|are) (?:right|correct)\b|\bhand over\b",
+    ),
+    _sign(
+        "bridge",
+        0.5,
         r"\b(?:renamed|replaced|superseded|outdated|obsolete|void|stale|overwritten|(?:no longer|"
         r"not) (?:valid|current|in use))\b"
         r"|\b(?:earlier|older|previous|existing|stored|other) (?:entr(?:y|ies)|records?|values?|facts?|notes?|data)\b",
@@ -406,7 +423,8 @@ OTHER_LANGUAGES: tuple[Sign, ...] = (
     _sign(
         "owner",
         1.0,
-        r"\b(?:der (?:nutzer|benutzer)|l'utilisateur|el usuario|l'utente|o (?:usuario|utilizador)|de gebruiker|"
+        r"\b(?:(?:der|die) (?:nutzer|benutzer)(?:in)?|l'utilisateur|el usuario|l'utente|o (?:usuario|"
+        r"utilizador)|de gebruiker|"
         r"uzytkownik|anvandaren)\b.{0,30}\b(?:bevorzugt|mochte|mag|wohnt|arbeitet|vertraut|wunscht|prefere|veut|"
         r"souhaite|aime|habite|travaille|quiere|prefiere|desea|vive|trabaja|vuole|preferisce|desidera|abita|lavora|"
         r"quer|deseja|mora|trabalha|verkiest|woont|werkt|woli|chce|mieszka|foredrar|vill|bor)\b",
@@ -414,7 +432,8 @@ OTHER_LANGUAGES: tuple[Sign, ...] = (
     _sign(
         "owner",
         0.6,
-        r"\b(?:der (?:besitzer|inhaber)|le proprietaire|el (?:dueno|propietario)|il proprietario|o dono|de eigenaar|"
+        r"\b(?:(?:der|die) (?:besitzer|inhaber)(?:in)?|le proprietaire|el (?:dueno|propietario)|"
+        r"il proprietario|o dono|de eigenaar|"
         r"wlasciciel|agaren|des (?:nutzers|benutzers|besitzers|inhabers)|de l'utilisateur|du proprietaire|"
         r"del (?:usuario|dueno|propietario)|dell'utente|del proprietario|do (?:usuario|utilizador|dono)|"
         r"van de (?:gebruiker|eigenaar)|uzytkownika|wlasciciela)\b",
@@ -429,7 +448,7 @@ OTHER_LANGUAGES: tuple[Sign, ...] = (
     _sign(
         "address",
         0.7,
-        r"\b(?:assistent\w*|ki-modell|sprachmodell|assistant ia|modele de langage|asistente|"
+        r"\b(?:assistent\w*|ki-\w+|sprachmodell|assistant ia|modele de langage|asistente|"
         r"modelo de lenguaje|assistente|modello linguistico|modelo de linguagem|taalmodel|asystent\w*|"
         r"wenn (?:du|sie|man|jemand) .{0,20}(?:gefragt|fragt|fragst)|fragen (?:nach|zu)|aux questions|"
         r"a las preguntas|alle domande|as perguntas|op vragen|si (?:on|l'on) te demande|"

@@ -100,6 +100,23 @@ def suspects(text: str, lessons: Lessons = NO_LESSONS) -> list[Suspect]:
     return _merged(found)
 
 
+def suspects_said(text: str, lessons: Lessons = NO_LESSONS) -> list[Suspect]:
+    """The same of something said in a conversation: a paragraph that holds an instruction is one as a whole.
+
+    What a speaker says before it, such as which name stands for which, is what makes the instruction work.
+    """
+    blocks = list(_blocks(text))
+    found = suspects(text, lessons)
+    whole = [
+        Suspect(start, end, s.weight, s.reasons)
+        for s in found
+        if "quoted" not in s.reasons
+        for start, end in blocks
+        if s.start < end and start < s.end
+    ]
+    return _merged([*found, *whole])
+
+
 def is_suspect(text: str, lessons: Lessons = NO_LESSONS) -> bool:
     """Whether any of `text` reads like an instruction."""
     return bool(suspects(text, lessons))

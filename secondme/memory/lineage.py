@@ -9,6 +9,7 @@ Every function works on a connection inside the caller's transaction.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -70,10 +71,25 @@ def distinct_of_items(connection: apsw.Connection, ids: Iterable[int], passages:
 
 
 def distinct_of_turns(connection: apsw.Connection, ids: Collection[int], passages: Collection[int]) -> frozenset[str]:
-    """The same of turns that go."""
+    """The same of turns that go, as far as items repeat them."""
     rows = [row for i in ids for row in connection.execute("select text from turn where id = ?", (i,))]
-    found = {words for (text,) in rows for words in all_wordings(unpack_text(text)) if is_distinct(words)}
+    said = {words for (text,) in rows for words in all_wordings(unpack_text(text)) if is_distinct(words)}
+    found = _repeated(connection, said) if said else set()
     return frozenset(words for words in found if not _is_said(connection, words, passages, ids))
+
+
+def _repeated(connection: apsw.Connection, wordings: Iterable[str]) -> set[str]:
+    """Those of which an item repeats all, or as many words in a row as are nobody else's: a pass over the items."""
+    of: defaultdict[str, set[str]] = defaultdict(set)
+    for words in wordings:
+        for part in (words, *runs_of(words)):
+            of[part].add(words)
+    found: set[str] = set()
+    for row in connection.execute("select text, value from item"):
+        for text in map(unpack_text, row):
+            for part in (*all_wordings(text), *runs_of(wording(text))):
+                found |= of.get(part, set())
+    return found
 
 
 def _is_said(connection: apsw.Connection, words: str, passages: Collection[int], turns: Collection[int]) -> bool:

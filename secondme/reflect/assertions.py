@@ -132,7 +132,8 @@ _DOUBTED = re.compile(
     re.I,
 )
 _SAID_TO_YOU = re.compile(
-    r"\b(?:as )?i (?:just |already )?(?:told you|said|mentioned)(?: before| earlier| "
+    r"\bif you (?:ask me|must know|want to know)\b|\b(?:as )?i (?:just |already )?(?:told you|said|mentioned)(?: "
+    r"before| earlier| "
     r"already)?(?: that)?\b",
     re.I,
 )
@@ -175,7 +176,8 @@ _LEAD = re.compile(
     r"|bad news|great news"
     r"|good morning|good evening|good afternoon|hi there|hello there|hey there|now|right now|nowadays|these days"
     r"|currently"
-    r"|at the moment|recently|lately|just now|fun fact|one more thing|another thing|a bit about me|about me|some "
+    r"|at the moment|recently|lately|just now|fun fact|by now|if you ask me|if you must know|if you want to know|one "
+    r"more thing|another thing|a bit about me|about me|some "
     r"background"
     r"|context|background|for context|fyi|still|then|plus|because|since then|however|though|personally|for me|in my "
     r"case"
@@ -197,7 +199,7 @@ _DO = (
 _SPLIT = re.compile(
     r"\s*;\s*|\s+[-–—]\s+|—|:\s+(?=(?:i|i'm|my|we|our|it's|it is|always|never)\b)"
     r"|,?\s+(?:but|because|cause|cuz|so(?! (?:that|far|much|many))|although|though|whereas|however|since(?= (?:i|my"
-    r"|we)\b)|as(?= (?:i|my)\b)"
+    r"|we)\b)|as(?= i\b)"
     r"|while|plus|and then|and so|before(?= (?:i|we)\b)|after(?= (?:i|we)\b)|until(?= (?:i|we)\b)|when(?= (?:i|we"
     r"|my)\b)|where(?= (?:i|we|my)\b))\s+"
     r"|,\s*(?:and\s+)?(?=(?:i|i'm|i've|my|we|we're|we've|our|it|it's|he|he's|she|she's|they|please|can|could|what"
@@ -314,15 +316,16 @@ def _of_sentence(own: str, start: int, end: int) -> Iterator[Assertion]:
         pronoun = _PRONOUN.match(piece)
         if pronoun and theirs:  # "my sister left Rome, she moved to Pisa"
             piece, first = piece[pronoun.end() :], first + pronoun.end()
-        is_theirs = pronoun is not None and theirs != ""
-        prefix = theirs if is_theirs else shared if _SHARED.match(piece) else theirs if _THEY_SHARE.match(piece) else ""
+        shares = _SHARED.match(piece) or _THEY_SHARE.match(piece) or (pronoun is not None and theirs)
+        prefix = (shared or theirs) if shares else ""
         corrects = corrects or denied
         denied = _DENIED.search(piece) is not None
         yield Assertion(prefix + piece.rstrip(" \t\n.!?,;:"), first - len(prefix), first, corrects, wanted, whole)
         subject = re.match(r"(?:i|we|i'm|we're)\b", piece, re.I)
-        shared = ("We " if piece[:2].lower() == "we" else "I ") if subject else shared if prefix else ""
-        other = _THEY.match(piece)
-        theirs = f"{other.group()} " if other else theirs if prefix else ""
+        other = None if subject else _THEY.match(piece)
+        if subject or other or not prefix:  # the last subject counts, and only until another thought begins
+            shared = ("We " if piece[:2].lower() == "we" else "I ") if subject else ""
+            theirs = f"{other.group()} " if other else ""
 
 
 def _doubted_from(sentence: str) -> int | None:

@@ -165,6 +165,10 @@ def _reworded(claim: Claim, says: Literal["ends", "held"]) -> str:
 
 def settle(held: Held, claim: Claim) -> Claim | None:
     """The claim with its subject and attribute found out; None if it cannot be told what it is about."""
+    if claim.rule == "leave-job":  # one leaves a firm, a town or a club
+        item = next((i for i in held.now(subject=OWNER) if i.value and overlaps(i.value, claim.value)), None)
+        if item is not None and item.attribute in ("home", "school", "team", "gym"):
+            claim = replace(claim, attribute="")
     if not claim.attribute:
         found = _meant(held, claim)
         if found is None:
@@ -181,6 +185,9 @@ def _meant(held: Held, claim: Claim) -> Claim | None:
     if claim.replaces or claim.says == "ends":
         said = claim.replaces or claim.value
         candidates = [i for i in held.recent[::-1] if i.holds] + held.now()
+        if claim.subject != OWNER:
+            known_as = {claim.subject, _known_as(held, claim.subject)}
+            candidates = [i for i in candidates if i.subject in known_as]
         item = next((i for i in candidates if i.value and i.attribute and overlaps(i.value, said)), None)
         if item is not None:
             return _about(claim, item)

@@ -187,7 +187,10 @@ def verbs(clause: Plain) -> Iterator[Found]:
         says: Says = "held" if past and clause.says == "holds" else clause.says
         if (rule == "move-to" and clause.says != "holds") or (name == "speaks" and not _LANGUAGE.search(value)):
             continue
-        if name in ("field of study", "uses"):
+        whole = re.search(r"\bas (?:my|our) (?:main |default |primary )?([\w -]+)$", raw) if name == "uses" else None
+        if whole and attribute(whole.group(1)) is not None:
+            name = canonical(whole.group(1))
+        if name in ("field of study", "uses") or whole:
             value = re.split(r"\s+(?:at|for|as|to|on|when)\s+", value)[0]
         for one in split_list(value) if name in ("speaks", "plays", "learns") else [value]:
             yield Found(name, one, 0, _end(clause, raw, value, match.end()), rule, says)
@@ -498,7 +501,7 @@ _NOUN = (
     r"(?: (?:of|for|with|at|to) (?:my |our |the )?[\w'-]+(?: [\w'-]+)?)?)"
 )
 _IS = (
-    r"(?P<is>(?:has |have |was |were |got |is |will )?(?:now )?(?:been |be )?(?:moved|changed|rescheduled"
+    r"(?P<is>(?:has |have |was |were |got |is |will )?(?:now )?(?:been |be )?(?:moved|changed|rescheduled|slipped"
     r"|postponed|pushed(?: back| out)?|"
     r"brought forward|delayed|shifted|renamed|switched|updated|raised|increased|lowered|cut|reduced|bumped"
     r"|migrated|extended|dropped|gone up|went up|"
@@ -533,7 +536,8 @@ _MOVED = _rx(
     + r"(?: back| forward| up| down| out)?(?:\s+from\s+(?P<w>\S.*?))?\s+to\s+(?P<v>\S.*)$"
 )
 _BARE = _rx(
-    r"^(?P<n>(?:[\w-]+ ){0,2}[\w-]+)\s+(?:(?:has |was |is |got |been )*(?:moved|slipped|postponed|pushed(?: back)?"
+    r"^(?P<n>(?!my\b|our\b|the\b)(?:[\w-]+ ){0,2}[\w-]+)\s+(?:(?:has |was |is |got |been )*(?:moved|slipped"
+    r"|postponed|pushed(?: back)?"
     r"|rescheduled"
     r"|delayed|shifted|changed|brought forward)\s+to|is now(?: on| at)?)\s+(?P<v>\S.*)$"
 )
@@ -629,18 +633,22 @@ def _changed(text: str) -> Found | None:
 
 def _possession(clause: Plain, match: re.Match[str]) -> Iterator[Found]:
     noun = match.group("n")
-    if fold(noun).endswith("'s name"):
+    noun = re.sub(r" (?:since|from) [\w ]+$", "", noun)
+    named_one = re.match(r"name of (?:my|our|the) (.+)", noun, re.I)
+    if named_one:
+        noun = named_one.group(1)
+    elif fold(noun).endswith("'s name"):
         noun = noun[:-7]
-    elif "'s " in noun and attribute(noun.split("'s ")[0]) is not None:
+    elif (owner := attribute(noun.split("'s ")[0])) is not None and "'s " in noun and owner.takes == "name":
         return  # of somebody else: people.py
     elif noun.split()[-1][:1].isupper() and attribute(" ".join(noun.split()[:-1])) is not None:
         return  # "my sister Kate"
     name, sort = canonical(noun), takes(canonical(noun))
-    if not _is_concern(match.group("whose"), noun):
+    if not named_one and not _is_concern(match.group("whose"), noun):
         return
     verb = match.group("is").lower()
     raw = match.group("v")
-    named = "called" in verb or "named" in verb or fold(match.group("n")).endswith("name")
+    named = "called" in verb or "named" in verb or "name" in fold(match.group("n")).split("'s ")[-1].split()
     if fold(noun).endswith(" name") and attribute(noun[:-5]) is not None:
         name, sort = canonical(noun[:-5]), "name"
     if (

@@ -105,7 +105,8 @@ _NAMED_ONE = re.compile(
 _OTHER_SOURCES: tuple[tuple[str, str, str, Takes], ...] = (
     (
         "their-work",
-        r"^(?:now |currently |just |recently |still )*(?:works?|is working|worked)(?: now)? (?:at"
+        r"^(?:now |currently |just |recently |still )*(?:works?|is working|worked)(?: now| full[- ]time| "
+        r"part[- ]time)* (?:at"
         r"|for)\s+",
         "employer",
         "org",
@@ -274,7 +275,7 @@ def _of_others(clause: Plain) -> Iterator[Found]:
     if left and clause.says == "holds":
         value = first_words(rest[left.end() :], "org")
         end = at + left.end() + len(value)
-        yield Found("employer", value, 0, end, "leave-job", "ends", subject=subject, name=shown)
+        yield Found("", value, 0, end, "leave", "ends", subject=subject, name=shown)
         return
     own = clause if clause.says != "holds" else plain(rest)
     rest = rest if clause.says != "holds" else own.text

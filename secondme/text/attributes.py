@@ -220,7 +220,7 @@ def canonical(noun: str) -> str:
     known = attribute(noun)
     if known:
         return known.name
-    key = _singular(_noun_key(noun))
+    key = _singular(_noun_key(noun)).replace("'s ", " ")
     timed = re.fullmatch(r"(.+) (?:date|day|time|slot)", key)
     if timed and head(timed.group(1)) in OCCASIONS:
         return timed.group(1)

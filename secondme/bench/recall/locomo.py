@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondme.bench.recall import Tools
+from secondme.bench.recall import Tools, transfer
 from secondme.bench.rows import Row
 from secondme.crypto.keys import StoreKeys
 from secondme.memory.conversations import NewTurn
@@ -86,7 +86,10 @@ class Judged:
 
 
 def rows(path: Path, tools: Tools) -> Iterator[Row]:
-    """Recall at 5 and 10 by category, hits of sessions, what the gate stops, and the tokens of a prompt."""
+    """Recall at 5 and 10 by category, hits of sessions, what the gate stops, the tokens of a prompt; and the transfer.
+
+    With `--learn` the weights are learned first, and written.
+    """
     with Stored(path, tools) as stored:
         weights = shipped()
         if tools.options.learn is not None:
@@ -95,6 +98,7 @@ def rows(path: Path, tools: Tools) -> Iterator[Row]:
             weights = learn.learn(stored, tools)
             learn.save(weights, tools)
         yield from measured(stored, weights, tools)
+    yield from transfer.rows(tools)
 
 
 def measured(stored: Stored, weights: Weights, tools: Tools) -> Iterator[Row]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,8 @@ from secondme.recall.turns.weights import shipped
 from secondme.runtime.traces import traces
 
 SEED = 7
-N_CHATS = 60
+N_CHATS = 90
+N_FEW = 15
 _DAY_S = 86_400.0
 _FIRST = datetime(2031, 3, 3, 18, tzinfo=UTC).timestamp()
 _KEY = StoreKeys.derived(bytes(32))
@@ -104,26 +105,43 @@ def _chat(chance: random.Random) -> Chat:
 
 
 def rows(tools: Tools) -> Iterator[Row]:
-    """`transfer/recall@10` and `@5`, with the plain fusion as the peer."""
+    """`transfer/recall@k`, and `transfer/few/...` for stores of two chats, with the plain fusion as the peer.
+
+    `transfer/found` is the share of these questions, all of which have an answer, that the gate lets through.
+    """
+    for name, made in (("transfer", [chats()]), ("transfer/few", [chats(SEED + n, 2) for n in range(N_FEW)])):
+        asked = [rank for one in made for rank in _asked_of(one, tools)]
+        for k in (10, 5, 1):
+            ours = 100 * float(np.mean([r.ours < k for r in asked]))
+            plain = 100 * float(np.mean([r.plain < k for r in asked]))
+            ratio = ours / max(plain, 1e-9)
+            yield Row("recall", f"{name}/recall@{k}", ours, "%", len(asked), "plain fusion", plain, ratio)
+        found = 100 * float(np.mean([r.found for r in asked]))
+        yield Row("recall", f"{name}/found", found, "%", len(asked))
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """How many turns stand before the first that answers, by the learned fusion and by the plain one."""
+
+    ours: int
+    plain: int
+    found: bool
+
+
+def _asked_of(made: Sequence[Chat], tools: Tools) -> list[Rank]:
     with tempfile.TemporaryDirectory(prefix="secondme-bench-") as folder:
         store = Store.open(Path(folder) / "transfer.db", _KEY)
         try:
-            ranks = _ranks(store, tools)
+            return _ranks(made, store, tools)
         finally:
             store.close()
-    for k in (10, 5):
-        ours, plain = (100 * float(np.mean([r < k for r in found])) for found in zip(*ranks, strict=True))
-        yield Row(
-            "recall", f"transfer/recall@{k}", ours, "%", len(ranks), "plain fusion", plain, ours / max(plain, 1e-9)
-        )
 
 
-def _ranks(store: Store, tools: Tools) -> list[tuple[int, int]]:
-    """Of every question: where the turn that answers it stands by the learned fusion, and by the plain one."""
+def _ranks(made: Sequence[Chat], store: Store, tools: Tools) -> list[Rank]:
     embedder = tools.embedder
     store.set_embedder(embedder.fingerprint, embedder.n_dims)
     asked: list[tuple[int, str]] = []
-    made = chats()
     for day, chat in enumerate(made):
         at = _FIRST + day * _DAY_S
         conversation = store.new_conversation("default", f"chat {day}", at=at)
@@ -136,15 +154,20 @@ def _ranks(store: Store, tools: Tools) -> list[tuple[int, int]]:
     while turns := store.turns_without_trace():
         store.put_traces(traces(turns, embedder, cancelled=tools.cancelled))
     now = _FIRST + len(made) * _DAY_S
-    return [_rank(turn_id, question, store, tools, now) for turn_id, question in asked]
+    told: dict[str, set[int]] = {}
+    for turn_id, question in asked:
+        told.setdefault(question, set()).add(turn_id)
+    return [_rank(ids, question, store, tools, now) for question, ids in told.items()]
 
 
-def _rank(turn_id: int, question: str, store: Store, tools: Tools, now: float) -> tuple[int, int]:
+def _rank(relevant: set[int], question: str, store: Store, tools: Tools, now: float) -> Rank:
     weighed = weigh(question, store, tools.embedder, ("default", None, now), shipped())
     assert weighed is not None, "there are turns"
-    ids = np.array([t.id for t in weighed.pool.turns])
-    if turn_id not in ids:
-        return len(ids), len(ids)
-    here = int(np.flatnonzero(ids == turn_id)[0])
-    found = [int((values > values[here]).sum()) for values in (weighed.scores, weighed.columns["plain_fusion"])]
-    return found[0], found[1]
+    passed = bool(shipped().gate.scores(weighed.gate)[0] >= 0)
+    answers = np.array([t.id in relevant for t in weighed.pool.turns])
+    if not answers.any():
+        return Rank(len(answers), len(answers), passed)
+    ours, plain = (
+        int((values > values[answers].max()).sum()) for values in (weighed.scores, weighed.columns["plain_fusion"])
+    )
+    return Rank(ours, plain, passed)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from datetime import date, timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -83,3 +85,16 @@ def test_easter_falls_on_its_sundays() -> None:
     known = {1818: (3, 22), 1943: (4, 25), 2000: (4, 23), 2008: (3, 23), 2023: (4, 9), 2024: (3, 31), 2038: (4, 25)}
     assert {year: (easter(year).month, easter(year).day) for year in known} == known
     assert all(easter(year).weekday() == 6 for year in range(1583, 2600))
+
+
+@pytest.mark.parametrize(
+    "piece", ["a.", "A1-", "x_", "a@", "/a", "the ", "1/", "on 3 May 2023 ü ", "in a few ", "A'", "A."]
+)
+def test_long_texts_of_one_piece_take_no_more_than_their_length(piece: str) -> None:
+    """Seconds for what takes hours where a pattern looks back over the whole text at every place."""
+    text = piece * (40_000 // len(piece))
+    started = time.process_time()
+    resolve(text, date(2023, 8, 2), lambda name: None)
+    entities(text)
+    analyse(text, date(2023, 8, 2))
+    assert time.process_time() - started < 6

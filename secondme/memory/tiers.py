@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from secondme.types import Trust
 
-_PRIOR = {Trust.OWNER: 0.0, Trust.CONVERSATION: -0.1, Trust.DOCUMENT: -0.5, Trust.IMPORTED: -0.6}
+_PRIOR = {Trust.OWNER: 0.0, Trust.CONVERSATION: -0.02, Trust.DOCUMENT: -0.2, Trust.IMPORTED: -0.25}
 _RANK = {Trust.OWNER: 3, Trust.CONVERSATION: 2, Trust.DOCUMENT: 1, Trust.IMPORTED: 0}
 
 
 def prior(trust: Trust) -> float:
-    """What is added to a score in standard deviations (as z-score fusion gives them), 0 for the owner's own words.
+    """What is added to a score of about 0 to 2, as cosine and coverage make it: 0 for the owner's own words.
 
-    The step between what the owner said and what others wrote is worth half a deviation: enough to decide between two
-    that say the same, too little to hide the only text that answers.
+    The step between what the owner said and what others wrote decides between two that bear on a question alike; it is
+    too small to hide the only text that answers.
     """
     return _PRIOR[trust]
 

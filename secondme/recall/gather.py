@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from secondme.memory.store import Store
+from secondme.memory.tiers import rank
 from secondme.recall.consensus import agreed
 from secondme.recall.evidence import coverage, term_weights
 from secondme.recall.excerpt import Asked, excerpts
@@ -25,7 +26,7 @@ from secondme.recall.retrieve import BEARING, embed_question, retrieve
 from secondme.recall.turns import recall_turns
 from secondme.runtime.base import Embedder
 from secondme.text.terms import content_terms, stems
-from secondme.types import ItemKind, ItemState, MemoryItem, Trust, Turn
+from secondme.types import ItemKind, ItemState, MemoryItem, Turn
 
 CORE: tuple[ItemKind, ...] = ("core",)
 
@@ -71,7 +72,6 @@ _ANSWERED = re.compile(
 _USE_TO = re.compile(r"\buse to\b", re.I)
 """What "did" makes of "used to", by which questions about the past are told."""
 
-_TRUST = {trust: n for n, trust in enumerate((Trust.OWNER, Trust.CONVERSATION, Trust.DOCUMENT, Trust.IMPORTED))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,8 +298,8 @@ def _tells(one: Piece, other: Piece) -> bool:
 
 def _in_turn(*rankings: Sequence[Piece]) -> Iterator[Piece]:
     """The best of each ranking, then the second ones; of equal rank, the more trusted first."""
-    for rank in zip_longest(*rankings):
-        yield from sorted((p for p in rank if p is not None), key=lambda p: _TRUST[p.trust])
+    for level in zip_longest(*rankings):
+        yield from sorted((p for p in level if p is not None), key=lambda p: -rank(p.trust))
 
 
 def _within(pieces: Iterable[Piece], budget: int, cost: Callable[[Piece], int]) -> list[Piece]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from secondme.memory.store import Store
+from secondme.memory.tiers import prior
 from secondme.recall.evidence import coverage, term_weights
 from secondme.recall.newest import Statement, newest_first
 from secondme.recall.retrieve import embed_question
@@ -28,7 +29,7 @@ _W_ATTRIBUTE, _W_SUBJECT, _W_OTHER, _W_OLD, _W_PAST, _W_ENDED = 0.9, 0.35, 0.8, 
 
 _PAST = re.compile(
     r"\b(?:used to|use to|formerly|former|previous|previously|earlier|before"
-    r"|(?<!how )old|originally?|in the past|once|back then"
+    r"|(?<!how )old|original(?:ly)?|in the past|once|back then"
     r"|at first|first|initial|initially|no longer|changed? from|switch(?:ed)? from|replaced?|history|ex|last time|until"
     r"|back in|prior|(?:was|were) (?:my|our)"
     r"|did (?:i|we|he|she|they|my [\w-]+|[a-z]+) (?:live|work|use|drive|own|have|like|prefer|report|do for|eat|get up"
@@ -85,7 +86,7 @@ def recall_items(
     items = [i for i in _with_slots(store, items, states) if i.kind not in ("vault", "lesson", "core")]
     hits = [_scored(i, asked, cosines.get(i.id, 0.0)) for i in items]
     hits = [h for h in hits if h.score > 0]
-    hits.sort(key=lambda h: (-h.score, -h.item.valid_from, -h.item.id))
+    hits.sort(key=lambda h: (-h.score - prior(h.item.trust), -h.item.valid_from, -h.item.id))
     return tuple(_in_order(hits[: 4 * k], asked)[:k])
 
 

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,11 +111,11 @@ class Writer:
         )
         return " ".join(word for pair in pairs for word in pair).capitalize() + "."
 
-    def question(self, speaker: str, text: str) -> str:
-        """About a turn, by a few of its words."""
+    def question(self, speaker: str, text: str, at: float) -> str:
+        """About a turn, by a few of its words; every second one names the month in which it was said."""
         content = [word for word in text.lower().strip(".").split() if word not in _FUNCTION_WORDS]
         words = self.random.sample(content, min(len(content), self.random.randint(3, 5)))
-        when = self.random.choice(("", "", "", " in May 2021", " last summer"))
+        when = self.random.choice(("", f" in {datetime.fromtimestamp(at):%B %Y}"))
         return f"What did {speaker} say about {words[0]} and {' '.join(words[1:])}{when}?"
 
 
@@ -163,7 +164,7 @@ def _add_turns(
     store.put_traces([(turn_id, *vectors.trace(one.text)) for turn_id, one in zip(ids, new, strict=True)])
     for number, turn_id, one in zip(range(first, first + n), ids, new, strict=True):
         if number in chosen:
-            yield Made(writer.question(one.speaker, one.text), turn_id)
+            yield Made(writer.question(one.speaker, one.text, _START + _HOUR * number), turn_id)
 
 
 def _add_passages(store: Store, writer: Writer, vectors: Vectors, which: tuple[int, int]) -> None:

@@ -27,7 +27,7 @@ def test_the_same_is_written_for_the_same_seed() -> None:
         writer = Writer(seed)
         vocabulary = writer.vocabulary()
         texts = [writer.text(vocabulary, 20) for _ in range(5)]
-        return [*texts, writer.question("Ada", texts[0])]
+        return [*texts, writer.question("Ada", texts[0], 1.7e9)]
 
     assert written("a") == written("a") != written("b")
 
@@ -38,7 +38,7 @@ def test_words_repeat_within_a_conversation_and_a_question_has_those_of_its_turn
     texts = [writer.text(vocabulary, 30) for _ in range(20)]
     words = [word for text in texts for word in text.lower().strip(".").split()]
     assert len(words) == 20 * 30 and len(set(words)) < len(words) / 2
-    asked = set(writer.question("Ada", texts[3]).lower().strip("?").split())
+    asked = set(writer.question("Ada", texts[3], 1.7e9).lower().strip("?").split())
     assert len(asked & set(texts[3].lower().strip(".").split())) >= 3
 
 

@@ -71,7 +71,11 @@ def joined(text: str, found: list[Found], frame: Frame) -> list[Found]:
     parts = [_with_part(text, f, frame.today) for f in found]
     ranged = _with_ranges(text, parts)
     sided = [_with_side(text, _with_shift(text, f), frame) for f in ranged]
-    return [f for n, f in enumerate(sided) if not any(g.start < f.end for g in sided[n + 1 :])]
+    apart: list[Found] = []
+    for item in reversed(sided):  # what a later one has taken in goes
+        if not apart or item.end <= apart[-1].start:
+            apart.append(item)
+    return apart[::-1]
 
 
 def _before(text: str, found: Found, pattern: re.Pattern[str]) -> re.Match[str] | None:

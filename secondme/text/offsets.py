@@ -27,10 +27,3 @@ def byte_offsets(text: str) -> Callable[[int], int]:
 
 def _same(i: int) -> int:
     return i
-
-
-def cut_bytes(text: str, start: int, end: int | None) -> str:
-    """Bytes [start, end) of `text` as a string; None is to the end."""
-    if text.isascii():
-        return text[start:end]
-    return text.encode("utf-8", "surrogatepass")[start:end].decode("utf-8", "surrogatepass")

@@ -10,7 +10,6 @@ from typing import Literal
 
 from secondme.text.dates import Anchors, When, resolve
 from secondme.text.entities import names as names_of
-from secondme.text.offsets import cut_bytes
 from secondme.text.terms import QUESTION_WORDS, fold
 
 QuestionKind = Literal[
@@ -115,12 +114,17 @@ def _apart(question: str, told: Sequence[When]) -> tuple[list[str], list[str]]:
     """The words outside date expressions, and those inside."""
     plain: list[str] = []
     dated: list[str] = []
+    raw = question.encode("utf-8", "surrogatepass")
     at = 0
     for when in told:
-        plain += _words(cut_bytes(question, at, when.byte_start))
-        dated += _words(cut_bytes(question, when.byte_start, when.byte_end))
+        plain += _words(_text(raw[at : when.byte_start]))
+        dated += _words(_text(raw[when.byte_start : when.byte_end]))
         at = when.byte_end
-    return plain + _words(cut_bytes(question, at, None)), dated
+    return plain + _words(_text(raw[at:])), dated
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogatepass")
 
 
 def _words(text: str) -> list[str]:

@@ -125,16 +125,6 @@ class ItemStore:
         with self._database.reading() as connection:
             return item_rows.made_from(connection, kind, ref_id)
 
-    def undo_source(self, kind: item_rows.Origin, ref_id: int, *, actor: str = oplog.OWNER) -> list[int]:
-        """Forget what was made from there, as `remove_items` does; returns the ids of the items that went.
-
-        An item that was also said elsewhere stays, and loses this source only.
-        """
-        with self._deleting_items() as connection:
-            gone = items.undo(connection, kind, ref_id, actor)
-        self._database.compact_wal()
-        return gone
-
     def is_forgotten(self, new: NewItem) -> bool:
         """Whether the owner forgot what `new` claims as learned from one of its places: it is not to be learned again.
 

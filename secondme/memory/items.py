@@ -13,7 +13,7 @@ from dataclasses import replace
 import apsw
 
 from secondme.errors import StoreError, UsageError
-from secondme.memory import intervals, item_rows, oplog, slots
+from secondme.memory import intervals, item_rows, lineage, oplog, slots
 from secondme.memory.intervals import Claim
 from secondme.memory.rows import Row, pack_text, unpack_text
 from secondme.memory.slots import HOLDING, Slot
@@ -201,27 +201,9 @@ def remove(connection: apsw.Connection, ids: Iterable[int], actor: str) -> list[
     return gone
 
 
-def undo(connection: apsw.Connection, kind: item_rows.Origin, ref_id: int, actor: str) -> list[int]:
+def undo(connection: apsw.Connection, kind: lineage.Kind, ref_id: int, actor: str) -> list[int]:
     """Take out what was made from a turn, passage, conversation or file; an item said elsewhere too keeps that.
 
     Returns the ids of the items that went.
     """
-    found = item_rows.made_from(connection, kind, ref_id)
-    refs = set(_places(connection, kind, ref_id))
-    resting = {item.id: [s for s in item.spans if (s.kind, s.ref_id) not in refs] for item in found}
-    gone = remove(connection, [i for i, spans in resting.items() if not spans], actor)
-    sql = "delete from item_span where item_id = ? and kind = ? and ref_id = ?"
-    for item_id in sorted(resting.keys() - set(gone)):
-        connection.executemany(sql, ((item_id, *ref) for ref in sorted(refs)))
-        slots.log(connection, "item-respanned", item_id, actor)
-    return gone
-
-
-def _places(connection: apsw.Connection, kind: item_rows.Origin, ref_id: int) -> list[tuple[str, int]]:
-    if kind == "conversation":
-        rows = connection.execute("select id from turn where conversation_id = ?", (ref_id,))
-        return [("turn", int(row[0])) for row in rows]
-    if kind == "source":
-        rows = connection.execute("select id from chunk where source_id = ?", (ref_id,))
-        return [("passage", int(row[0])) for row in rows]
-    return [(kind, ref_id)]
+    return list(lineage.leave(connection, lineage.places_of(connection, [(kind, ref_id)]), actor))

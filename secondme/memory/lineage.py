@@ -262,7 +262,9 @@ def log_spans(connection: apsw.Connection, item_id: int) -> None:
     oplog.append(connection, "item-respanned", [f"item:{item_id}"], digest=digest)
 
 
-def leave(connection: apsw.Connection, places: Mapping[str, Collection[int]]) -> tuple[int, ...]:
+def leave(
+    connection: apsw.Connection, places: Mapping[str, Collection[int]], actor: str = oplog.OWNER
+) -> tuple[int, ...]:
     """Before turns or passages are taken out for another reason than forgetting: what rested on them goes along.
 
     Returns the items that went.
@@ -271,7 +273,7 @@ def leave(connection: apsw.Connection, places: Mapping[str, Collection[int]]) ->
     loosen(connection, found)
     purge(connection, found.ids)
     if found.ids:
-        oplog.append(connection, "item-removed", [f"item:{i}" for i in found.ids])
+        oplog.append(connection, "item-removed", [f"item:{i}" for i in found.ids], actor=actor)
     return found.ids
 
 

@@ -22,6 +22,7 @@ from secondme.memory import (
     checks,
     conversations,
     forget,
+    lineage,
     oplog,
     projects,
     search,
@@ -201,6 +202,14 @@ class Store(ItemStore, TurnStore):
             plan = forget.forget(connection, target)
             self._n_forgets += 1
         return self._verified(plan)
+
+    def undo_source(self, kind: lineage.Kind, ref_id: int) -> list[int]:
+        """Forget what was learned from a `turn`, `passage`, `conversation` or `source`, which stays: it is not learned
+        from there again. Returns the ids of the items that went.
+
+        An item that was also said elsewhere stays, and loses this source only.
+        """
+        return list(self.forget(Target(learned_from=((kind, ref_id),))).items)
 
     def forget_project(self, name: str) -> Forgetting | None:
         """Take a whole project out; None if there is none of that name. Raises CorruptRecord if anything is left."""

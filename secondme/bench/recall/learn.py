@@ -9,7 +9,6 @@ Source: Cao et al. 2007, "Learning to Rank: From Pairwise Approach to Listwise A
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from secondme.bench.recall import Tools
 from secondme.bench.recall.locomo import KEPT, Question, Sample, Stored
+from secondme.errors import UsageError
 from secondme.recall.turns.gate import gate_features
 from secondme.recall.turns.recall import SECOND_LOOK, Weighed, second_pass, weigh
 from secondme.recall.turns.second import second_features
@@ -33,6 +33,7 @@ GATE_STRENGTH = 20.0
 LEAST_DEVIATION = 0.02
 """Features that hardly vary are not blown up."""
 N_STEPS = 25
+LEAST = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,13 +48,21 @@ class Example:
 
 
 def learn(stored: Stored, tools: Tools) -> Weights:
-    """Weights from all samples, with those for each sample that were learned without it."""
+    """Weights from all samples, with those for each sample that were learned without it.
+
+    Raises UsageError for fewer than three: the second pass for one learns from a first that saw neither it nor another.
+    """
+    if len(stored.samples) < LEAST:
+        raise UsageError(f"{len(stored.samples)} conversations teach nothing", hint=f"bring {LEAST} or more")
     examples = [e for n, sample in enumerate(stored.samples) for e in _examples(n, sample, stored, tools)]
     tools.say(f"learning from {len(examples)} questions")
     learner = _Learner(examples, shipped())
     whole = learner.without(frozenset())
     held_out = {sample.digest: learner.without(frozenset({n})) for n, sample in enumerate(stored.samples)}
-    return replace(whole, command="secondme " + " ".join(sys.argv[1:]), held_out=held_out)
+    options = tools.options
+    assert options.locomo is not None and options.learn is not None
+    command = f"secondme bench recall --locomo {options.locomo.name} --learn {options.learn.name}"
+    return replace(whole, command=command, held_out=held_out)
 
 
 def save(weights: Weights, tools: Tools) -> None:

@@ -5,9 +5,10 @@ Only indexes are asked, so that the number of turns looked at does not grow with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,11 @@ BY_VECTOR = 80
 BY_NAMED_VECTOR = 40
 REACH = 2
 """Turns before and after each hit that are weighed as well: an answer stands near what it answers."""
+
+MOST = 500
+"""Turns are weighed at some 40 microseconds each. More than MOST are of a store so large that the best stand out: then
+FEWER will do."""
+FEWER = 240
 
 Floats = NDArray[np.float32]
 
@@ -76,11 +82,29 @@ class Pool:
 def gather(asked: Asked, store: Store, project: str | None, exclude_conversation: int | None) -> Pool | None:
     """The turns to weigh; None if there are none."""
     terms = list(dict.fromkeys((*asked.form.terms, *asked.stems)))
-    seeds = {i for i, _ in store.search_turns(store.turn_match(terms), BY_WORDS, project)} if terms else set()
-    seeds.update(i for i, _ in store.nearest_turns(asked.stripped.pooled, BY_VECTOR, project))
-    seeds.update(i for i, _ in store.nearest_turns(asked.plain.pooled, BY_NAMED_VECTOR, project))
+    rankings = (
+        store.search_turns(store.turn_match(terms), BY_WORDS, project) if terms else [],
+        store.nearest_turns(asked.stripped.pooled, BY_VECTOR, project),
+        store.nearest_turns(asked.plain.pooled, BY_NAMED_VECTOR, project),
+    )
+    seeds = _within_reason(dict.fromkeys(hit[0] for rank in zip_longest(*rankings) for hit in rank if hit is not None))
     turns = [t for t in store.turns_around(seeds, REACH) if t.conversation_id != exclude_conversation]
     return pool_of(turns, store, len(asked.stripped.pooled)) if turns else None
+
+
+def _within_reason(seeds: Iterable[int]) -> list[int]:
+    """All of `seeds`, best first, or the first of them where they lie so far apart that too many turns came along.
+
+    Turns of a conversation have ids in a row, nearly always; what is counted wrong is only a little time.
+    """
+    ranked = list(seeds)
+    near: set[int] = set()
+    n_within = len(ranked)
+    for n, seed in enumerate(ranked):
+        if n_within == len(ranked) and len(near) >= FEWER:
+            n_within = n
+        near.update(range(seed - REACH, seed + REACH + 1))
+    return ranked if len(near) <= MOST else ranked[:n_within]
 
 
 def pool_of(turns: Sequence[Turn], store: Store, n_dims: int = 1) -> Pool:

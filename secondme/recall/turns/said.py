@@ -51,6 +51,7 @@ _WORDS: dict[str, tuple[int, str]] = {
     "span": (1, "for since past last over"),
 }
 _ROWS = {name: n for n, name in enumerate(_WORDS)}
+_NUMBER, _TIME = _ROWS["number"], _ROWS["time"]
 _MOST = np.array([most for most, _ in _WORDS.values()], np.float32)
 _ROWS_OF: dict[str, tuple[int, ...]] = {}
 for _name, (_most, _listed) in _WORDS.items():
@@ -70,11 +71,13 @@ def looks(text: str, words: Sequence[str]) -> list[float]:
     """What `LOOKS` names, of one turn; `words` are all of it, folded and in order."""
     counts = [0.0] * len(_WORDS)
     for word in words:
-        for row in _ROWS_OF.get(word, ()):
-            counts[row] += 1
-        if word.isdigit():
-            counts[_ROWS["number"]] += 1
-            counts[_ROWS["time"]] += len(word) == 4 and word[:2] in ("19", "20")
+        rows = _ROWS_OF.get(word)
+        if rows is not None:
+            for row in rows:
+                counts[row] += 1
+        elif word[0] <= "9" and word.isdigit():
+            counts[_NUMBER] += 1
+            counts[_TIME] += len(word) == 4 and word[:2] in ("19", "20")
     names = _NAMES.findall(text)
     quoted = '"' in text or "“" in text
     titles = sum(" " in name for name in names) + (len(_QUOTED.findall(text)) if quoted else 0)

@@ -39,7 +39,7 @@ class Linear:
 
     def as_json(self) -> dict[str, Any]:
         rows = zip(self.names, self.weights, self.means, self.deviations, strict=True)
-        features = [[name, *(float(f"{x:.5g}") for x in numbers)] for name, *numbers in rows]
+        features = [[name, *(_rounded(x) for x in numbers)] for name, *numbers in rows]
         return {"columns": ["name", "weight", "mean", "deviation"], "features": features, "bias": self.bias}
 
 
@@ -56,7 +56,7 @@ class Weights:
     def as_json(self) -> dict[str, Any]:
         passes = {"first": self.first.as_json(), "second": self.second.as_json(), "gate": self.gate.as_json()}
         held_out = {
-            key: {name: [float(f"{x:.4g}") for x in (*part.weights, part.bias)] for name, part in one.parts.items()}
+            key: {name: [_rounded(x) for x in (*part.weights, part.bias)] for name, part in one.parts.items()}
             for key, one in self.held_out.items()
         }
         return {"format": FORMAT, "command": self.command, **passes, "held_out": held_out}
@@ -93,6 +93,10 @@ def shipped() -> Weights:
 
 def _weights(parts: Mapping[str, Linear], command: str = "", held_out: Mapping[str, Weights] | None = None) -> Weights:
     return Weights(parts["first"], parts["second"], parts["gate"], command, held_out or {})
+
+
+def _rounded(value: float) -> float:
+    return float(f"{round(float(value), 7):.5g}")
 
 
 def _joined(text: str) -> str:

@@ -23,7 +23,7 @@ Action = Literal["add", "confirm", "past", "pending", "nothing"]
 
 TRUST_ORDER = {trust: n for n, trust in enumerate((Trust.IMPORTED, Trust.DOCUMENT, Trust.CONVERSATION, Trust.OWNER))}
 
-BACK_DATED_S = 90 * 86400.0
+BACK_DATED_S = 366 * 86400.0
 """A change may be told so long after it happened; one further back than what holds is for the owner to decide."""
 
 _CHANGES = frozenset(

@@ -49,7 +49,7 @@ class Config:
     vector_index_mb: int = -1
     cartridge_tier: str = "T1"
     cartridge_build_in_background: bool = True
-    whole_history_tokens: int = 0
+    whole_history_tokens: int = 480
     learn_with_model: bool = False
 
 

@@ -73,7 +73,6 @@ _USE_TO = re.compile(r"\buse to\b", re.I)
 """What "did" makes of "used to", by which questions about the past are told."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Where to look, and how much to bring.
@@ -147,8 +146,9 @@ def gather(question: str, store: Store, embedder: Embedder, scope: Scope = EVERY
     known, is_enough = _known(look, ACTIVE, N_ITEMS)
     if is_enough:
         return _evidence(look, 1, [known])
-    whole = _all_said(look)
-    found = [known, whole or _said(look, N_TURNS), _read(look, N_PASSAGES)]
+    said = _said(look, N_TURNS)
+    whole = _all_said(look) if said else []
+    found = [known, whole or said, _read(look, N_PASSAGES)]
     if whole or _share(found, look.weights) >= ENOUGH:
         return _evidence(look, 2, found, is_whole=bool(whole))
     return _evidence(look, 3, [*found, _known(look, FADED, N_ITEMS)[0]])
@@ -222,8 +222,10 @@ def _said(look: _Look, k: int) -> list[Piece]:
         now=look.now,
         exclude_conversation=scope.exclude_conversation,
     )
-    hits = [h for h in found.hits if _tells_something(h.turn, look)] if found.found else []
-    return [of_turn(h.turn, h.score, look.masks) for h in hits] if _bear([h.turn for h in hits], look) else []
+    hits = [h for h in found.hits if _tells_something(h.turn, look)]
+    if not _bear([h.turn for h in hits], look, is_found=found.found):
+        return []
+    return [of_turn(h.turn, h.score, look.masks) for h in hits]
 
 
 def _all_said(look: _Look) -> list[Piece]:
@@ -239,15 +241,19 @@ def _all_said(look: _Look) -> list[Piece]:
     return [of_turn(t, 0.0, look.masks) for t in turns]
 
 
-def _bear(turns: Sequence[Turn], look: _Look) -> bool:
-    """The gate of documents for the best turns together: the words they share with the question, and the nearest one.
+def _bear(turns: Sequence[Turn], look: _Look, *, is_found: bool) -> bool:
+    """Whether the best turns bear on the question: one of them by its words, or all together by words and meaning.
 
-    The learned one knows long conversations only. On two of the development conversations this lets through all 51
-    questions with an answer, and one of twelve about the world at large.
+    `is_found` is the learned gate's word, which knows long conversations with their vectors only. Together, on two of
+    the development conversations, they let through all 51 questions with an answer and one of twelve about the world
+    at large.
     """
+    shares = [coverage(f"{t.speaker} {t.text}", look.weights) for t in turns]
+    if max(shares, default=0.0) >= BEARING or not (turns and is_found):
+        return bool(turns) and max(shares) >= BEARING
     share = coverage("\n".join(f"{t.speaker} {t.text}" for t in turns), look.weights)
-    if share >= BEARING or not turns:
-        return bool(turns)
+    if share >= BEARING:
+        return True
     vector = embed_question(look.question, look.embedder)
     nearest = look.store.nearest_turns(vector, 1, look.scope.project) if look.store.embedder() else []
     return share + (nearest[0][1] if nearest else UNSEEN) >= BEARING

@@ -27,6 +27,11 @@ class Said:
 
 def tell(parts: Parts, said: Said) -> tuple[int, Learned]:
     """Store a turn; returns its id, and what was learned if it is the owner's. Raises StoreError as `add_turn` does."""
+    with parts.store.batch():  # one watermark for the turn and what is learned from it
+        return _told(parts, said)
+
+
+def _told(parts: Parts, said: Said) -> tuple[int, Learned]:
     from secondme.reflect.learn import learn_from_turn
     from secondme.reflect.screen import screen_turn
 

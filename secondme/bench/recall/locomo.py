@@ -31,6 +31,7 @@ from secondme.crypto.keys import StoreKeys
 from secondme.memory.conversations import NewTurn
 from secondme.memory.store import Store
 from secondme.recall.pieces import of_turn
+from secondme.recall.turns.gate import bearing
 from secondme.recall.turns.recall import Weighed, weigh
 from secondme.recall.turns.weights import Weights, shipped
 from secondme.runtime.base import Embedder
@@ -112,7 +113,7 @@ def measured(stored: Stored, weights: Weights, tools: Tools) -> Iterator[Row]:
         tools.say(f"asked {len(judged)} questions")
     setting = f"{n_held_out} of {len(stored.samples)} conversations by weights learned without them"
     yield from _recall_rows(judged, setting)
-    yield _not_in_memory(judged, setting)
+    yield from _not_in_memory(judged, setting)
     yield _prompt_tokens(judged, tools.embedder)
 
 
@@ -122,7 +123,7 @@ def judge(question: Question, sample: Sample, store: Store, embedder: Embedder, 
     assert weighed is not None, "a sample has turns"
     order = np.argsort(-weighed.scores, kind="stable")
     relevant = np.array([weighed.pool.turns[i].id in question.relevant for i in order])
-    return Judged(question, weighed, order, relevant, float(weights.gate.scores(weighed.gate)[0]))
+    return Judged(question, weighed, order, relevant, bearing(weighed.gate, weights.gate))
 
 
 # Rows ----------------------------------------------------------------------------------------------------------
@@ -146,13 +147,19 @@ def _session_hit(judged: Judged, k: int = 5) -> bool:
     return bool(first & set(judged.weighed.pool.of[judged.order[judged.relevant]].tolist()))
 
 
-def _not_in_memory(judged: Sequence[Judged], setting: str) -> Row:
-    """Of questions about what another person said or did, how many are stopped where 95% of the others pass."""
+def _not_in_memory(judged: Sequence[Judged], setting: str) -> Iterator[Row]:
+    """Of questions about what another person said or did, how many are stopped where 95% of the others pass.
+
+    `locomo/found` is how many of those others pass as it is.
+    """
     answerable = np.sort([j.gate for j in judged if j.question.category != "adversarial"])
     others = np.array([j.gate for j in judged if j.question.category == "adversarial"])
     least = answerable[int((1 - KEPT) * len(answerable))] if len(answerable) else 0.0
     share = 100 * float((others < least).mean()) if len(others) else 0.0
-    return Row("recall", "locomo/not_in_memory_at_95", share, "%", len(others), setting=setting)
+    if len(answerable):
+        found = 100 * float((answerable >= 0).mean())
+        yield Row("recall", "locomo/found", found, "%", len(answerable), setting=setting)
+    yield Row("recall", "locomo/not_in_memory_at_95", share, "%", len(others), setting=setting)
 
 
 def _prompt_tokens(judged: Sequence[Judged], embedder: Embedder) -> Row:

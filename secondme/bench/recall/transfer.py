@@ -21,6 +21,7 @@ from secondme.bench.rows import Row
 from secondme.crypto.keys import StoreKeys
 from secondme.memory.conversations import NewTurn
 from secondme.memory.store import Store
+from secondme.recall.turns.gate import bearing
 from secondme.recall.turns.recall import weigh
 from secondme.recall.turns.weights import shipped
 from secondme.runtime.traces import traces
@@ -163,7 +164,7 @@ def _ranks(made: Sequence[Chat], store: Store, tools: Tools) -> list[Rank]:
 def _rank(relevant: set[int], question: str, store: Store, tools: Tools, now: float) -> Rank:
     weighed = weigh(question, store, tools.embedder, ("default", None, now), shipped())
     assert weighed is not None, "there are turns"
-    passed = bool(shipped().gate.scores(weighed.gate)[0] >= 0)
+    passed = bearing(weighed.gate, shipped().gate) >= 0
     answers = np.array([t.id in relevant for t in weighed.pool.turns])
     if not answers.any():
         return Rank(len(answers), len(answers), passed)

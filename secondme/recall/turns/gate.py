@@ -10,9 +10,15 @@ from numpy.typing import NDArray
 
 from secondme.recall.turns.asked import Asked
 from secondme.recall.turns.pool import Pool
+from secondme.recall.turns.weights import Linear
 
 Floats = NDArray[np.float32]
 Columns = dict[str, Floats]
+
+BEARING = 0.75
+"""Share of the question's weight that a turn speaks of plus their cosine, from which on it bears on the question, as
+for passages. Where nobody is named it decides: it let through all questions with an answer and stopped a quarter of
+the others in ninety chats of one owner, and nine of ten of them in two chats."""
 
 _BEST = 5
 
@@ -34,6 +40,16 @@ def gate_features(asked: Asked, pool: Pool, columns: Columns, scores: Floats) ->
         found[f"first: {name}"] = columns[name][order[0]]
     found |= _speaker(asked, columns, order)
     return {name: np.array([value], np.float32) for name, value in found.items()}
+
+
+def bearing(columns: Columns, learned: Linear) -> float:
+    """From 0 on something bears on the question; `columns` are those of `gate_features`.
+
+    What was learned tells whether it is the one asked about of whom it was said, and is of no use without one.
+    """
+    if columns["one_speaker"][0]:
+        return float(learned.scores(columns)[0])
+    return float(columns["best: coverage"][0] + columns["best: topic_cosine"][0]) - BEARING
 
 
 def _speaker(asked: Asked, columns: Columns, order: NDArray[np.int64]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from secondme.memory.store import Store
 from secondme.recall.masking import Masks, masks
 from secondme.recall.turns.asked import Asked, ask
 from secondme.recall.turns.features import Columns, features
-from secondme.recall.turns.gate import gate_features
+from secondme.recall.turns.gate import bearing, gate_features
 from secondme.recall.turns.pool import Pool, gather
 from secondme.recall.turns.second import second_features
 from secondme.recall.turns.speakers import speakers_named
@@ -79,7 +79,7 @@ def recall_turns(
     hidden = masks(store, project)
     best = np.argsort(-weighed.scores, kind="stable")[:k]
     hits = tuple(TurnHit(_masked(weighed.pool.turns[i], hidden), float(weighed.scores[i])) for i in best)
-    return TurnRecall(hits, float(weights.gate.scores(weighed.gate)[0]) >= 0)
+    return TurnRecall(hits, bearing(weighed.gate, weights.gate) >= 0)
 
 
 def weigh(

@@ -61,11 +61,22 @@ def recall_said(
     if known and known[0].score >= SURE:
         loose = loose if past else _newest_first(loose, vectors)
         newer = None if past else _newer(known[0], loose)
+        if newer is None and not past:
+            newer = _told_with(store, known[0])
         first = [] if newer is None else [newer]
         return tuple([*first, *known, *(s for s in loose if s is not newer)][:k])
     # Nothing known answers it for sure: then the turns themselves speak, those that something was learned from as well.
     shown = every if past else _newest_first(every, vectors)
     return tuple(sorted([*known, *shown], key=lambda s: -s.score)[:k])
+
+
+def _told_with(store: Store, best: Said) -> Said | None:
+    """The turn that said that something is over: what came in its place is often in the same breath."""
+    item = best.item.item if best.item is not None else None
+    if item is None or item.value or not item.attribute:
+        return None
+    turns = store.turns_by_ids([s.ref_id for s in item.spans if s.kind == "turn"])
+    return Said(best.score, turn=turns[-1]) if turns else None
 
 
 def _newer(best: Said, loose: Sequence[Said]) -> Said | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from secondme.runtime.base import FloatMatrix
 from secondme.text.terms import QUESTION_WORDS, stem, words
 
-MARGIN = 0.35
+MARGIN = 0.4
 """How much less, of the best one's score, the newer statement may bear on the question."""
 
 CHANGE_MARGIN = 0.8
@@ -29,7 +29,7 @@ _CHANGE = re.compile(
     r"|joined|broke up|divorced|promoted|postponed|rescheduled|decided|not .{1,30} but|took over|takes over"
     r"|since then|sorry"
     r"|was wrong|mistake|later|finally|became|has become|renamed|upgraded|left|quit|gave up|stopped|started"
-    r"|found out)\b|^no\b[,.!]|^it (?:was|is) .{2,40} (?:that|who)\b",
+    r"|found out|transferred|relocated|put me on|rebooked)\b|^no\b[,.!]|^it (?:was|is) .{2,40} (?:that|who)\b",
     re.I,
 )
 

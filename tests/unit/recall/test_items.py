@@ -8,6 +8,7 @@ from secondme.memory.store import Store
 from secondme.recall.current import recall_said
 from secondme.recall.items import is_about_past, recall_items
 from secondme.recall.newest import Statement, newest_first
+from secondme.reflect.learn import learn_from_turn
 from secondme.runtime.echo import HashEmbedder
 from secondme.runtime.traces import traces
 from secondme.types import MemoryItem, NewItem
@@ -144,3 +145,13 @@ def test_a_sure_item_stands_before_turns_and_its_own_turn_is_not_told_twice(know
     known.add_turn(talk, "user", "Where do people live who live in Linz?", [])
     found = recall_said("Where do I live?", known, None, project="default", k=3)
     assert found[0].item is not None and found[0].text == "I live in Linz."
+
+
+def test_what_is_over_is_told_in_the_words_that_said_so(store: Store) -> None:
+    talk = store.new_conversation("default", "talk")
+    texts = ("My driving test is on 4 May.", "My driving test got cancelled and rebooked for 18 May.")
+    for day, text in enumerate(texts):
+        turn_id = store.add_turn(talk, "user", text, [], at=START + day * DAY)
+        learn_from_turn(store, store.turns_by_ids([turn_id])[0], now=START)
+    found = recall_said("When is my driving test?", store, None, project="default", k=3)
+    assert found[0].text == texts[1]

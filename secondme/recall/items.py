@@ -19,7 +19,7 @@ from secondme.recall.newest import Statement, newest_first
 from secondme.recall.retrieve import embed_question
 from secondme.runtime.base import Embedder, FloatMatrix
 from secondme.text.attributes import asked_for, attribute, canonical, nouns_of
-from secondme.text.terms import content_terms, fold, match_expression, stems, words
+from secondme.text.terms import content_terms, fold, match_expression, words
 from secondme.types import OWNER, ItemState, MemoryItem
 
 CANDIDATES = 60
@@ -233,8 +233,3 @@ def _by_slot(hits: Iterable[ItemHit], asked: _Asked) -> list[ItemHit]:
         for n, hit in zip(where, group, strict=True):
             ordered[n] = replace(hit, score=best if n == where[0] else min(best, hit.score))
     return sorted(ordered, key=lambda h: -h.score)
-
-
-def stems_of(item: MemoryItem) -> frozenset[str]:
-    """Stems of an item's text, for telling whether two say nearly the same."""
-    return frozenset(stems(item.text))

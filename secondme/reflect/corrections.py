@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from secondme.reflect.facts import Found
+from secondme.reflect.found import Found
 from secondme.reflect.negation import Plain
 from secondme.reflect.values import NOT_NAMES, first_words
 from secondme.text.attributes import canonical

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from secondme.reflect.facts import Found
+from secondme.reflect.found import Found
 from secondme.reflect.negation import Plain
 from secondme.reflect.values import NOT_NAMES, looks_like, mentions_date
 from secondme.text.attributes import OCCASIONS, canonical

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from secondme.reflect.claims import Says
-from secondme.reflect.facts import Found
+from secondme.reflect.found import Found
 from secondme.reflect.negation import Plain, plain
 from secondme.reflect.values import NOT_NAMES, first_words, is_role, looks_like, split_list
 from secondme.text.attributes import Takes, attribute, canonical

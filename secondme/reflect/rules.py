@@ -13,11 +13,14 @@ from datetime import date, datetime, time, timedelta, timezone
 from secondme.reflect.assertions import BLANK, Assertion, asserted, own_words, sentences
 from secondme.reflect.claims import Claim, unique
 from secondme.reflect.corrections import corrections
-from secondme.reflect.facts import FACTS, Found
+from secondme.reflect.doings import verbs
+from secondme.reflect.found import Found, Rule
 from secondme.reflect.happenings import happenings
 from secondme.reflect.negation import Plain, plain
 from secondme.reflect.people import people
+from secondme.reflect.possessions import possessions
 from secondme.reflect.secrets import Secret, secrets
+from secondme.reflect.states import states, tastes
 from secondme.reflect.ways import ways
 from secondme.text.attributes import takes
 from secondme.text.dates import When, resolve
@@ -59,6 +62,7 @@ def _found(text: str) -> Iterator[tuple[Found, Assertion]]:
                 yield one, Assertion(sentence, start, start, False, False, (start, end))
 
 
+FACTS: tuple[Rule, ...] = (verbs, states, tastes, possessions)
 _ADVERBIAL = re.compile(
     r"^(?:with|since|after|because of|due to|thanks to|as of|starting|from|in|on|at|for|during|by|this|next|last"
     r"|every)\s"
@@ -128,9 +132,6 @@ def _claim(one: Found, assertion: Assertion, text: str, to_bytes: list[int] | No
         denied=one.denied,
         name=one.name,
     )
-
-
-_SINCE = re.compile(r"\b(?:since|from|starting|as of|beginning|effective)\b", re.I)
 
 
 def _times(one: Found, sentence: str, clause: str, said: date) -> tuple[float | None, float | None, str, str]:

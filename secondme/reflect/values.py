@@ -75,37 +75,6 @@ _OPENING = re.compile(
 
 _TITLE = re.compile(r"(?:Dr|Mr|Mrs|Ms|Prof|St)\.?\s+(?=[A-Z])")
 
-ROLE_ENDINGS = (
-    "er",
-    "or",
-    "ist",
-    "ian",
-    "eer",
-    "ant",
-    "ent",
-    "man",
-    "woman",
-    "smith",
-    "wright",
-    "ess",
-    "herd",
-    "tect",
-    "yst",
-    "ic",
-    "ar",
-    "eon",
-    "ician",
-    "logist",
-    "grapher",
-    "person",
-    "ee",
-    "keeper",
-    "maker",
-    "worker",
-    "ef",
-    "rd",
-    "tive",
-)
 _ROLES = frozenset(
     """nurse chef cook pilot judge student postdoc intern coach midwife clerk spy monk nun mayor guard architect
     astronaut athlete barista priest vet bartender cashier surgeon diplomat freelancer novelist poet potter

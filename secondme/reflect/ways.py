@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from secondme.reflect.facts import Found
+from secondme.reflect.found import Found
 
 _LANGUAGES = (
     "english|german|french|spanish|italian|portuguese|dutch|polish|czech|russian|ukrainian|turkish|greek"

@@ -22,7 +22,7 @@ COMMANDS = (
     Command("New conversation", "start a new conversation", "screen.new_conversation", "/new"),
     Command("Files in memory", "list what is in memory, and what was left out and why", "screen.sources", "/sources"),
     Command("Documents before the model", "list what lies before the model, and how", "screen.documents", "/project"),
-    Command("What is known", "list what is known about you, decide about it, forget it", "screen.memories", "/memory"),
+    Command("What is known", "what is known about you, and why", "screen.memories", "/memory"),
     Command("Undo", "forget what was learned last", "screen.unlearn", "/undo"),
     Command("Open citations", "open the newest answer's citations", "screen.citations", "/cite"),
     Command("Show or hide conversations", "show or hide the list at the left", "screen.toggle_sidebar"),

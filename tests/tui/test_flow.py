@@ -254,6 +254,8 @@ async def test_typed_commands(store: Store, notes: Path) -> None:
         await ask(pilot, "/nonsense")
         await until(pilot, lambda: "there is no command /nonsense" in screen_text(pilot.app.screen))
         await ask(pilot, "/help")
+        await until(pilot, lambda: "what is known about you" in screen_text(pilot.app.screen))
+        await pilot.press("end")
         await until(pilot, lambda: "stop adding files" in screen_text(pilot.app.screen))
         await pilot.press("escape")
         await ask(pilot, "/quit")

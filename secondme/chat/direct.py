@@ -120,7 +120,7 @@ def acknowledge(learned: Learned) -> str:
     lines += [f"No longer so: {item.text}" for item in learned.closed if item.kind != "vault"]
     waiting = [item for item in learned.pending if item.kind != "vault"]
     lines += [f"For you to decide (secondme memory review): {item.text}" for item in waiting]
-    return "\n".join(lines)
+    return "\n\n".join(lines)
 
 
 # In the second person --------------------------------------------------------------------------------------------

@@ -163,6 +163,9 @@ def _holds(item: MemoryItem, at: float | None) -> bool:
 def _scored(item: MemoryItem, asked: _Asked, cosine: float) -> ItemHit:
     holds = _holds(item, asked.at)
     spoken = f"{item.text} {item.subject} {item.attribute} {' '.join(nouns_of(item.attribute))}"
+    known = attribute(item.attribute) if item.attribute in asked.attributes else None
+    if known is not None and known.takes == "name":
+        spoken += " name named called"
     share = coverage(spoken, asked.weights)
     attribute_share = asked.attributes.get(item.attribute, 0.0)
     for twin in _TWINS.get(item.attribute, ()):

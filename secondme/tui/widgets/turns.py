@@ -90,6 +90,7 @@ class AssistantTurn(Vertical):
         super().__init__()
         self._text = text
         self._citations = citations
+        self._undoable = False
         self._progress = Static("", markup=False, classes="progress")
         self._body: Markdown | None = None
         self._stream: MarkdownStream | None = None
@@ -163,15 +164,14 @@ class AssistantTurn(Vertical):
 
     async def _show_learned(self, learned: Learned) -> None:
         notes = [Note(line, "learned") for line in learned_lines(learned)]
-        if learned.items or learned.pending:
-            notes.append(Note(UNDO_HINT))
+        self._undoable = bool(learned.items or learned.pending)
         await self.mount_all(notes)
 
     async def _drop_what_is_said(self, text: str) -> None:
         """Where the answer itself says what was remembered, the notes above it need not."""
         said = " ".join(text.split()).casefold()
         for note in self.query(Note).filter(".-learned"):
-            if str(note.render()).casefold() in said:
+            if str(note.render()).casefold().partition(": ")[2] in said:
                 await note.remove()
 
     async def _append(self, text: str) -> None:
@@ -198,6 +198,8 @@ class AssistantTurn(Vertical):
             await self._body.update(text)
         if reason := STOPPED.get(answer.stopped):
             await self.mount(Note(reason, "warning"))
+        if self._undoable:
+            await self.mount(Note(UNDO_HINT))
         if answer.citations:
             await self.mount(CitationList(answer.citations))
         if cost := _cost(answer):

@@ -139,7 +139,7 @@ def test_tokens_have_length_one_and_pool_to_what_embed_gives(embedder: Embedder)
         n_tokens = embedder.count_tokens(text) - 2  # without those that begin and end every text
         assert read.vectors.shape == (n_tokens, embedder.n_dims)
         assert read.tokens.shape == (n_tokens,) and len(read.words) == n_tokens
-        assert (read.vectors.dtype, read.pooled.dtype, read.tokens.dtype) == (np.float32, np.float32, np.int32)
+        assert [x.dtype.name for x in (read.vectors, read.pooled, read.tokens)] == ["float32", "float32", "int32"]
         np.testing.assert_allclose(np.linalg.norm(read.vectors, axis=1), 1, atol=1e-5)
 
 

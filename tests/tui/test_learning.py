@@ -20,7 +20,7 @@ WORK = "I work at Brindle Clocks."
 
 
 def texts(store: Store) -> list[str]:
-    return [item.text for item in store.items(kinds=("semantic",), holding=True)]
+    return [item.text for item in store.items(holding=True) if item.kind == "semantic"]
 
 
 async def test_what_is_told_is_remembered_and_taken_back(store: Store) -> None:

@@ -57,7 +57,7 @@ def phrase(words: Sequence[str]) -> str:
 
 # Bounds --------------------------------------------------------------------------------------------------------
 
-MOST_RANKED = 4000
+MOST_RANKED = 2000
 """Turns or items that one search ranks, at some 1.5 microseconds each."""
 
 Index = Literal["turn_word", "item_word"]

@@ -16,7 +16,7 @@ from secondme.memory.rows import Row, unpack_citations, unpack_text
 from secondme.memory.sources import project_id
 from secondme.types import Turn, TurnStats
 
-MOST_COUNTED = 20_000
+MOST_COUNTED = 5_000
 """Turns that are counted for one term, at some 60 nanoseconds each."""
 
 _SELECT = "select id, conversation_id, role, text, created_at, citations, speaker from turn"

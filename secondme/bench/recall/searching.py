@@ -112,7 +112,7 @@ def _writes(store: Store, embedder: Clocked, questions: Sequence[tuple[str, int]
     times = Times()
     for number, (question, _) in enumerate(questions[:_N_WRITES]):
         text = f"By the way, I moved to {_TOWNS[number % len(_TOWNS)]} last week." if number % 2 else question
-        with times.add(embedder):
+        with times.add(embedder), store.batch():  # as `assistant/learning.py` does
             turn = store.turns_by_ids([store.add_turn(conversation, "user", text, ())])[0]
             screen_turn(store, turn, "default")
             learn_from_turn(store, turn, now=turn.created_at)

@@ -27,7 +27,7 @@ REACH = 2
 MOST = 500
 """Turns are weighed at some 40 microseconds each. More than MOST are of a store so large that the best stand out: then
 FEWER will do."""
-FEWER = 240
+FEWER = 180
 
 Floats = NDArray[np.float32]
 

@@ -6,7 +6,7 @@ All of them are looks of a text by rules, and none asks what it is about.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 import numpy as np
@@ -57,7 +57,8 @@ _ROWS_OF: dict[str, tuple[int, ...]] = {}
 for _name, (_most, _listed) in _WORDS.items():
     for _word in _listed.split():
         _ROWS_OF[_word] = (*_ROWS_OF.get(_word, ()), _ROWS[_name])
-_NAMES = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+(?: [A-Z][a-z]+)*")
+_CAPITALISED = re.compile(r"[A-Z][a-z]+(?: [A-Z][a-z]+)*")
+_BEFORE_A_NAME = frozenset("abcdefghijklmnopqrstuvwxyz,")
 _PLACE = re.compile(r"\b(?:in|at|to|from|near|around|visit(?:ed|ing)?) (?:the |a |my )?[A-Z][a-z]+")
 _QUOTED = re.compile(r'["“][^"“”]{2,60}["”]')
 _REACTIONS = frozenset(
@@ -65,6 +66,16 @@ _REACTIONS = frozenset(
 )
 _SHARES = " [shares "
 _A_MONTH = 32
+
+
+def _names(text: str) -> Iterator[str]:
+    """Runs of capitalised words within a sentence: its first word is none."""
+    for found in _CAPITALISED.finditer(text):
+        at = found.start()
+        if at > 1 and text[at - 1] == " " and text[at - 2] in _BEFORE_A_NAME:
+            yield found.group()
+        elif rest := found.group().partition(" ")[2]:
+            yield rest
 
 
 def looks(text: str, words: Sequence[str]) -> list[float]:
@@ -78,14 +89,14 @@ def looks(text: str, words: Sequence[str]) -> list[float]:
         elif word[0] <= "9" and word.isdigit():
             counts[_NUMBER] += 1
             counts[_TIME] += len(word) == 4 and word[:2] in ("19", "20")
-    names = _NAMES.findall(text)
+    names = list(_names(text))
     quoted = '"' in text or "“" in text
     titles = sum(" " in name for name in names) + (len(_QUOTED.findall(text)) if quoted else 0)
     told = text.split(_SHARES, 1)[0].rstrip()
     rest = (
         len(names),
         titles,
-        _PLACE.search(text) is not None,
+        bool(names) and _PLACE.search(text) is not None,
         text.count(","),
         _SHARES in text,
         "?" in told,

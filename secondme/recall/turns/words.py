@@ -5,6 +5,7 @@ Source: Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework: BM2
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 
@@ -45,7 +46,7 @@ class Counted:
 
     def rarity(self, word: str) -> float:
         """ln(1 + n / df) of a word among the turns at hand."""
-        return float(np.log1p(len(self.lists) / self.spread[word]))
+        return math.log1p(len(self.lists) / self.spread[word])
 
 
 def word_features(asked: Asked, pool: Pool, counted: Counted) -> Columns:

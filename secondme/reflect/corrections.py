@@ -10,12 +10,14 @@ from collections.abc import Iterator
 
 from secondme.reflect.found import Found
 from secondme.reflect.negation import Plain
-from secondme.reflect.values import NOT_NAMES, first_words
+from secondme.reflect.values import COUNTED, NOT_NAMES, first_words
 from secondme.text.attributes import canonical
+from secondme.text.date_words import WEEKDAY_WORDS
 from secondme.text.terms import fold
 
 _V = r"(?P<v>[^\s,;][^,;!?]{0,60}?)"
 _W = r"(?P<w>[^\s,;][^,;!?]{0,50}?)"
+_NO_VALUES = NOT_NAMES - COUNTED - WEEKDAY_WORDS - {"on", "at", "next"}
 
 
 def _rx(pattern: str) -> re.Pattern[str]:
@@ -97,31 +99,7 @@ def corrections(clause: Plain, *, corrects: bool) -> Iterator[Found]:
     ):
         value = _bare(match.group("v"))
         first = fold(value).split()[0] if value.split() else ""
-        if value and first not in NOT_NAMES - {
-            "monday",
-            "tuesday",
-            "wednesday",
-            "thursday",
-            "friday",
-            "saturday",
-            "sunday",
-            "one",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "a",
-            "an",
-            "the",
-            "on",
-            "at",
-            "next",
-        }:
+        if value and first not in _NO_VALUES:
             yield Found("", value, 0, len(text), "it-is", corrects=True)
 
 

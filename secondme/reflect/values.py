@@ -110,6 +110,9 @@ _NOT_ROLES = frozenset(
     prince princess christian witness sufferer owner-to-be virgin aquarius libra taurus scorpio pisces gemini
     cancer leo capricorn sagittarius aries moderate liberal conservative feminist pacifist""".split()
 )
+COUNTED = frozenset("a an the one two three four five six seven eight nine ten".split())
+"""What may stand before a thing, and before a name may not."""
+
 NOT_NAMES = frozenset(
     """a an the it he she they this that there here what who not very so too really quite always never late sick ill
     great good bad nice fine okay ok well happy sad angry tired busy awesome amazing terrible horrible broken dead
@@ -123,6 +126,7 @@ NOT_NAMES = frozenset(
     less mine yours free full empty open closed important interested hungry thirsty coming unknown secret pretty
     super like about retired unemployed""".split()
 )
+_NO_THINGS = NOT_NAMES - COUNTED - {"old", "new", "open"}
 _LIKED_NOTHING = frozenset(
     """it that this you him her them these those how when what where why your yours everything nothing something
     anything one ones someone everyone people way idea fact look looks sound answer suggestion plan part thing
@@ -279,30 +283,7 @@ def is_role(value: str) -> bool:
 def is_thing(value: str) -> bool:
     """Whether "my X is VALUE" states what X is, not how it is doing: a name, a number, a noun with its article."""
     parts = value.split()
-    if (
-        not parts
-        or len(parts) > 8
-        or fold(parts[0])
-        in NOT_NAMES
-        - {
-            "a",
-            "an",
-            "the",
-            "one",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "old",
-            "new",
-            "open",
-        }
-    ):
+    if not parts or len(parts) > 8 or fold(parts[0]) in _NO_THINGS:
         return False
     article = parts[0].lower() in ("a", "an", "the")
     if article:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -103,7 +104,7 @@ def test_freed_memory_is_given_back() -> None:
             memory.seek(blocks[10])
             return memory.read(size).count(b"S" * 1000)
 
-    assert left()
+    assert left() == size // 1000
     give_back_freed()
-    assert not left()
+    assert left() <= 2 * mmap.PAGESIZE // 1000  # the first and the last page may be other blocks' as well
     libc.free(blocks[-1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,7 +165,8 @@ def _rows(name: str, args: argparse.Namespace, options: Options | None) -> Itera
     elif name == "cartridges":
         from secondme.bench import cartridges
 
-        yield from cartridges.run(_cartridges(args), lambda: load_generator(config), say=_say)
+        embedder = partial(load_embedder, config) if args.answers else None
+        yield from cartridges.run(_cartridges(args), lambda: load_generator(config), say=_say, embedder=embedder)
     elif name == "vectors" and options is not None:
         from secondme.bench import vectors
 

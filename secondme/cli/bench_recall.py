@@ -25,7 +25,7 @@ def register(group: Any) -> None:
         group.add_argument(name, type=Path, metavar="FILE", help=meaning)
     group.add_argument("--scale", type=int, default=0, metavar="N", help="time searches in a made-up store of N turns")
     group.add_argument("--limit", type=int, default=0, metavar="N", help="at most N questions of a collection")
-    group.add_argument("--answers", action="store_true", help="let the model answer, and check its citations")
+    group.add_argument("--answers", action="store_true", help="let the model answer, of cartridges too")
 
 
 def options(args: argparse.Namespace) -> Options:

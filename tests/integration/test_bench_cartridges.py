@@ -12,9 +12,22 @@ from secondme.cli.main import main
 from tests.asking_cartridges import write_pairs, write_paragraphs
 
 
-def test_rows_of_a_tiny_run(capsys: pytest.CaptureFixture[str], tmp_path: Path, smollm2_path: Path) -> None:
+def test_rows_of_a_tiny_run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, smollm2_path: Path, minilm_path: Path
+) -> None:
     paragraphs = write_paragraphs(tmp_path / "x.json", 3)
-    arguments = ["--xquad", str(paragraphs), "--documents", "1", "--tokens", "400", "--tiers", "t0", "--json"]
+    arguments = [
+        "--xquad",
+        str(paragraphs),
+        "--documents",
+        "1",
+        "--tokens",
+        "400",
+        "--tiers",
+        "t0",
+        "--json",
+        "--answers",
+    ]
     assert main(["bench", "cartridges", *arguments]) == 0
     said = capsys.readouterr()
     rows = [json.loads(line) for line in said.out.splitlines()]
@@ -28,6 +41,9 @@ def test_rows_of_a_tiny_run(capsys: pytest.CaptureFixture[str], tmp_path: Path, 
         "T0/first_token_ratio",
         "no_context/recall_kl",
         "changed_file/3",
+        "answers/recall/facts",
+        "answers/text/f1",
+        "answers/text/first_token_s",
     } <= found.keys()
     assert all(math.isfinite(row["value"]) and row["value"] >= 0 for row in rows)
     assert found["T0/recall_kl"]["value"] < 0.05 < found["no_context/recall_kl"]["value"]

@@ -5,6 +5,7 @@
     judge.py      one cache beside the full one      references.py  what the full cache answers
     workshop.py   builds and opens, as the program   tiers.py     the rows of each tier
     compose.py    several documents, one prefix      changed.py   one changed file of many
+    answers.py    the program's answers: from a cartridge, from the text, by search alone
     peers/        kvpress, in an environment of its own
 
 Nothing ships with the program: the caller brings the paragraphs.
@@ -29,13 +30,15 @@ if TYPE_CHECKING:
     from secondme.bench.cartridges.tiers import Tallies
     from secondme.bench.cartridges.workshop import Workshop
     from secondme.cartridges.tiers import TierName
-    from secondme.runtime.base import Generator
+    from secondme.runtime.base import Embedder, Generator
 
 TIERS: tuple[TierName, ...] = ("T0", "T1", "T2", "T3")
 COMPOSED_TIERS = ("T0", "T1", "T2")
 COMPOSED_TOKENS = 6000
 N_CTX = 8192
 N_PAIR_DOCUMENTS = 2
+N_ANSWERED = 2
+"""Documents that are asked about by the whole program: every question is answered three times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +111,12 @@ def run(
     *,
     say: Callable[[str], None],
     cancelled: CancelCheck = never_cancelled,
+    embedder: Callable[[], Embedder] | None = None,
 ) -> Iterator[Row]:
-    """Rows for `options` as `checked` returns them. `say` is told what is being done; raises Cancelled."""
+    """Rows for `options` as `checked` returns them, and with an `embedder` those of the program's answers.
+
+    `say` is told what is being done; raises Cancelled.
+    """
     from secondme.bench.cartridges.judge import Judge
     from secondme.bench.cartridges.workshop import Workshop
 
@@ -122,6 +129,8 @@ def run(
             yield from rows
             yield from _composed(work)
         yield from _changed(options, generator, say, cancelled)
+        if embedder is not None:
+            yield from _answered(options, generator, embedder, say, cancelled)
     finally:
         generator.close()
     if options.peers:
@@ -178,6 +187,25 @@ def _changed(
     texts = changed.texts(options.xquad, generator, n_files)
     say(f"{n_files} files, and one of them changed: {tier}")
     yield changed.row(texts, generator, tier, cancelled)
+
+
+def _answered(
+    options: Options,
+    generator: Generator,
+    load_embedder: Callable[[], Embedder],
+    say: Callable[[str], None],
+    cancelled: CancelCheck,
+) -> Iterator[Row]:
+    from secondme.bench.cartridges import answers
+    from secondme.bench.cartridges.documents import documents
+
+    asked = islice(documents(options.xquad, generator, options.recipe, part="proof"), N_ANSWERED)
+    tier = options.chosen_tiers[min(1, len(options.chosen_tiers) - 1)]
+    embedder = load_embedder()
+    try:
+        yield from answers.rows(list(asked)[: options.n_documents or None], (generator, embedder), tier, say, cancelled)
+    finally:
+        embedder.close()
 
 
 def _compared(options: Options, seen: Tallies, say: Callable[[str], None]) -> Iterator[Row]:

@@ -56,6 +56,8 @@ def rows(
                     say(f"answers about document {n}: {way}")
                 given[way].append(answer)
     for way, answers in given.items():
+        if not answers:
+            continue
         facts = [holds(a.text, a.question.answers[0]) for a in answers if a.question.kind == "fact"]
         texts = [f1(a.text, a.question.answers) for a in answers if a.question.kind == "text"]
         for case, values, unit in (("facts", [100.0 * x for x in facts], "%"), ("f1", [100 * x for x in texts], "%")):
@@ -80,6 +82,8 @@ def _answers(
                 pass
             for way in WAYS:
                 opened = _opened(library, way, cancelled)
+                if way == "cartridge" and not _is_from_cartridge(opened):
+                    continue  # so short that it is read
                 for question in document.questions:
                     yield way, _asked(question, turn.Engines(store, embedder, generator), opened, cancelled)
         finally:
@@ -108,6 +112,10 @@ def _opened(library: Library, way: str, cancelled: CancelCheck) -> Opened | None
             pass
         opened = replace(opened, documents=tuple(replace(d, opened_as="text") for d in opened.documents))
     return opened
+
+
+def _is_from_cartridge(opened: Opened | None) -> bool:
+    return opened is not None and any(d.opened_as == "cartridge" for d in opened.documents)
 
 
 def _asked(question: Question, engines: turn.Engines, opened: Opened | None, cancelled: CancelCheck) -> _Given:

@@ -104,7 +104,7 @@ def test_freed_memory_is_given_back() -> None:
             memory.seek(blocks[10])
             return memory.read(size).count(b"S" * 1000)
 
-    assert left() == size // 1000
+    assert left() > size // 1000 - 10  # the allocator writes into what is freed
     give_back_freed()
     assert left() <= 2 * mmap.PAGESIZE // 1000  # the first and the last page may be other blocks' as well
     libc.free(blocks[-1])

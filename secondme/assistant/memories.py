@@ -13,7 +13,7 @@ from secondme.types import ItemKind, ItemState, Learned, MemoryItem, NewItem
 
 if TYPE_CHECKING:
     from secondme.assistant.parts import Parts
-    from secondme.memory.forgetting import Forgetting
+    from secondme.memory.forgetting import Forgetting, Target
     from secondme.memory.item_rows import Origin
     from secondme.recall.reasons import Reason
 
@@ -176,10 +176,7 @@ class Memories:
 
         return self._forget(Target(learned_from=((kind, ref_id),)))
 
-    def _forget(self, target: object) -> Forgetting:
-        from secondme.memory.forgetting import Target
-
-        assert isinstance(target, Target)
+    def _forget(self, target: Target) -> Forgetting:
         gone = self._parts.store.forget(target)
         self._parts.opener.put_away()
         return gone

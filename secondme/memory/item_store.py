@@ -154,11 +154,6 @@ class ItemStore:
         with self._database.writing() as connection:
             return item_uses.link(connection, links, actor)
 
-    def drop_links(self, links: Sequence[ItemLink]) -> None:
-        """Take links away, whatever their weight."""
-        with self._deleting_items() as connection:
-            item_uses.unlink(connection, links)
-
     def item_links(self, item_id: int) -> list[ItemLink]:
         """The links from and to an item."""
         with self._database.reading() as connection:

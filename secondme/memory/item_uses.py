@@ -65,9 +65,3 @@ def link(connection: apsw.Connection, links: Sequence[ItemLink], actor: str) -> 
         subjects = [f"item:{i}" for i in sorted(linked)]
         oplog.append(connection, "items-linked", subjects, actor=actor, detail={"links": n})
     return n
-
-
-def unlink(connection: apsw.Connection, links: Iterable[ItemLink]) -> None:
-    """Take links away, whatever their weight."""
-    sql = "delete from item_link where from_id = ? and to_id = ? and kind = ?"
-    connection.executemany(sql, ((one.from_id, one.to_id, one.kind) for one in links))

@@ -5,7 +5,7 @@ Only the owner's own turns teach: what the assistant said is no fact about the o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from secondme.memory.store import Store
 from secondme.reflect.claims import Claim
@@ -59,11 +59,6 @@ def learn_claims(
     if embedder is not None:
         embed(store, learner.items, embedder)
     return learner.learned()
-
-
-def unlearn(store: Store, items: Iterable[MemoryItem]) -> int:
-    """Undo: forget items as if they had never been learned; what they closed holds again. Returns how many went."""
-    return store.remove_items([item.id for item in items])
 
 
 def embed(store: Store, items: Sequence[MemoryItem], embedder: Embedder) -> None:

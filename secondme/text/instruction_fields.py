@@ -58,11 +58,6 @@ _TALK = frozenset({"helper", "person", "asking", "telling", "instead", "memory"}
 _SPEAKING = _FIELDS["telling"] - frozenset("tell give suggest return show display use".split())
 
 
-def fields_of(reading: str) -> frozenset[str]:
-    """The fields that a sentence, as `disguise.readings` gives it, has words of."""
-    return _fields(frozenset(_WORD.findall(reading)), reading)
-
-
 def _fields(said: frozenset[str], reading: str) -> frozenset[str]:
     return frozenset(
         name

@@ -12,9 +12,6 @@ from typing import Literal
 
 Grain = Literal["day", "week", "month", "season", "year", "decade"]
 
-GRAINS: tuple[Grain, ...] = ("day", "week", "month", "season", "year", "decade")
-"""From fine to coarse."""
-
 SEASON_STARTS = {"spring": 3, "summer": 6, "autumn": 9, "fall": 9, "winter": 12}
 """First month of each meteorological season, north of the equator."""
 

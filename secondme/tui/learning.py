@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from textual.dom import DOMNode
 from textual.message import Message
 
-from secondme.errors import UsageError
 from secondme.tui import show
 from secondme.tui.messages import Unlearned
 from secondme.types import CancelCheck, Learned, MemoryItem
@@ -24,13 +23,13 @@ MORE_AT_ONCE = 4
 
 
 class Learning:
-    """Remembers what the newest turn taught, by ids only, and runs idle work between questions."""
+    """Remembers what the newest turn taught, and runs idle work between questions."""
 
     def __init__(self, node: DOMNode, jobs: Jobs) -> None:
         self._node = node
         self._jobs = jobs
         self._assistant: Assistant | None = None
-        self._newest: tuple[int, ...] = ()
+        self._newest = Learned()
         self._reflecting: Running | None = None
 
     def open(self, assistant: Assistant) -> None:
@@ -41,20 +40,20 @@ class Learning:
     def pause(self) -> None:
         """Memory is being locked."""
         self._assistant = None
-        self._newest = ()
+        self._newest = Learned()
         if self._reflecting is not None:
             self._reflecting.stop()
 
     def learned(self, event: Learned) -> None:
         """What `undo` would take back; what was only said again stays."""
-        self._newest = tuple(item.id for item in (*event.items, *event.pending))
+        self._newest = event
 
     def undo(self) -> bool:
         """Forget what was learned last; False if there is nothing."""
-        if self._assistant is None or not self._newest:
+        if self._assistant is None or not (self._newest.items or self._newest.pending):
             return False
-        ids, self._newest = self._newest, ()
-        self._jobs.start(self._node, "undo", undo_job(self._assistant, ids))
+        learned, self._newest = self._newest, Learned()
+        self._jobs.start(self._node, "undo", undo_job(self._assistant, learned))
         return True
 
     def reflect(self) -> None:
@@ -67,24 +66,14 @@ class Learning:
             self._reflecting = None
 
 
-def undo_job(assistant: Assistant, ids: Sequence[int]) -> Job:
-    """Forget items; those that went meanwhile are passed over."""
+def undo_job(assistant: Assistant, learned: Learned) -> Job:
+    """Forget what a turn taught."""
 
     def job(_: CancelCheck) -> Iterator[Message]:
-        left = [item_id for item_id in ids if _is_there(assistant, item_id)]
-        if left:
-            assistant.memories.forget(left)
-        yield Unlearned(len(left))
+        again = assistant.memories.undo_learned(learned)
+        yield Unlearned([item_line(item) for item in again])
 
     return job
-
-
-def _is_there(assistant: Assistant, item_id: int) -> bool:
-    try:
-        assistant.memories.one(item_id)
-    except UsageError:
-        return False
-    return True
 
 
 def reflect_job(assistant: Assistant) -> Job:

@@ -168,11 +168,11 @@ class BuildEnded(Message, bubble=False):
 
 
 class Unlearned(Message, bubble=False):
-    """What was learned last is forgotten again."""
+    """What was learned last is forgotten; `again` are lines of what it had closed, and what holds again."""
 
-    def __init__(self, n_items: int) -> None:
+    def __init__(self, again: list[str]) -> None:
         super().__init__()
-        self.n_items = n_items
+        self.again = again
 
 
 class MemoriesListed(Message, bubble=False):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondme.memory.store import Store
-from secondme.reflect.learn import learn_from_turn, unlearn
+from secondme.reflect.learn import learn_from_turn
 from secondme.types import Learned
 from tests.fault.soak import n
 from tests.storing import KEY
@@ -52,7 +52,7 @@ def _tell(store: Store, turns: list[tuple[str, str, str, int]]) -> None:
         assert store.items("default", states=None) == after
         _check_slots(store)
         if not learned.confirmed and not any(i.kind == "vault" for i in learned.items):
-            unlearn(store, (*learned.items, *learned.pending))
+            store.remove_items([i.id for i in (*learned.items, *learned.pending)])
             assert {i.id for i in store.items("default", states=None)} <= {i.id for i in before}
             learn_from_turn(store, turn, now=turn.created_at)
 

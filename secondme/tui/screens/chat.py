@@ -231,7 +231,8 @@ class ChatScreen(Screen[None]):
 
     async def on_unlearned(self, message: Unlearned) -> None:
         if self._assistant is not None:
-            await self.query_one(ChatLog).note(f"forgotten again: {show.count(message.n_items, 'thing')}")
+            held = f"; so again: {', '.join(message.again)}" if message.again else ""
+            await self.query_one(ChatLog).note(f"taken back{held}")
 
     def action_memories(self) -> None:
         from secondme.tui.screens.memories import MemoriesScreen

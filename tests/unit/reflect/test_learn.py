@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from secondme.memory.store import Store
-from secondme.reflect.learn import learn_from_turn, unlearn
+from secondme.reflect.learn import learn_from_turn
 from secondme.runtime.echo import HashEmbedder
 from secondme.types import Learned, NewItem, Role, Trust, Turn
 
@@ -188,7 +188,7 @@ def test_undo_is_as_if_it_had_never_been_said(talk: Talk) -> None:
     talk.say("I live in Graz. I like jazz.")
     before = talk.store.items("default", states=None)
     learned = talk.say("I moved to Linz, and I no longer like jazz.")
-    assert unlearn(talk.store, learned.items) == len(learned.items) == 2
+    assert talk.store.remove_items([i.id for i in learned.items]) == len(learned.items) == 2
     assert talk.store.items("default", states=None) == before
 
 

@@ -22,9 +22,9 @@ from secondme.recall.excerpt import Asked, excerpts
 from secondme.recall.items import is_about_past, recall_items
 from secondme.recall.masking import Masks, masks
 from secondme.recall.pieces import Piece, of_item, of_passage, of_turn
-from secondme.recall.retrieve import BEARING, embed_question, retrieve
+from secondme.recall.retrieve import BEARING, embed_question, retrieve_by
 from secondme.recall.turns import recall_turns
-from secondme.runtime.base import Embedder
+from secondme.runtime.base import Embedder, FloatMatrix
 from secondme.text.terms import content_terms, stems
 from secondme.types import ItemKind, ItemState, MemoryItem, Turn
 
@@ -142,6 +142,7 @@ class _Look:
     masks: Masks
     now: float
     weights: Mapping[str, float]
+    vector: FloatMatrix
 
     def cost(self, piece: Piece) -> int:
         return self.scope.cost(piece) if self.scope.cost else self.embedder.count_tokens(piece.brief)
@@ -173,7 +174,8 @@ def ranked(
 def _look(question: str, store: Store, embedder: Embedder, scope: Scope) -> _Look:
     now = time.time() if scope.now is None else scope.now
     hidden, weights = masks(store, scope.project), _weights(question, store)
-    return _Look(question, store, embedder, scope, hidden, now, weights)
+    vector = embed_question(question, embedder)
+    return _Look(question, store, embedder, scope, hidden, now, weights, vector)
 
 
 def _weights(question: str, store: Store) -> dict[str, float]:
@@ -209,7 +211,10 @@ def _known(look: _Look, states: tuple[ItemState, ...], k: int) -> tuple[list[Pie
     """What is known that bears on the question, best first; and whether the best of it covers the question."""
     scope = look.scope
     asked = _USE_TO.sub("used to", look.question)
-    hits = recall_items(asked, look.store, look.embedder, project=scope.project, k=k, at=scope.at, states=states)
+    vector = look.vector if asked == look.question else None
+    hits = recall_items(
+        asked, look.store, look.embedder, project=scope.project, k=k, at=scope.at, states=states, vector=vector
+    )
     bearing = [h for h in hits if h.score >= BEARING and h.item.id not in scope.without]
     if not is_about_past(look.question):  # what was so before would only stand in the way
         bearing = [h for h in bearing if h.current] or bearing
@@ -228,6 +233,7 @@ def _said(look: _Look, k: int) -> list[Piece]:
         k=k,
         now=look.now,
         exclude_conversation=scope.exclude_conversation,
+        hidden=look.masks,
     )
     hits = [h for h in found.hits if _tells_something(h.turn, look)]
     if not _bear([h.turn for h in hits], look, is_found=found.found):
@@ -262,8 +268,7 @@ def _bear(turns: Sequence[Turn], look: _Look, *, is_found: bool) -> bool:
     share = coverage("\n".join(f"{t.speaker} {t.text}" for t in turns), look.weights)
     if share >= TOGETHER:
         return True
-    vector = embed_question(look.question, look.embedder)
-    nearest = look.store.nearest_turns(vector, 1, look.scope.project) if look.store.embedder() else []
+    nearest = look.store.nearest_turns(look.vector, 1, look.scope.project) if look.store.embedder() else []
     return share + (nearest[0][1] if nearest else UNSEEN) >= TOGETHER
 
 
@@ -278,7 +283,7 @@ def _tells_something(turn: Turn, look: _Look) -> bool:
 
 def _read(look: _Look, k: int) -> list[Piece]:
     """Passages that bear on the question, best first."""
-    found = retrieve(look.question, look.store, look.embedder, k=k, project=look.scope.project)
+    found = retrieve_by(look.question, look.vector, look.store, k=k, project=look.scope.project)
     asked = Asked(found.weights, found.question_vector)
     hits = found.hits if found.found else ()
     return [of_passage(e, look.masks) for e in excerpts(hits, asked, look.embedder, n_embedded=N_EMBEDDED)]

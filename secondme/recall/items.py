@@ -73,13 +73,17 @@ def recall_items(
     k: int,
     at: float | None = None,
     states: Sequence[ItemState] = ("active",),
+    vector: FloatMatrix | None = None,
 ) -> tuple[ItemHit, ...]:
     """The `k` items that bear most on `question`, best first; secrets and lessons are never among them.
 
-    Without an `embedder` words and attributes decide. `at` (Unix seconds) asks for what held then. Of one slot what
-    holds comes first, unless the question is about the past.
+    `vector` is the question's, where it was embedded already; without it and an `embedder` words and attributes
+    decide. `at` (Unix seconds) asks for what held then. Of one slot what holds comes first, unless the question is
+    about the past.
     """
-    asked, terms = _take_apart(question, store, embedder, project, at)
+    if vector is None and embedder is not None:
+        vector = embed_question(question, embedder)
+    asked, terms = _take_apart(question, store, vector, project, at)
     found = _candidates(store, asked, terms, project, states)
     cosines = _cosines(store, asked, project, states)
     items = store.items_by_ids(list(dict.fromkeys([*found, *cosines])))
@@ -99,7 +103,7 @@ def is_about_past(question: str) -> bool:
 
 
 def _take_apart(
-    question: str, store: Store, embedder: Embedder | None, project: str | None, at: float | None
+    question: str, store: Store, vector: FloatMatrix | None, project: str | None, at: float | None
 ) -> tuple[_Asked, list[str]]:
     attributes = asked_for(question)
     terms = content_terms(re.sub(r"\bfor a living\b", "", question, flags=re.I))
@@ -107,7 +111,6 @@ def _take_apart(
     every = list(dict.fromkeys([*terms, *more]))
     # idf among turns stands in for idf among items: there are more of them, and they are the same language.
     weights = term_weights(terms, store.turn_df(terms), max(1, store.turn_stats(project).n_turns))
-    vector = embed_question(question, embedder) if embedder is not None else None
     return _Asked(weights, attributes, _subjects(question), is_about_past(question), at, vector), every
 
 

@@ -66,17 +66,18 @@ def recall_turns(
     now: float | None = None,
     exclude_conversation: int | None = None,
     weights: Weights | None = None,
+    hidden: Masks | None = None,
 ) -> TurnRecall:
     """The `k` turns that bear most on `question`, best first, of `project` or of all for None.
 
     `now` is when it is asked, in Unix seconds (None: the clock's), for what it says of time. `exclude_conversation` is
-    left out. Raises ModelError if the embedder fails.
+    left out. `hidden` are the masks of `project`, where they are at hand. Raises ModelError if the embedder fails.
     """
     weights = weights or shipped()
     weighed = weigh(question, store, embedder, (project, exclude_conversation, now), weights)
     if weighed is None or k < 1:
         return TurnRecall()
-    hidden = masks(store, project)
+    hidden = masks(store, project) if hidden is None else hidden
     best = np.argsort(-weighed.scores, kind="stable")[:k]
     hits = tuple(TurnHit(_masked(weighed.pool.turns[i], hidden), float(weighed.scores[i])) for i in best)
     return TurnRecall(hits, bearing(weighed.gate, weights.gate) >= 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from secondme.reflect.claims import Says
 from secondme.reflect.found import Found
@@ -236,70 +237,64 @@ def _several(clause: Plain, match: re.Match[str]) -> Iterator[Found]:
         yield Found(canonical(noun), one, 0, start + len(one), "has-named", clause.says, several=len(names) > 1)
 
 
+_NOT_ONE = NOT_NAMES | frozenset(("i", "we", "it's", "i've", "we've", "i'm", "i'd", "there's"))
+_NOT_THEIRS = frozenset("it me you my to when how this that him her".split())
+_MANY_AT_ONCE = frozenset(("likes", "dislikes", "allergy", "speaks", "plays"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Other:
+    """Somebody a clause is about: as a subject, as shown, and what is said of him, from character `at` on."""
+
+    subject: str
+    shown: str
+    rest: str
+    at: int
+
+
 def _of_others(clause: Plain) -> Iterator[Found]:
     match = _MY_KIN.search(clause.text)
     if match:
-        noun = canonical(match.group("n"))
         kin = attribute(match.group("n"))
         many = kin is not None and kin.many
-        subject = fold(match.group("v")) if many and match.group("v") else noun
+        subject = fold(match.group("v")) if many and match.group("v") else canonical(match.group("n"))
         shown = f"My {fold(match.group('n'))}" + (f" {match.group('v')}" if match.group("v") else "")
     else:
         match = _NAMED_ONE.search(clause.text)
-        if not match or fold(match.group("v")).split()[0] in NOT_NAMES | {
-            "i",
-            "we",
-            "it's",
-            "i've",
-            "we've",
-            "i'm",
-            "i'd",
-            "there's",
-        }:
+        if not match or fold(match.group("v")).split()[0] in _NOT_ONE:
             return
         subject, shown = fold(match.group("v")), match.group("v")
-    at = match.start("rest")
-    rest = match.group("rest")
+    other = _Other(subject, shown, match.group("rest"), match.start("rest"))
     if match.group("s"):
-        yield from _theirs(rest, at, subject, shown, clause.says)
+        yield from _theirs(other.rest, other.at, subject, shown, clause.says)
+    elif clause.says == "holds" and (quit_ := _QUIT.search(other.rest)):
+        yield from _ended(other, quit_, "thing", "give-up")
+    elif clause.says == "holds" and (left := _LEFT.search(other.rest)):
+        yield from _ended(other, left, "org", "leave")
+    else:
+        yield from _said_of(clause, other)
+
+
+def _ended(other: _Other, match: re.Match[str], sort: Takes, rule: str) -> Iterator[Found]:
+    """What somebody gave up or left."""
+    value = first_words(other.rest[match.end() :], sort)
+    if sort == "thing" and not looks_like(sort, value):
         return
-    quit_ = _QUIT.search(rest)
-    if quit_ and clause.says == "holds":
-        value = first_words(rest[quit_.end() :], "thing")
-        if looks_like("thing", value):
-            yield Found(
-                "", value, 0, at + quit_.end() + len(value), "give-up", says="ends", subject=subject, name=shown
-            )
-        return
-    left = _LEFT.search(rest)
-    if left and clause.says == "holds":
-        value = first_words(rest[left.end() :], "org")
-        end = at + left.end() + len(value)
-        yield Found("", value, 0, end, "leave", "ends", subject=subject, name=shown)
-        return
-    own = clause if clause.says != "holds" else plain(rest)
-    rest = rest if clause.says != "holds" else own.text
+    end = other.at + match.end() + len(value)
+    yield Found("", value, 0, end, rule, "ends", subject=other.subject, name=other.shown)
+
+
+def _said_of(clause: Plain, other: _Other) -> Iterator[Found]:
+    own = clause if clause.says != "holds" else plain(other.rest)
+    rest = other.rest if clause.says != "holds" else own.text
+    lead = len(rest) - len(rest.lstrip())
     for rule, pattern, name, sort in _OTHERS:
         found = pattern.search(rest.lstrip())
         if not found:
             continue
-        lead = len(rest) - len(rest.lstrip())
-        raw = rest[lead + found.end() :]
-        value = first_words(raw, sort)
+        value = first_words(rest[lead + found.end() :], sort)
         fits = is_role(value) if sort == "role" else looks_like(sort, value)
-        if not fits or value.split()[0].lower() in (
-            "it",
-            "me",
-            "you",
-            "my",
-            "to",
-            "when",
-            "how",
-            "this",
-            "that",
-            "him",
-            "her",
-        ):
+        if not fits or value.split()[0].lower() in _NOT_THEIRS:
             continue
         past = bool(re.search(r"\b(?:worked|lived)\b", found.group()))
         says: Says = "held" if past and own.says == "holds" else own.says
@@ -310,9 +305,10 @@ def _of_others(clause: Plain) -> Iterator[Found]:
             value = f"{article.group(1).lower()} {value}" if article else value
         if name == "age":
             value = value.split()[0]
-        for one in split_list(value) if name in ("likes", "dislikes", "allergy", "speaks", "plays") else [value]:
-            start = clause.text.find(one.split()[-1], at)
-            yield Found(name, one, 0, start + len(one.split()[-1]), rule, says, subject=subject, name=shown)
+        for one in split_list(value) if name in _MANY_AT_ONCE else [value]:
+            last = one.split()[-1]
+            end = clause.text.find(last, other.at) + len(last)
+            yield Found(name, one, 0, end, rule, says, subject=other.subject, name=other.shown)
         return
 
 

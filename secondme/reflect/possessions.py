@@ -9,7 +9,7 @@ from secondme.reflect.claims import Says
 from secondme.reflect.found import ADVERBS, Found, compiled
 from secondme.reflect.negation import Plain
 from secondme.reflect.values import NOT_NAMES, first_words, is_thing, looks_like, split_list
-from secondme.text.attributes import CONCERNS, OCCASIONS, Takes, attribute, canonical, head, is_many, takes
+from secondme.text.attributes import CONCERNS, Takes, attribute, canonical, head, is_many, takes
 from secondme.text.terms import fold
 
 _NOUN = (
@@ -149,32 +149,39 @@ def _changed(text: str) -> Found | None:
     return None
 
 
-def _possession(clause: Plain, match: re.Match[str]) -> Iterator[Found]:
-    noun = match.group("n")
+_VERB_MOVES = re.compile(
+    r"\b(?:moved|changed|resch|post|pushed|brought|ren|shift|switch|updat|rais|incr|low|cut|red|bump|mig|ext|delay)"
+)
+_VERB_CHANGES = re.compile(
+    r"moved|changed|resch|postp|pushed|brought|renamed|switched|updated|become|became|now|raised|increased|lowered|delayed"
+)
+
+
+def _possessed(noun: str) -> tuple[str, bool]:
+    """What "my NOUN is ..." is about, and whether it asks for a name; "" where others' rules read it."""
     noun = re.sub(r" (?:since|from) [\w ]+$", "", noun)
     named_one = re.match(r"name of (?:my|our|the) (.+)", noun, re.I)
     if named_one:
-        noun = named_one.group(1)
-    elif fold(noun).endswith("'s name"):
-        noun = noun[:-7]
-    elif (owner := attribute(noun.split("'s ")[0])) is not None and "'s " in noun and owner.takes == "name":
-        return  # of somebody else: people.py
-    elif noun.split()[-1][:1].isupper() and attribute(" ".join(noun.split()[:-1])) is not None:
-        return  # "my sister Kate"
-    name, sort = canonical(noun), takes(canonical(noun))
-    if not named_one and not _is_concern(match.group("whose"), noun):
+        return named_one.group(1), True
+    if fold(noun).endswith("'s name"):
+        return noun[:-7], False
+    if (owner := attribute(noun.split("'s ")[0])) is not None and "'s " in noun and owner.takes == "name":
+        return "", False  # of somebody else: people.py
+    if noun.split()[-1][:1].isupper() and attribute(" ".join(noun.split()[:-1])) is not None:
+        return "", False  # "my sister Kate"
+    return noun, False
+
+
+def _possession(clause: Plain, match: re.Match[str]) -> Iterator[Found]:
+    noun, is_named = _possessed(match.group("n"))
+    if not noun or not (is_named or _is_concern(match.group("whose"), noun)):
         return
+    name, sort = canonical(noun), takes(canonical(noun))
     verb = match.group("is").lower()
     raw = match.group("v")
     named = "called" in verb or "named" in verb or "name" in fold(match.group("n")).split("'s ")[-1].split()
     if fold(noun).endswith(" name") and attribute(noun[:-5]) is not None:
         name, sort = canonical(noun[:-5]), "name"
-    if (
-        sort == "date"
-        and fold(name).split()[-1] in OCCASIONS
-        and not verb.startswith(("'s", "is", "are", "was", "will", "takes"))
-    ):
-        sort = "date"
     replaces = ""
     other = re.match(r"(?P<a>.+?)\s+(?:to|->|→)\s+(?P<b>.+)$", raw) if " from" in f" {raw}"[:6] else None
     if other:
@@ -187,30 +194,15 @@ def _possession(clause: Plain, match: re.Match[str]) -> Iterator[Found]:
     if name == "phone number" and sum(c.isdigit() for c in value) < 5:
         name, sort = "phone model", "thing"
         value = first_words(raw, sort)
-    says: Says = (
-        "held"
-        if re.match(r"was|were", verb)
-        and clause.says == "holds"
-        and not re.search(
-            r"\b(?:moved|changed|resch|post|pushed|brought|ren"
-            r"|shift|switch|updat|rais|incr|low|cut|red|bump|mig|ext|delay)",
-            verb,
-        )
-        else clause.says
-    )
+    was = re.match(r"was|were", verb) is not None and not _VERB_MOVES.search(verb)
+    says: Says = "held" if was and clause.says == "holds" else clause.says
     if sort == "name" and re.search(r"moved|postponed|pushed|shifted|migrated|grown|takes place|went|gone", verb):
         return  # "my sister moved to Rome"
     if not value or not _fits(name, sort, value, named=named):
         return
     many = split_list(value) if is_many(name) and " and " in raw else [value]
     end = match.start("v") + max(0, match.group("v").find(value)) + len(value)
-    changed = bool(
-        re.search(
-            r"moved|changed|resch|postp|pushed|brought|renamed|switched|updated|become|became|now"
-            r"|raised|increased|lowered|delayed",
-            verb,
-        )
-    )
+    changed = _VERB_CHANGES.search(verb) is not None
     for one in many:
         yield Found(
             name,

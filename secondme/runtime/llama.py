@@ -13,6 +13,7 @@ from secondme.runtime.base import DecodedText, DecodeEnd, EndReason, ModelInfo, 
 from secondme.runtime.gguf_header import read_gguf_header
 from secondme.runtime.kv import Cells, KvIdentity, QuantizedCells
 from secondme.runtime.limits import check_room, check_tokens, closed_error, moved_cache_error, nothing_cached_error
+from secondme.runtime.llama_blocks import block_size, padding_of
 from secondme.runtime.llama_cells import build_state
 from secondme.runtime.llama_context import BlockStopped, ContextSettings, LlamaContext
 from secondme.runtime.llama_embed import LlamaEmbedder
@@ -48,7 +49,8 @@ class LlamaGenerator:
         self._options = options
         self._governor = ThreadGovernor(options.threads)
         self._n_batch = min(options.n_batch or (_GPU_BATCH if self._model.on_gpu else _CPU_BATCH), self._n_ctx)
-        settings = ContextSettings(self._n_ctx, self._n_batch, options.kv_type)
+        padding = padding_of(self._model, options.kv_type)
+        settings = ContextSettings(self._n_ctx, self._n_batch, options.kv_type, padding=padding)
         try:
             self._context = LlamaContext(self._model, settings, self._governor)
         except ModelError:
@@ -121,7 +123,7 @@ class LlamaGenerator:
             with self._lock, self._context.watched(cancelled):
                 self._check_epoch(epoch)
                 start = len(self._cache)
-                self._evaluate(tokens[start : start + self._n_batch])
+                self._evaluate(tokens[start : start + block_size(len(tokens) - start, self._n_batch)])
             yield PrefillProgress(len(self._cache), len(tokens))
 
     # Decode ------------------------------------------------------------------------------------------------------
@@ -252,8 +254,8 @@ class LlamaGenerator:
         self._check_continuable()
         tokens = list(self._cache)
         self._trim(len(tokens) - 1)
-        for start in range(len(self._cache), len(tokens), self._n_batch):
-            self._evaluate(tokens[start : start + self._n_batch])
+        while (start := len(self._cache)) < len(tokens):
+            self._evaluate(tokens[start : start + block_size(len(tokens) - start, self._n_batch)])
 
     def _check_continuable(self) -> None:
         """What was computed elsewhere came without logits, and cannot be evaluated in part."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from secondme.crypto.erase import freed_is_cleared
 from secondme.errors import ModelError
 from secondme.runtime.limits import closed_error
+from secondme.runtime.llama_blocks import NONE, Padding
 from secondme.runtime.llama_lib import AbortFlag, library
 from secondme.runtime.llama_model import LlamaModel
 from secondme.runtime.threads import ThreadGovernor
@@ -32,13 +33,17 @@ _ABORTED = 2  # llama_decode: the abort callback said so
 
 @dataclass(frozen=True, slots=True)
 class ContextSettings:
-    """n_outputs: most tokens of a block whose logits are kept. eval_callback: ctypes callback of each graph node."""
+    """n_outputs: most tokens of a block whose logits are kept. eval_callback: ctypes callback of each graph node.
+
+    padding: of blocks that nobody watches node by node.
+    """
 
     n_ctx: int
     n_batch: int
     kv_type: CellType = "f16"
     n_outputs: int = 1
     eval_callback: Any = None
+    padding: Padding = NONE
 
 
 class BlockStopped(Exception):
@@ -91,24 +96,29 @@ class LlamaContext:
         n: int = library().llama_memory_seq_pos_max(self._memory, 0) + 1
         return n
 
-    def evaluate(self, tokens: Sequence[int], start: int, *, n_outputs: int = 1) -> None:
+    def evaluate(self, tokens: Sequence[int], start: int, *, n_outputs: int = 1, padded: bool = True) -> None:
         """Read `tokens`, at most a block, at positions `start` and on; keep the logits of the last `n_outputs`.
 
         On any failure the cache is as before. Raises BlockStopped if it was stopped, and ModelError.
         """
         lib, batch, n = library(), self._batch, len(tokens)
+        n_pads = self.settings.padding.of(n, start) if padded else 0
+        if start + n + n_pads > self.settings.n_ctx or n + n_pads > self.settings.n_batch:
+            n_pads = 0
         token, pos, n_seq_id, seq_id, logits = batch.token, batch.pos, batch.n_seq_id, batch.seq_id, batch.logits
-        for i in range(n):
-            token[i] = tokens[i]
+        for i in range(n + n_pads):
+            token[i] = tokens[min(i, n - 1)]
             pos[i] = start + i
             n_seq_id[i] = 1
             seq_id[i][0] = 0
-            logits[i] = i >= n - n_outputs
-        batch.n_tokens = n
+            logits[i] = n - n_outputs <= i < n
+        batch.n_tokens = n + n_pads
         n_threads = self._governor.threads()
         lib.llama_set_n_threads(self.handle, n_threads, n_threads)
         code = lib.llama_decode(self.handle, batch)
         if code == 0:
+            if n_pads:
+                self.trim(start + n)
             return
         self.trim(start)
         if code == _ABORTED:

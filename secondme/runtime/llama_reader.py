@@ -13,6 +13,7 @@ import numpy as np
 from secondme.errors import Cancelled
 from secondme.runtime.kv import CaptureSink, Cells, FloatRows, KvIdentity, QuantizedCells
 from secondme.runtime.limits import check_room, check_tokens, closed_error, moved_cache_error
+from secondme.runtime.llama_blocks import block_size, padding_of
 from secondme.runtime.llama_capture import Capture
 from secondme.runtime.llama_cells import (
     CellLayout,
@@ -56,7 +57,9 @@ class LlamaReader:
         self._lock = threading.Lock()
         self._capture = Capture(shape)
         n_batch = min(_BATCH, n_ctx)
-        settings = ContextSettings(n_ctx, n_batch, kv_type, min(_LOGITS_BATCH, n_batch), self._capture.callback)
+        padding = padding_of(model, kv_type)
+        n_outputs = min(_LOGITS_BATCH, n_batch)
+        settings = ContextSettings(n_ctx, n_batch, kv_type, n_outputs, self._capture.callback, padding)
         self._context = LlamaContext(model, settings, governor)
         try:
             self._layout, movable = tested(model, self._context, self._capture, shape, rope)
@@ -112,7 +115,7 @@ class LlamaReader:
                 time.sleep(_PAUSE_POLL_S)
             if cancelled():
                 raise Cancelled("reading was stopped")
-            part = tokens[n_done : n_done + block]
+            part = tokens[n_done : n_done + block_size(len(tokens) - n_done, block)]
             try:
                 with self._lock, self._context.watched(cancelled, paused):
                     self._check_epoch(epoch)
@@ -191,7 +194,7 @@ class LlamaReader:
         if capture is not None:
             self._capture.begin(len(tokens))
         try:
-            self._context.evaluate(tokens, start, n_outputs=n_outputs)
+            self._context.evaluate(tokens, start, n_outputs=n_outputs, padded=capture is None)
             if capture is not None:
                 for layer, (queries, keys) in enumerate(self._capture.take()):
                     capture(layer, queries, keys)

@@ -95,7 +95,7 @@ class _Test:
     def keys(self, tokens: list[int], start: int) -> list[FloatRows]:
         """The keys of every layer, [n, n_kv_heads, k_dim], as the graph had them."""
         self.capture.begin(len(tokens))
-        self.context.evaluate(tokens, start)
+        self.context.evaluate(tokens, start, padded=False)
         return [keys for _, keys in self.capture.take()]
 
     def logits(self, token: int, position: int) -> FloatRows:

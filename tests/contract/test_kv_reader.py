@@ -466,7 +466,7 @@ def test_an_error_in_the_sink_drops_the_block(tiny: Callable[..., LlamaGenerator
             raise KeyError("the sink's own")
 
     with pytest.raises(KeyError, match="own"):
-        list(reader.read(tokens_of(generator, 300), capture=fail))
+        list(reader.read(tokens_of(generator, 330), capture=fail))
     assert reader.n_tokens == 256 and len(reader.cells()) == 256
     read(reader, tokens_of(generator, 10))
 

@@ -9,23 +9,15 @@ import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
-
-import psutil
 
 from secondme.errors import ModelError, OutOfMemory
 from secondme.runtime.base import ModelInfo
 from secondme.runtime.gguf_header import GgufHeader
 from secondme.runtime.limits import check_tokens, closed_error
 from secondme.runtime.llama_lib import forget_errors, last_error, library
+from secondme.runtime.room import Need, check_memory, choose
 
-DEFAULT_N_CTX = 8192
-"""Context where none is asked for: its keys and values stay modest, 0.2 GB for a small model and 1 GB for one of 8B."""
-
-_LEAST_N_CTX = 512
-_N_CTX_STEP = 256  # llama.cpp pads to this
-_WORK_BYTES = 192 * 1024 * 1024  # graph, logits and scratch buffers, generously
 _LONG_RUN = re.compile(r"\S{1000}|\s{1000}")  # a thread's stack may have 512 kB
 _HASH_BLOCK = 1 << 20
 
@@ -241,56 +233,10 @@ def uses_gpu(options: LlamaOptions) -> bool:
 
 
 def choose_n_ctx(header: GgufHeader, asked: int, *, on_gpu: bool, loaded: bool = False) -> int:
-    """The context length to use, in tokens. `loaded`: whether the weights are in memory already.
-
-    An explicit wish is granted or refused, never lowered. Raises ModelError if the model was not trained for it and
-    OutOfMemory if it does not fit.
-    """
-    trained = header.number("context_length") or DEFAULT_N_CTX
-    if asked > trained:
-        raise ModelError(
-            f"a context of {asked} tokens is more than the {trained} the model was trained for",
-            hint="set context_tokens to 0, or choose another model",
-        )
-    wanted = asked or min(trained, DEFAULT_N_CTX)
-    if on_gpu:
-        return wanted
-    per_token = max(header.kv_bytes_per_token, 1)
-    weights = 0 if loaded else header.size_bytes
-    fits = (available_memory() - weights - _WORK_BYTES) // per_token
-    if fits >= wanted:
-        return wanted
-    if asked or fits < min(_LEAST_N_CTX, wanted):
-        needed = (weights + _WORK_BYTES + per_token * wanted) / 1e9
-        what = "a further" if loaded else "the model with a"
-        raise OutOfMemory(
-            f"{what} context of {wanted} tokens needs about {needed:.1f} GB, more memory than is free",
-            hint="close other programs, set a smaller context_tokens, or choose a smaller model",
-        )
-    return fits // _N_CTX_STEP * _N_CTX_STEP or fits
-
-
-def check_memory(size_bytes: int, name: str) -> None:
-    """Raise OutOfMemory if weights of `size_bytes` cannot fit; swapping a model makes a machine unusable."""
-    free = available_memory()
-    if size_bytes + _WORK_BYTES > free:
-        raise OutOfMemory(
-            f"{name} takes {size_bytes / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free",
-            hint="close other programs, or choose a smaller model: secondme models list",
-        )
-
-
-def available_memory() -> int:
-    """Bytes this process can still use: of the machine, and of its container if that allows less."""
-    free = psutil.virtual_memory().available
-    try:
-        group = Path("/sys/fs/cgroup")
-        limit = (group / "memory.max").read_text().strip()
-        if limit == "max":
-            return free
-        used = int((group / "memory.current").read_text())
-        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        # File pages are given back when memory is needed.
-        return min(free, int(limit) - used + int(stat.get("file", 0)))
-    except (OSError, ValueError):
-        return free
+    """The context length to use, in tokens. `loaded`: whether the weights are in memory already; raises as `choose`."""
+    need = Need(
+        trained=header.number("context_length"),
+        bytes_per_token=header.kv_bytes_per_token,
+        weights_bytes=0 if loaded else header.size_bytes,
+    )
+    return choose(need, asked, unbounded=on_gpu)

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from secondme.errors import BackendUnavailable, Cancelled, ModelError, OutOfMemory
-from secondme.runtime import llama_lib, llama_model
+from secondme.runtime import llama_lib, room
 from secondme.runtime.base import DecodedText, Sampling
 from secondme.runtime.gguf_header import read_gguf_header
 from secondme.runtime.llama import LlamaEmbedder, LlamaGenerator, LlamaOptions
-from secondme.runtime.llama_model import DEFAULT_N_CTX, choose_n_ctx, split_runs
+from secondme.runtime.llama_model import choose_n_ctx, split_runs
+from secondme.runtime.room import DEFAULT_N_CTX
 from secondme.types import Message
 
 SENTENCE = "The lighthouse keeper wrote down the wind and the tide. "
@@ -149,7 +150,7 @@ def test_a_language_model_is_no_embedder(smollm2_path: Path) -> None:
 def test_context_follows_the_wish_and_the_memory(
     smollm2_path: Path, monkeypatch: pytest.MonkeyPatch, free_mb: int, asked: int, expected: int
 ) -> None:
-    monkeypatch.setattr(llama_model, "available_memory", lambda: free_mb * 1_000_000)
+    monkeypatch.setattr(room, "available_memory", lambda: free_mb * 1_000_000)
     assert choose_n_ctx(read_gguf_header(smollm2_path), asked, on_gpu=False) == expected
 
 
@@ -157,7 +158,7 @@ def test_context_follows_the_wish_and_the_memory(
 def test_what_does_not_fit_into_memory_is_refused(
     smollm2_path: Path, monkeypatch: pytest.MonkeyPatch, free_mb: int, asked: int
 ) -> None:
-    monkeypatch.setattr(llama_model, "available_memory", lambda: free_mb * 1_000_000)
+    monkeypatch.setattr(room, "available_memory", lambda: free_mb * 1_000_000)
     with pytest.raises(OutOfMemory) as caught:
         LlamaGenerator(smollm2_path, options=LlamaOptions(n_ctx=asked))
     assert "GB" in caught.value.message

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from secondme.runtime.kv import Cells, KvIdentity, KvReader, QuantizedCells
+from secondme.runtime.kv import AnyCells, KvIdentity, KvReader
 from secondme.types import CancelCheck, ContextUsage, Message, PrefillProgress, never_cancelled
 
 FloatMatrix = NDArray[np.float32]
@@ -153,7 +153,12 @@ class Generator(Protocol):
         """
         ...
 
-    def load_cells(self, tokens: Sequence[int], cells: Cells | QuantizedCells) -> None:
+    @property
+    def takes_ragged(self) -> bool:
+        """Whether `load_cells` and its readers take RaggedCells: heads that differ in how many rows they hold."""
+        ...
+
+    def load_cells(self, tokens: Sequence[int], cells: AnyCells) -> None:
         """Replace the cache by `cells`, standing for `tokens`; a `prefill` that begins with these goes on from there.
 
         They can only be dropped as a whole: a prompt that differs inside `tokens`, or is no longer than they are, is

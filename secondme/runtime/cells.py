@@ -12,14 +12,52 @@ from numpy.typing import NDArray
 
 from secondme.errors import ModelError
 from secondme.kernels import kv
-from secondme.runtime.kv import Cells, F16Cells, KvShape, QuantizedCells
+from secondme.runtime.kv import AnyCells, Cells, F16Cells, KvShape, QuantizedCells, RaggedCells
 
 _F16_INFINITY = 0x7C00
 _F16_MAGNITUDE = 0x7FFF
+_CHUNK_ROWS = 1 << 13
+"""So many rows are looked at together: they stay in the processor's cache."""
 
 
-def check_cells(cells: Cells | QuantizedCells, shape: KvShape, n_tokens: int) -> None:
+def check_cells(cells: AnyCells, shape: KvShape, n_tokens: int) -> None:
     """Raise ModelError unless `cells` fit `shape`, are finite and stand for `n_tokens` positions."""
+    if isinstance(cells, RaggedCells):
+        _check_ragged(cells, shape, n_tokens)
+    else:
+        _check_rectangular(cells, shape, n_tokens)
+
+
+def rectangular(cells: AnyCells) -> Cells | QuantizedCells:
+    """`cells`, for a runtime whose cells are shared by all heads. Raises ModelError for RaggedCells."""
+    if isinstance(cells, RaggedCells):
+        raise _unfit("its heads differ in length, which this runtime does not know")
+    return cells
+
+
+def _check_ragged(cells: RaggedCells, shape: KvShape, n_tokens: int) -> None:
+    n_heads, offsets = shape.n_layers * shape.n_kv_heads, cells.offsets
+    if cells.shape != shape:
+        raise _unfit("it has another shape")
+    if offsets.dtype != np.int64 or offsets.shape != (n_heads + 1,):
+        raise _unfit("the ends of its heads have another shape")
+    n_rows = int(offsets[-1])
+    if offsets[0] != 0 or (offsets[1:] < offsets[:-1]).any():
+        raise _unfit("the ends of its heads do not ascend")
+    for what, side, dim in (("keys", cells.k, shape.k_dim), ("values", cells.v, shape.v_dim)):
+        if side.dtype != np.float16 or side.shape != (n_rows, dim) or not side.flags.c_contiguous:
+            raise _unfit(f"its {what} have another shape")
+        if not _all_finite(side):
+            raise _unfit(f"its {what} are not finite")
+    if cells.n_tokens != n_tokens or (offsets[1:] - offsets[:-1]).max(initial=0) > n_tokens:
+        raise _unfit("it stands for another number of tokens")
+    if not n_rows and n_tokens:
+        raise _unfit("it has no cells")
+    if cells.bits not in (8, 16):
+        raise _unfit("it is to be held in a way this program does not know")
+
+
+def _check_rectangular(cells: Cells | QuantizedCells, shape: KvShape, n_tokens: int) -> None:
     n = len(cells)
     for what, side, scales, dim in _sides(cells, shape):
         width = (shape.n_kv_heads, dim) if isinstance(cells, Cells) else (shape.n_kv_heads * dim,)
@@ -65,7 +103,7 @@ def finite(numbers: F16Cells) -> F16Cells:
 
 def _all_finite(numbers: NDArray[Any]) -> bool:
     """By the bits, five times as fast as NumPy's own test of float16."""
-    parts = numbers if numbers.ndim > 2 else numbers[None]
+    parts = numbers if numbers.ndim > 2 else (numbers[i : i + _CHUNK_ROWS] for i in range(0, len(numbers), _CHUNK_ROWS))
     return all(
         int((np.ascontiguousarray(part).view(np.uint16) & np.uint16(_F16_MAGNITUDE)).max(initial=0)) < _F16_INFINITY
         for part in parts

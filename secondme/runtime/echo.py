@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from secondme.errors import Cancelled, CartridgeIncompatible, ModelError
 from secondme.runtime.base import DecodedText, DecodeEnd, EndReason, FloatMatrix, ModelInfo, Sampling, TokenVectors
-from secondme.runtime.kv import Cells, KvIdentity, KvReader, QuantizedCells
+from secondme.runtime.kv import AnyCells, KvIdentity, KvReader
 from secondme.runtime.limits import (
     check_embeddable,
     check_room,
@@ -186,7 +186,11 @@ class EchoGenerator:
     def reader(self, n_ctx: int) -> KvReader:
         raise _no_cells_error()
 
-    def load_cells(self, tokens: Sequence[int], cells: Cells | QuantizedCells) -> None:
+    @property
+    def takes_ragged(self) -> bool:
+        return False
+
+    def load_cells(self, tokens: Sequence[int], cells: AnyCells) -> None:
         raise _no_cells_error()
 
     def forget(self) -> None:

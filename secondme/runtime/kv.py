@@ -119,6 +119,37 @@ class QuantizedCells:
         return len(self.positions)
 
 
+@dataclass(frozen=True, slots=True)
+class RaggedCells:
+    """Cells whose heads differ in how many rows they hold: prefix and documents, nothing filled up.
+
+    They stand for the positions below `n_tokens`; who asks comes behind them all, so a row has no position of its own.
+    Head (layer, head) is number layer * n_kv_heads + head, and its rows are offsets[i]:offsets[i + 1]; a head may have
+    none. offsets: int64 [n_layers * n_kv_heads + 1]. k: float16 [n_rows, k_dim], after RoPE, not Hadamard-rotated.
+    v: float16 [n_rows, v_dim]. bits: how finely a runtime should hold them, 8 where they were coded coarser than that.
+    """
+
+    n_tokens: int
+    shape: KvShape
+    offsets: NDArray[np.int64]
+    k: F16Cells
+    v: F16Cells
+    bits: Literal[8, 16]
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.k)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Rows of each head, int64 [n_layers * n_kv_heads]."""
+        return np.diff(self.offsets)
+
+
+AnyCells = Cells | QuantizedCells | RaggedCells
+"""What can be put into a cache; RaggedCells only where the runtime `takes_ragged`."""
+
+
 CaptureSink = Callable[[int, FloatRows, FloatRows], None]
 """Called for each layer of each block with (layer, queries [n, n_heads, k_dim], keys [n, n_kv_heads, k_dim]).
 
@@ -137,6 +168,11 @@ class KvReader(Protocol):
 
     @property
     def identity(self) -> KvIdentity: ...
+
+    @property
+    def takes_ragged(self) -> bool:
+        """Whether `place` takes RaggedCells."""
+        ...
 
     @property
     def n_ctx(self) -> int: ...
@@ -174,11 +210,12 @@ class KvReader(Protocol):
         """The same as a q8_0 cache holds them, bit for bit; of an f16 cache, rounded to such blocks and not rotated."""
         ...
 
-    def place(self, n_tokens: int, cells: Cells | QuantizedCells) -> None:
+    def place(self, n_tokens: int, cells: AnyCells) -> None:
         """Replace the cache by `cells`, standing for `n_tokens` positions, at which the next token is read.
 
         There may be fewer cells than positions; the last cell is at position n_tokens - 1. Raises ModelError, and
-        changes nothing, unless shapes fit, values are finite, and positions ascend.
+        changes nothing, unless shapes fit, values are finite, and positions ascend; and for RaggedCells where the
+        runtime does not take them.
         """
         ...
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from secondme.errors import Cancelled, ModelError
 from secondme.runtime.base import DecodedText, DecodeEnd, EndReason, ModelInfo, Sampling
+from secondme.runtime.cells import rectangular
 from secondme.runtime.gguf_header import read_gguf_header
-from secondme.runtime.kv import Cells, KvIdentity, QuantizedCells
+from secondme.runtime.kv import AnyCells, KvIdentity
 from secondme.runtime.limits import check_room, check_tokens, closed_error, moved_cache_error, nothing_cached_error
 from secondme.runtime.llama_blocks import block_size, padding_of
 from secondme.runtime.llama_cells import build_state
@@ -191,10 +192,15 @@ class LlamaGenerator:
         check_tokens(tokens, self._model.n_vocab)
         self._set_cache(np.frombuffer(payload, np.uint8), tokens, n_placed)
 
-    def load_cells(self, tokens: Sequence[int], cells: Cells | QuantizedCells) -> None:
+    @property
+    def takes_ragged(self) -> bool:
+        """Its cells are shared by all heads."""
+        return False
+
+    def load_cells(self, tokens: Sequence[int], cells: AnyCells) -> None:
         check_room(len(tokens), self._n_ctx)
         ids = check_tokens(tokens, self._model.n_vocab)
-        state = build_state(cells, self._readers.facts()[0], len(ids))
+        state = build_state(rectangular(cells), self._readers.facts()[0], len(ids))
         try:
             self._set_cache(state, ids, len(ids))
         finally:

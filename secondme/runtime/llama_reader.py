@@ -11,7 +11,8 @@ from typing import TypeVar
 import numpy as np
 
 from secondme.errors import Cancelled
-from secondme.runtime.kv import CaptureSink, Cells, FloatRows, KvIdentity, QuantizedCells
+from secondme.runtime.cells import rectangular
+from secondme.runtime.kv import AnyCells, CaptureSink, Cells, FloatRows, KvIdentity, QuantizedCells
 from secondme.runtime.limits import check_room, check_tokens, closed_error, moved_cache_error
 from secondme.runtime.llama_blocks import block_size, padding_of
 from secondme.runtime.llama_capture import Capture
@@ -73,6 +74,10 @@ class LlamaReader:
     @property
     def identity(self) -> KvIdentity:
         return self._identity
+
+    @property
+    def takes_ragged(self) -> bool:
+        return False
 
     @property
     def layout(self) -> CellLayout:
@@ -152,9 +157,9 @@ class LlamaReader:
         finally:
             state.fill(0)  # the owner's text, in a way
 
-    def place(self, n_tokens: int, cells: Cells | QuantizedCells) -> None:
+    def place(self, n_tokens: int, cells: AnyCells) -> None:
         check_room(n_tokens, self.n_ctx)
-        state = build_state(cells, self._layout, n_tokens)
+        state = build_state(rectangular(cells), self._layout, n_tokens)
         try:
             with self._lock:
                 self._check_open()

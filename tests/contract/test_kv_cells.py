@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from secondme.errors import CartridgeIncompatible, ModelError
-from secondme.runtime.cells import quantized
-from secondme.runtime.kv import Cells, KvShape, QuantizedCells
+from secondme.runtime.cells import check_cells, quantized, rectangular
+from secondme.runtime.kv import Cells, KvShape, QuantizedCells, RaggedCells
 from secondme.runtime.llama_cells import (
     CellLayout,
     build_state,
@@ -162,6 +162,60 @@ def test_what_does_not_fit_never_becomes_a_state(name: str) -> None:
     cells, n_positions = UNFIT[name]
     with pytest.raises(ModelError, match="cannot be placed"):
         build_state(cells, LAYOUTS[0], n_positions)
+
+
+def ragged(counts: list[int], n_tokens: int = 20) -> RaggedCells:
+    """Cells of SHAPES[0] whose heads hold so many rows."""
+    shape, n_rows = SHAPES[0], sum(counts)
+    rng = np.random.default_rng(3)
+    k, v = (rng.standard_normal((n_rows, dim)).astype(np.float16) for dim in (shape.k_dim, shape.v_dim))
+    return RaggedCells(n_tokens, shape, np.cumsum([0, *counts]), k, v, 8)
+
+
+N_HEADS = SHAPES[0].n_layers * SHAPES[0].n_kv_heads
+RAGGED = ragged([3, *[0] * (N_HEADS - 2), 20])
+UNFIT_RAGGED: dict[str, tuple[RaggedCells, int]] = {
+    "another shape": (dataclasses.replace(RAGGED, shape=SHAPES[1]), 20),
+    "float32": (dataclasses.replace(RAGGED, k=RAGGED.k.astype(np.float32)), 20),
+    "other bytes first": (dataclasses.replace(RAGGED, k=RAGGED.k.astype(">f2")), 20),
+    "narrow offsets": (dataclasses.replace(RAGGED, offsets=RAGGED.offsets.astype(np.int32)), 20),
+    "offsets of more heads": (dataclasses.replace(RAGGED, offsets=np.append(RAGGED.offsets, 23)), 20),
+    "no offsets": (dataclasses.replace(RAGGED, offsets=np.zeros(0, np.int64)), 20),
+    "beginning late": (dataclasses.replace(RAGGED, offsets=np.maximum(RAGGED.offsets, 1)), 20),
+    "descending": (dataclasses.replace(RAGGED, offsets=RAGGED.offsets[::-1].copy()), 20),
+    "beyond the rows": (dataclasses.replace(RAGGED, offsets=np.minimum(RAGGED.offsets * 9, 24)), 20),
+    "far beyond the rows": (dataclasses.replace(RAGGED, offsets=RAGGED.offsets << 58), 20),
+    "before the rows' end": (dataclasses.replace(RAGGED, k=np.vstack([RAGGED.k, RAGGED.k])), 20),
+    "fewer values": (dataclasses.replace(RAGGED, v=RAGGED.v[:-1]), 20),
+    "shorter rows": (dataclasses.replace(RAGGED, v=RAGGED.v[:, :-1].copy()), 20),
+    "not together": (dataclasses.replace(RAGGED, k=np.asfortranarray(RAGGED.k)), 20),
+    "nan": (dataclasses.replace(RAGGED, k=with_value(RAGGED.k, np.nan)), 20),
+    "infinite": (dataclasses.replace(RAGGED, v=with_value(RAGGED.v, -np.inf)), 20),
+    "more rows than tokens": (dataclasses.replace(RAGGED, n_tokens=19), 19),
+    "other tokens": (RAGGED, 21),
+    "no rows for some tokens": (ragged([0] * N_HEADS, 3), 3),
+    "unknown bits": (dataclasses.replace(RAGGED, bits=4), 20),  # type: ignore[arg-type]
+}
+
+
+def test_ragged_cells_that_fit_are_taken() -> None:
+    for cells in (RAGGED, ragged([20] * N_HEADS), ragged([0] * N_HEADS, 0)):
+        check_cells(cells, SHAPES[0], cells.n_tokens)
+        assert cells.n_rows == cells.counts.sum() == cells.offsets[-1]
+
+
+@pytest.mark.parametrize("name", UNFIT_RAGGED)
+def test_ragged_cells_that_do_not_fit_are_refused(name: str) -> None:
+    cells, n_positions = UNFIT_RAGGED[name]
+    with pytest.raises(ModelError, match="cannot be placed") as caught:
+        check_cells(cells, SHAPES[0], n_positions)
+    assert caught.value.hint
+
+
+def test_a_runtime_of_shared_cells_refuses_ragged_ones() -> None:
+    assert rectangular(CELLS) is CELLS
+    with pytest.raises(ModelError, match="cannot be placed"):
+        rectangular(RAGGED)
 
 
 STATES = [

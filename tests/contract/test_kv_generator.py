@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from secondme.errors import CartridgeIncompatible, ContextOverflow, ModelError
 from secondme.runtime.base import DecodedText, Generator, Sampling
 from secondme.runtime.echo import EchoGenerator
-from secondme.runtime.kv import Cells
+from secondme.runtime.kv import Cells, RaggedCells
 from secondme.runtime.llama import LlamaGenerator, LlamaOptions
 from secondme.runtime.template import ChatTemplate
 from secondme.types import Message
@@ -148,6 +149,8 @@ def test_cells_that_do_not_fit_leave_the_cache_alone(tiny: LlamaGenerator) -> No
     for given_tokens, wrong in ((tokens[:19], cells), (tokens, altered(cells, k=cells.k[:, :, :1].copy()))):
         with pytest.raises(ModelError, match="cannot be placed"):
             tiny.load_cells(given_tokens, wrong)
+    with pytest.raises(ModelError, match="cannot be placed"):
+        tiny.load_cells(tokens, RaggedCells(20, tiny.kv_identity().shape, np.zeros(7, np.int64), cells.k, cells.v, 16))
     with pytest.raises(ModelError, match="vocabulary"):
         tiny.load_cells([*tokens[:-1], -1], cells)
     with pytest.raises(ContextOverflow):

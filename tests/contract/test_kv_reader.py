@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from secondme.errors import Cancelled, CartridgeIncompatible, ContextOverflow, ModelError
 from secondme.kernels import kv
 from secondme.runtime import llama_reader, llama_selftest
-from secondme.runtime.kv import Cells, FloatRows, KvReader, KvShape, QuantizedCells, Rope
+from secondme.runtime.kv import Cells, FloatRows, KvReader, KvShape, QuantizedCells, RaggedCells, Rope
 from secondme.runtime.llama import LlamaGenerator, LlamaOptions
 from secondme.runtime.llama_capture import ggml
 from secondme.runtime.llama_cells import build_state
@@ -446,6 +446,14 @@ def test_values_in_columns(tiny: Callable[..., LlamaGenerator], monkeypatch: pyt
     reader.place(30, with_flash.quantized_cells())
 
 
+def ragged_of(cells: Cells) -> RaggedCells:
+    """The same, head by head."""
+    n_layers, n, n_heads, _ = cells.k.shape
+    k, v = (np.ascontiguousarray(x.transpose(0, 2, 1, 3)).reshape(-1, x.shape[3]) for x in (cells.k, cells.v))
+    shape = KvShape(n_layers, n_heads, n_heads, k.shape[1], v.shape[1])
+    return RaggedCells(n, shape, np.arange(n_layers * n_heads + 1) * n, k, v, 16)
+
+
 def test_what_does_not_fit_changes_nothing(tiny: Callable[..., LlamaGenerator]) -> None:
     generator = tiny(TINY["llama"])
     reader = generator.reader(256)
@@ -454,6 +462,9 @@ def test_what_does_not_fit_changes_nothing(tiny: Callable[..., LlamaGenerator]) 
     for wrong, n_tokens in ((cells, 11), (altered(cells, v=cells.v * np.float16(np.nan)), 10)):
         with pytest.raises(ModelError, match="cannot be placed"):
             reader.place(n_tokens, wrong)
+    assert not reader.takes_ragged and not generator.takes_ragged
+    with pytest.raises(ModelError, match="cannot be placed"):
+        reader.place(10, ragged_of(cells))
     assert reader.n_tokens == 10 and np.array_equal(state(reader), before)
 
 

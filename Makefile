@@ -10,18 +10,22 @@ NATIVE_TESTS = $(BIN)/cmake -S native -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(
 
 PEERS_OF_kvpress := cartridges
 PEERS_OF_mem0 := recall
+PEERS_OF_mlx-lm := runtime
+APART := kvpress mem0 mlx-lm
+MLX = $(if $(filter mlx,$(BACKEND)),--mlx)
 
 .DEFAULT_GOAL := help
 .PHONY: help chat test soak coverage check bench lock dist native-asan native-tsan test-native-arm native-bench clean python
 
 help:
-	@echo "make chat         set up if needed, then open secondme"
+	@echo "make chat         set up if needed, then open secondme (BACKEND=mlx also installs MLX, and runs the model with it)"
 	@echo "make test         set up if needed, then run the tests (ARGS=... go to pytest)"
 	@echo "make soak         run the fault and property tests in their full size, for hours (ARGS=... go to pytest)"
 	@echo "make coverage     measure which lines and branches of keys and store the tests reach; all, or it fails"
 	@echo "make check        formatting, lint, types, layers and licences"
 	@echo "make bench        print the benchmark rows (ARGS=... go to secondme bench; PEERS=1 installs what vectors compares with,"
-	@echo "                  PEERS=kvpress what cartridges compares with, PEERS=mem0 what recall does)"
+	@echo "                  PEERS=kvpress what cartridges compares with, PEERS=mem0 what recall does,"
+	@echo "                  PEERS=mlx-lm what runtime does; BACKEND=mlx runs the model with MLX)"
 	@echo "make dist         build wheel and sdist, install both into clean environments and try them"
 	@echo "make native-asan  run the native tests under the address and undefined-behaviour sanitizers"
 	@echo "make native-tsan  search from 16 threads while one writes, under the thread sanitizer (SECONDME_STRESS_S=... for longer)"
@@ -36,8 +40,8 @@ python:
 	  { echo "error: $(PYTHON) was not found" >&2; echo "hint: install Python 3.11 or newer, or name one: make PYTHON=..." >&2; exit 1; }
 
 chat: python
-	@$(SETUP)
-	@exec $(BIN)/secondme chat
+	@$(SETUP) $(MLX)
+	@exec $(BIN)/secondme chat $(if $(BACKEND),--backend $(BACKEND))
 
 test: python
 	@$(SETUP) --dev
@@ -61,8 +65,9 @@ check: python
 	$(BIN)/python packaging/licences.py
 
 bench: python
-	@$(SETUP) $(if $(filter kvpress mem0,$(PEERS)),--$(PEERS),$(if $(PEERS),--bench))
-	@$(BIN)/secondme bench $(or $(ARGS),$(or $(PEERS_OF_$(PEERS)),$(if $(PEERS),vectors)) $(if $(PEERS),--peers))
+	@$(SETUP) $(MLX) $(if $(filter $(APART),$(PEERS)),--$(PEERS),$(if $(PEERS),--bench))
+	@$(BIN)/secondme bench $(or $(ARGS),$(or $(PEERS_OF_$(PEERS)),$(if $(PEERS),vectors)) $(if $(PEERS),--peers)) \
+	  $(if $(BACKEND),--backend $(BACKEND))
 
 dist: python
 	@$(SETUP) --dev

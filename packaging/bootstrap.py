@@ -29,12 +29,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--dev", action="store_true", help="also what tests and checks need")
     parser.add_argument("--bench", action="store_true", help="also the libraries that benchmarks compare with")
     parser.add_argument("--kvpress", action="store_true", help="also kvpress and torch, in an environment of their own")
+    parser.add_argument("--mlx", action="store_true", help="also MLX, where llama.cpp is the default")
     parser.add_argument("--mem0", action="store_true", help="also bm25s and mem0ai, in an environment of their own")
+    parser.add_argument("--mlx-lm", action="store_true", help="also all of mlx-lm, in an environment of its own")
     parser.add_argument("--no-models", action="store_true", help="leave the default models out")
     options = parser.parse_args(arguments)
     goal = ("dev" if options.dev else "run") + ("" if not options.no_models else ", no models")
     state, key = State.read(VENV), inputs_key(ROOT)
-    wanted = {"peers": options.bench, "kvpress": options.kvpress, "mem0": options.mem0}
+    # Who has MLX keeps it, at the version that the lock names by now.
+    wanted = {"mlx": options.mlx or "packages: mlx" in state.done, "peers": options.bench}
+    wanted |= {"kvpress": options.kvpress, "mem0": options.mem0, "mlx-lm": options.mlx_lm}
     extras = [name for name in wanted if wanted[name]]
     if state.is_complete(goal, key) and all(state.is_done(f"all: {name}", key) for name in extras):
         return 0

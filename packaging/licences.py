@@ -17,7 +17,7 @@ from boot.lockfile import read_pins
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = [ROOT / "packaging" / "lock" / name for name in ("dev.txt", "bench.txt")]
-APART = {f"{name}.txt": f"build/{name}/lib/python*/site-packages" for name in ("kvpress", "mem0")}
+APART = {f"{name}.txt": f"build/{name}/lib/python*/site-packages" for name in ("kvpress", "mem0", "mlx-lm")}
 """Locks of environments of their own, with where their packages are if anybody asked for them."""
 PERMISSIVE = re.compile(r"(?i)\b(MIT|0?BSD|apache|ISC|PSF|python software foundation|zlib|CC0|unlicense)\b")
 COPYLEFT = re.compile(r"(?i)\b(AGPL|LGPL|GPL|MPL|EPL|CDDL|EUPL|affero|general public|mozilla public|eclipse public)")

@@ -21,6 +21,7 @@ from boot.state import State, inputs_key, tree_key
 from secondme.paths import cache_dir, models_dir
 
 LOCKS = {"run": ("runtime.txt", "build.txt"), "dev": ("dev.txt",)}
+MLX_LOCK = "packaging/lock/mlx.txt"
 SOURCE_PEER = "hnswlib"
 NO_REGISTRY = re.compile(
     r"NewConnectionError|Temporary failure in name resolution|ConnectTimeoutError|Max retries exceeded|ProxyError|"
@@ -52,8 +53,8 @@ class Site:
 
 
 def set_up(root: Path, venv: Path, goal: str, console: Console, *, extras: Collection[str] = ()) -> None:
-    """Bring `venv` to `goal`, `run` or `dev`, perhaps with `, no models`; `extras` are what benchmarks compare with:
-    `peers` are added to the environment, `kvpress` and `mem0` get one each of their own.
+    """Bring `venv` to `goal`, `run` or `dev`, perhaps with `, no models`. Of the `extras`, `mlx` and the `peers` that
+    benchmarks compare with are added to the environment; `kvpress`, `mem0` and `mlx-lm` get one each of their own.
 
     Goes on in the environment's own Python once there is one, because only that one surely has pip. Raises SetupFailed
     and other SecondMeErrors.
@@ -74,8 +75,8 @@ def set_up(root: Path, venv: Path, goal: str, console: Console, *, extras: Colle
     if "no models" not in goal:
         _pull_models(site)
     site.state.mark(f"all: {goal}", inputs_key(root))
-    for extra in extras:
-        {"peers": _install_peers, "kvpress": _install_kvpress, "mem0": _install_mem0}[extra](site)
+    for extra in (*extras, "mlx") if goal.startswith("dev") else extras:
+        INSTALLERS[extra](site)
         site.state.mark(f"all: {extra}", inputs_key(root))
     console.say(f"ready after {_duration(time.monotonic() - started)}")
 
@@ -137,6 +138,18 @@ def _install_packages(site: Site, goal: str) -> None:
     site.state.mark(f"packages: {goal}", key)
     if goal == "dev":  # a superset by the way it is locked
         site.state.mark("packages: run", tree_key(site.root, *(f"packaging/lock/{name}" for name in LOCKS["run"])))
+        site.state.mark("packages: mlx", tree_key(site.root, MLX_LOCK))
+
+
+def _install_mlx(site: Site) -> None:
+    """MLX where it is not the default. On a Mac there is nothing to add: it has MLX, or MLX has no builds for it."""
+    key = tree_key(site.root, MLX_LOCK)
+    if site.state.is_done("packages: mlx", key):
+        return
+    pins = read_pins(site.root / MLX_LOCK)
+    site.console.say(f"installing {len(pins)} locked packages for MLX")
+    _pip_install(site, pins, "mlx")
+    site.state.mark("packages: mlx", key)
 
 
 def _install_peers(site: Site) -> None:
@@ -172,6 +185,11 @@ def _install_kvpress(site: Site) -> None:
 def _install_mem0(site: Site) -> None:
     """mem0ai brings many packages that the program does not want, so it gets an environment of its own."""
     _install_apart(site, "mem0", 0.5)
+
+
+def _install_mlx_lm(site: Site) -> None:
+    """mlx-lm's own loop needs transformers, which the program leaves out, so it gets an environment of its own."""
+    _install_apart(site, "mlx-lm", 0.5)
 
 
 def _install_apart(site: Site, name: str, gigabytes: float) -> None:
@@ -264,6 +282,15 @@ def _pull_models(site: Site) -> None:
     from secondme.runtime.catalog import needed_models, resolve
 
     site.state.require(*(resolve(name).path for name in needed_models(load_config())))
+
+
+INSTALLERS = {
+    "mlx": _install_mlx,
+    "peers": _install_peers,
+    "kvpress": _install_kvpress,
+    "mem0": _install_mem0,
+    "mlx-lm": _install_mlx_lm,
+}
 
 
 def _environment(venv: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from boot.lockfile import Pin, pin_of, read_pins
-from lock import TORCH_ON_LINUX, cpu_only
+from lock import TORCH_ON_LINUX, UNUSED, added, cpu_only
 
 ROOT = Path(__file__).resolve().parents[3]
 LOCKS = ROOT / "packaging" / "lock"
@@ -21,8 +21,11 @@ WANTED = {
     "bench.txt": PROJECT["dependency-groups"]["bench"],
     "kvpress.txt": PROJECT["dependency-groups"]["kvpress"],
     "mem0.txt": PROJECT["dependency-groups"]["mem0"],
+    "mlx.txt": PROJECT["project"]["optional-dependencies"]["mlx"],
+    "mlx-lm.txt": PROJECT["dependency-groups"]["mlx-lm"],
     "dev.txt": [
         *PROJECT["project"]["dependencies"],
+        *PROJECT["project"]["optional-dependencies"]["mlx"],
         *PROJECT["dependency-groups"]["build"],
         *PROJECT["dependency-groups"]["dev"],
     ],
@@ -49,7 +52,7 @@ def test_every_pin_has_hashes(name: str) -> None:
     assert all(pin.hashes for pin in read_pins(LOCKS / name))
 
 
-@pytest.mark.parametrize("name", ["runtime.txt", "build.txt"])
+@pytest.mark.parametrize("name", ["runtime.txt", "build.txt", "mlx.txt"])
 def test_the_parts_are_parts_of_the_whole(name: str) -> None:
     files = [{(pin.name, pin.version, pin.hashes) for pin in read_pins(LOCKS / n)} for n in (name, "dev.txt")]
     assert files[0] <= files[1]
@@ -77,6 +80,42 @@ def test_torch_is_wanted_by_nothing_else_and_without_a_graphics_processor() -> N
 def test_other_memories_are_wanted_by_nothing_else() -> None:
     assert not {"mem0ai", "bm25s", "qdrant-client", "posthog"} & {*pinned("dev.txt"), *pinned("bench.txt")}
     assert {"mem0ai", "bm25s", "pystemmer"} <= pinned("mem0.txt").keys()
+
+
+APPLE = {"sys_platform": "darwin", "platform_machine": "arm64", "os_name": "posix"}
+INTEL_MAC = {"sys_platform": "darwin", "platform_machine": "x86_64", "os_name": "posix"}
+LINUX = {"sys_platform": "linux", "platform_machine": "x86_64", "os_name": "posix"}
+MLX = {"llguidance", "mlx", "mlx-lm", "tokenizers"}
+
+
+def installed(machine: dict[str, str], *names: str) -> set[str]:
+    """What those locks install on a machine: the last entry of a package counts, as for pip's caller."""
+    markers = {
+        pin.name: Requirement(pin.text.partition(" \\")[0]).marker for pin in read_pins(*map(LOCKS.joinpath, names))
+    }
+    return {name for name, marker in markers.items() if marker is None or marker.evaluate({**machine})}
+
+
+def test_mlx_is_there_on_apple_silicon_and_on_linux_for_who_asks() -> None:
+    assert installed(APPLE, "runtime.txt") >= MLX | {"mlx-metal", "llama-cpp-python"}
+    assert not installed(LINUX, "runtime.txt") & {*MLX, "mlx-cpu", "mlx-metal"}
+    assert installed(LINUX, "runtime.txt", "mlx.txt") - installed(LINUX, "runtime.txt") == MLX | {"mlx-cpu"}
+    assert installed(APPLE, "runtime.txt", "mlx.txt") == installed(APPLE, "runtime.txt")
+    assert not installed(INTEL_MAC, "runtime.txt", "mlx.txt") & MLX
+
+
+def test_what_mlx_lm_declares_and_nothing_here_imports_is_left_out() -> None:
+    for name in ("runtime.txt", "mlx.txt", "dev.txt"):
+        assert not pinned(name).keys() & set(UNUSED)
+    assert pinned("mlx-lm.txt").keys() >= {"mlx", "mlx-lm", *UNUSED}
+    assert {pin.version for pin in pinned("mlx-lm.txt")["mlx"]} == {pin.version for pin in pinned("dev.txt")["mlx"]}
+
+
+def test_an_extras_lock_holds_only_what_it_adds() -> None:
+    hashed = " \\\n    --hash=sha256:" + "ab" * 32 + "\n"
+    base, wider = "anyio==4.1" + hashed, "mlx==0.3 ; sys_platform != 'win32'" + hashed
+    assert added(base + wider, base + "mlx==0.3 ; sys_platform == 'darwin'" + hashed) == wider
+    assert added(base, base) == ""
 
 
 def test_torchs_own_lock_entries_are_replaced_by_those_of_its_cpu_builds() -> None:

@@ -13,6 +13,7 @@ from secondme.paths import config_file
 DEFAULT_MODEL = "smollm2-135m-instruct"
 DEFAULT_EMBEDDER = "all-minilm-l6-v2"
 
+BACKENDS = ("auto", "llama.cpp", "mlx")
 CARTRIDGE_TIERS = ("T0", "T1", "T2", "T3", "off")
 _MINUS_ONE = frozenset({"gpu_layers", "vector_index_mb"})  # where it means as much as fits
 
@@ -21,8 +22,9 @@ _MINUS_ONE = frozenset({"gpu_layers", "vector_index_mb"})  # where it means as m
 class Config:
     """All settings with their defaults.
 
-    model: manifest name of the language model, or a path to a GGUF file.
+    model: manifest name of the language model, or a path to a GGUF file or an MLX folder.
     embedder: manifest name of the embedding model, or a path to a GGUF file.
+    backend: what runs the language model: llama.cpp, mlx, or auto, MLX on Apple Silicon and llama.cpp elsewhere.
     context_tokens: context length; 0 means what the model was trained for, within memory.
     threads: threads for the models; 0 means one per usable core.
     gpu_layers: layers kept on the GPU when the build has one; -1 means all.
@@ -40,6 +42,7 @@ class Config:
 
     model: str = DEFAULT_MODEL
     embedder: str = DEFAULT_EMBEDDER
+    backend: str = "auto"
     context_tokens: int = 0
     threads: int = 0
     gpu_layers: int = -1
@@ -77,8 +80,7 @@ def _checked(table: dict[str, Any], path: Path) -> dict[str, Any]:
             raise ConfigError(f"{path}: {name} must be of type {kinds[name].__name__}", hint="correct the value")
         if isinstance(value, int) and value < (-1 if name in _MINUS_ONE else 0):
             raise ConfigError(f"{path}: {name} must not be negative", hint="correct the value")
-    if table.get("cartridge_tier", CARTRIDGE_TIERS[0]) not in CARTRIDGE_TIERS:
-        raise ConfigError(
-            f"{path}: cartridge_tier must be one of {', '.join(CARTRIDGE_TIERS)}", hint="correct the value"
-        )
+    for name, values in (("backend", BACKENDS), ("cartridge_tier", CARTRIDGE_TIERS)):
+        if table.get(name, values[0]) not in values:
+            raise ConfigError(f"{path}: {name} must be one of {', '.join(values)}", hint="correct the value")
     return table

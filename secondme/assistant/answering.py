@@ -103,6 +103,7 @@ def _generated(
                 yield event
         question = _question(asked, parts, before, learned)
         engines = turn.Engines(parts.store, parts.embedder, parts.generator)
+        yield from map(Notice, parts.take_notes())
         for step in turn.answer(question, engines, cancelled=cancelled):
             if isinstance(step, Answer):
                 yield from _ended(asked, parts.store, step)

@@ -18,6 +18,7 @@ class Models:
     def __init__(self, config: Config, generator: Generator | None, embedder: Embedder | None) -> None:
         self._config = config
         self._loading = threading.RLock()
+        self._notes: list[str] = []
         self.loaded_generator = generator
         self.loaded_embedder = embedder
 
@@ -36,8 +37,14 @@ class Models:
             if self.loaded_generator is None:
                 from secondme.runtime.load import load_generator
 
-                self.loaded_generator = load_generator(self._config)
+                self.loaded_generator = load_generator(self._config, say=self._notes.append)
             return self.loaded_generator
+
+    def take_notes(self) -> list[str]:
+        """What the owner should know of how the model was loaded; told once."""
+        with self._loading:
+            notes, self._notes = self._notes, []
+            return notes
 
     def forget(self) -> None:
         """Empty their buffers; the models stay loaded unless there is no memory for new ones."""

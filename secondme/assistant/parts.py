@@ -86,6 +86,10 @@ class Parts:
     def generator(self) -> Generator:
         return self._models.generator
 
+    def take_notes(self) -> list[str]:
+        """What the owner should know of how the models were loaded, once."""
+        return self._models.take_notes()
+
     def load_models(self) -> None:
         """Load both models now, and begin to copy the vectors into memory, so that no question waits for either."""
         store = self._memory.opened

@@ -11,7 +11,16 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from secondme.cli.output import ProgressLine, add_common, ask_line, credentials, has_terminal, say
+from secondme.cli.output import (
+    ProgressLine,
+    add_backend,
+    add_common,
+    ask_line,
+    credentials,
+    has_terminal,
+    say,
+    settings,
+)
 from secondme.errors import SecondMeError, UsageError
 from secondme.sanitize import clean_line, clean_text
 from secondme.types import (
@@ -44,14 +53,14 @@ def register(verbs: Any) -> None:
     parser.add_argument("--reveal", action="store_true", help="show the value of a secret that the question names")
     parser.add_argument("--json", action="store_true", help="print answer, citations and timings as one JSON object")
     add_common(parser)
+    add_backend(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     from secondme.assistant import Assistant
-    from secondme.config import load_config
 
     question, piped = _question(args.question, _piped())
-    with Assistant(load_config(), credentials(args)) as assistant:
+    with Assistant(settings(args), credentials(args)) as assistant:
         assistant.unlock()
         events = _events(assistant, question, piped, args.project)
         answer = _as_json(question, events, reveal=args.reveal) if args.json else _stream(events, reveal=args.reveal)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secondme.cli import bench_recall
+from secondme.cli.output import add_backend, settings
 from secondme.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def register(verbs: Any) -> None:
     parser.add_argument(
         "--peer", type=Path, action="append", default=[], metavar="PROGRAM", help="startup: time its --help as well"
     )
+    add_backend(parser)
     _register_vectors(parser.add_argument_group("vectors"))
     bench_recall.register(parser.add_argument_group("recall"))
     _register_cartridges(parser.add_argument_group("cartridges, with --xquad and --seed"))
@@ -133,11 +135,10 @@ def _say(line: str) -> None:
 
 
 def _rows(name: str, args: argparse.Namespace, options: Options | None) -> Iterator[Row]:
-    from secondme.config import load_config
     from secondme.runtime.load import load_embedder, load_generator
 
     quick: bool = args.quick
-    config = load_config()
+    config = settings(args)
     if name == "startup":
         from secondme.bench import startup
 
@@ -166,7 +167,9 @@ def _rows(name: str, args: argparse.Namespace, options: Options | None) -> Itera
         from secondme.bench import cartridges
 
         embedder = partial(load_embedder, config) if args.answers else None
-        yield from cartridges.run(_cartridges(args), lambda: load_generator(config), say=_say, embedder=embedder)
+        yield from cartridges.run(
+            _cartridges(args), partial(load_generator, config, say=_say), say=_say, embedder=embedder
+        )
     elif name == "vectors" and options is not None:
         from secondme.bench import vectors
 
@@ -175,5 +178,5 @@ def _rows(name: str, args: argparse.Namespace, options: Options | None) -> Itera
         from secondme.bench import recall
 
         chosen = bench_recall.options(args)
-        generator = load_generator(config) if chosen.answers else None
+        generator = load_generator(config, say=_say) if chosen.answers else None
         yield from recall.run(recall.Tools(load_embedder(config), chosen, _say, generator))

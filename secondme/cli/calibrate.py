@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from secondme.cli.output import ProgressLine, say
+from secondme.cli.output import ProgressLine, say, settings
 from secondme.errors import ModelError, SecondMeError, UsageError
 
 if TYPE_CHECKING:
@@ -19,13 +19,13 @@ _N_CTX = 2048
 
 def calibrate(args: argparse.Namespace) -> int:
     """Print the SHA-256 of the file that was written."""
-    from secondme.config import load_config
     from secondme.runtime.catalog import resolve
     from secondme.runtime.load import load_generator
 
     texts = _texts(args.text)
     found = resolve(args.name, kind="generator")
-    generator = load_generator(dataclasses.replace(load_config(), model=args.name, context_tokens=_N_CTX))
+    config = dataclasses.replace(settings(args), model=args.name, context_tokens=_N_CTX)
+    generator = load_generator(config, say=say)
     try:
         made = _made(generator, found.path, texts)
     finally:

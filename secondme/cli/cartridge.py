@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from secondme.cli.output import ProgressLine, add_key, complain, credentials, say
+from secondme.cli.output import ProgressLine, add_backend, add_key, complain, credentials, say, settings
 from secondme.errors import Cancelled, SecondMeError, UsageError
 from secondme.sanitize import clean_line
 
@@ -40,11 +40,11 @@ def register(verbs: Any) -> None:
     for each in (listing, build, verify, collect):
         each.add_argument("--json", action="store_true", help="print JSON objects, one a line")
         add_key(each)
+    add_backend(build)
 
 
 def run(args: argparse.Namespace) -> int:
     from secondme.assistant import Assistant
-    from secondme.config import load_config
 
     actions: dict[str, Callable[[Assistant, argparse.Namespace], int]] = {
         "ls": _list,
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         "verify": _verify,
         "gc": _collect,
     }
-    with Assistant(load_config(), credentials(args)) as assistant:
+    with Assistant(settings(args), credentials(args)) as assistant:
         assistant.unlock()
         name = getattr(args, "project", None)
         if name is not None and assistant.store.project_uid(name) is None:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from secondme.cli.output import add_key, credentials
+from secondme.cli.output import add_backend, add_key, credentials, settings
 from secondme.sanitize import clean_line
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ def register(verbs: Any) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a check")
     add_key(parser)
+    add_backend(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from secondme.config import load_config
     from secondme.doctor import examine
 
     failed = 0
-    for check in chain(examine(load_config()), _read_data(args) if args.read_data else ()):
+    for check in chain(examine(settings(args)), _read_data(args) if args.read_data else ()):
         failed += check.status == "failed"
         if args.json:
             print(json.dumps(asdict(check)), flush=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondme.cli.output import ProgressLine, ask_line, complain, say
+from secondme.cli.output import ProgressLine, add_backend, ask_line, complain, say
 from secondme.errors import ModelError, UsageError
 from secondme.sanitize import clean_line
 
@@ -52,6 +52,7 @@ def register(verbs: Any) -> None:
     calibrate.add_argument(
         "--text", action="append", required=True, metavar="PATH", help="a text file, or a folder of .txt files"
     )
+    add_backend(calibrate)
     calibrate.add_argument("--out", metavar="FILE", help="write it there instead of using it")
     remove = actions.add_parser("rm", help="remove models from this machine")
     remove.add_argument("names", nargs="+", metavar="NAME")

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from secondme.errors import NoKey, SecondMeError, UsageError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from secondme.assistant import Credentials
+    from secondme.config import Config
 
 MAX_KEY_BYTES = 4096
 
@@ -144,6 +146,28 @@ def add_key(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="read the passphrase from file descriptor N, up to the first line's end, instead of asking",
     )
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """The option of every verb that loads the language model; `settings` reads it."""
+    parser.add_argument(
+        "--backend",
+        metavar="NAME",
+        help="run the language model with llama.cpp or mlx (default: as in the settings, or as fits the machine)",
+    )
+
+
+def settings(args: argparse.Namespace) -> Config:
+    """The owner's settings, with the backend that the command line names. Raises ConfigError, UsageError."""
+    from secondme.config import BACKENDS, load_config
+
+    config = load_config()
+    name: str | None = getattr(args, "backend", None)
+    if name is None:
+        return config
+    if name not in BACKENDS:
+        raise UsageError(f"there is no backend {name}", hint=f"there are: {', '.join(BACKENDS)}")
+    return replace(config, backend=name)
 
 
 def credentials(args: argparse.Namespace) -> Credentials:

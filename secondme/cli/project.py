@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from secondme.cli.output import add_key, credentials, say
+from secondme.cli.output import add_backend, add_key, credentials, say
 from secondme.sanitize import clean_line
 
 if TYPE_CHECKING:
@@ -41,13 +41,14 @@ def register(verbs: Any) -> None:
     remove.add_argument("--report", metavar="FILE", help="where the report goes (default: a new file in this folder)")
     for each in (new, open_, listing, status, remove):
         add_key(each)
+    add_backend(open_)
 
 
 def run(args: argparse.Namespace) -> int:
     if args.action == "open":
         from secondme.cli import chat
 
-        return chat.run(argparse.Namespace(project=args.name, key_fd=args.key_fd, go_on=True))
+        return chat.run(argparse.Namespace(project=args.name, key_fd=args.key_fd, backend=args.backend, go_on=True))
     if args.action == "rm":
         from secondme.cli import wipe
 

@@ -150,11 +150,8 @@ def _check(name: str, cancelled: CancelCheck, *, is_needed: bool) -> Check:
 
 def _resolve_path(path: Path) -> ResolvedModel:
     try:
-        if path.is_dir() and (path / "config.json").is_file():
-            weights = sorted(path.glob("*.safetensors"))
-            if weights:
-                digest = sha256("".join(installed.file_digest(file) for file in weights).encode()).hexdigest()
-                return ResolvedModel(path.name, path, digest, "mlx", None)
+        if path.is_dir():
+            return _resolve_folder(path)
         with path.open("rb") as file:
             if file.read(4) != GGUF_MAGIC:
                 raise ModelError(f"{path} is not a GGUF file", hint="name a .gguf file, or a model from the list")
@@ -163,6 +160,17 @@ def _resolve_path(path: Path) -> ResolvedModel:
         raise ModelNotFound(f"there is no file {path}", hint="check the path, or name a model from the list") from error
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}", hint="name a readable .gguf file") from error
+
+
+def _resolve_folder(path: Path) -> ResolvedModel:
+    """Whether it is whole, and what is wrong with it if not, says who opens it (`runtime/mlx_folder.py`)."""
+    if not (path / "config.json").is_file():
+        raise ModelError(
+            f"{path} holds no model", hint="name a .gguf file, or a folder with config.json and .safetensors files"
+        )
+    weights = sorted(path.glob("*.safetensors"))
+    digest = sha256("".join(installed.file_digest(file) for file in weights).encode()).hexdigest()
+    return ResolvedModel(path.name, path, digest, "mlx", None)
 
 
 def _manifest_folders() -> list[Path]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from secondme.config import Config
-from secondme.errors import BackendUnavailable
+from secondme.errors import BackendUnavailable, ModelError, OutOfMemory
 
 if TYPE_CHECKING:
     from secondme.runtime.base import Embedder, Generator
@@ -15,15 +16,29 @@ if TYPE_CHECKING:
 # The backends are imported inside: the program must start, and say that a model is missing, without loading them.
 
 
-def load_generator(config: Config) -> Generator:
-    """The language model of the settings. Raises ModelNotFound, OutOfMemory and other ModelErrors."""
+def load_generator(config: Config, *, say: Callable[[str], None] = lambda line: None) -> Generator:
+    """The language model of the settings, with the backend they name or the one that fits this machine.
+
+    say: gets a line for the owner if it is not the first choice. Raises ModelNotFound, BackendUnavailable,
+    OutOfMemory and other ModelErrors.
+    """
+    from secondme.runtime.backend import choose
     from secondme.runtime.catalog import resolve
 
     found = resolve(config.model, kind="generator")
-    options = _llama_options(config, found, n_ctx=config.context_tokens)
-    from secondme.runtime.llama import LlamaGenerator
-
-    return LlamaGenerator(found.path, options=options)
+    choice = choose(config.backend, found.format, found.name)
+    if choice.backend == "mlx":
+        try:
+            return _mlx(config, found)
+        except OutOfMemory:  # the other one needs as much
+            raise
+        except ModelError as error:
+            if not choice.may_fall_back:
+                raise
+            say(f"{found.name} runs with llama.cpp, and not with MLX: {error.message}")
+    elif choice.is_second:
+        say(f"{found.name} runs with llama.cpp: {choice.why}")
+    return _llama(config, found)
 
 
 def load_embedder(config: Config) -> Embedder:
@@ -31,18 +46,23 @@ def load_embedder(config: Config) -> Embedder:
     from secondme.runtime.catalog import resolve
 
     found = resolve(config.embedder, kind="embedder")
-    options = _llama_options(config, found, n_ctx=0)
+    if found.format != "gguf":
+        raise BackendUnavailable(
+            f"{found.name} is a folder for MLX, and embedding models run as GGUF files",
+            hint="choose a GGUF model: secondme models list",
+        )
     from secondme.runtime.llama import LlamaEmbedder
 
-    return LlamaEmbedder(found.path, options=options)
+    return LlamaEmbedder(found.path, options=_llama_options(config, found, n_ctx=0))
+
+
+def _llama(config: Config, found: ResolvedModel) -> Generator:
+    from secondme.runtime.llama import LlamaGenerator
+
+    return LlamaGenerator(found.path, options=_llama_options(config, found, n_ctx=config.context_tokens))
 
 
 def _llama_options(config: Config, found: ResolvedModel, *, n_ctx: int) -> LlamaOptions:
-    if found.format != "gguf":
-        raise BackendUnavailable(
-            f"{found.name} is a model for {found.format.upper()}, and this program runs GGUF models",
-            hint="choose a GGUF model: secondme models list",
-        )
     from secondme.runtime.llama_model import LlamaOptions
 
     return LlamaOptions(
@@ -52,3 +72,16 @@ def _llama_options(config: Config, found: ResolvedModel, *, n_ctx: int) -> Llama
         name=found.name,
         fingerprint=found.sha256,
     )
+
+
+def _mlx(config: Config, found: ResolvedModel) -> Generator:
+    """A GGUF file is converted once, into a folder that is kept beside the models."""
+    from secondme.runtime.mlx import MlxGenerator, MlxOptions
+
+    path = found.path
+    if found.format == "gguf":
+        from secondme.runtime.mlx_convert import converted
+
+        path = converted(found.path, found.sha256)
+    options = MlxOptions(n_ctx=config.context_tokens, name=found.name, fingerprint=found.sha256)
+    return MlxGenerator(path, options=options)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from secondme.config import Config, load_config
+from secondme.config import BACKENDS, Config, load_config
 from secondme.errors import ConfigError
 
 
@@ -18,6 +18,14 @@ def test_settings_are_read(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text('model = "qwen3-4b"\nthreads = 4\ngpu_layers = -1\nvector_index_mb = -1\n', "utf-8")
     assert load_config(path) == Config(model="qwen3-4b", threads=4)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_backend_is_chosen_by_its_name(tmp_path: Path, backend: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f'backend = "{backend}"\n', "utf-8")
+    assert load_config(path).backend == backend
+    assert Config().backend == "auto"
 
 
 @pytest.mark.parametrize(
@@ -34,6 +42,8 @@ def test_settings_are_read(tmp_path: Path) -> None:
         "vector_index_mb = -2",
         'cartridge_tier = "T9"',
         'cartridge_tier = ""',
+        'backend = "llamacpp"',
+        'backend = ""',
         'cartridge_build_in_background = "yes"',
     ],
 )

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from secondme.assistant.models import Models
 from secondme.config import Config
-from secondme.errors import BackendUnavailable, ModelError, ModelNotFound
+from secondme.errors import BackendUnavailable, ModelError, ModelNotFound, OutOfMemory
 from secondme.runtime.load import load_embedder, load_generator
+from tests.tiny_models import Tiny, write_tiny
 
 
 def test_the_defaults_load_by_name(smollm2_path: Path, minilm_path: Path) -> None:
@@ -37,16 +39,84 @@ def test_names_that_do_not_fit_the_role_are_refused() -> None:
         load_embedder(replace(Config(), embedder=Config().model))
 
 
-def test_a_model_for_another_backend_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "mlx"
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(b"x")
-    with pytest.raises(BackendUnavailable, match="MLX"):
-        load_generator(replace(Config(), model=str(folder)))
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What a folder for MLX looks like before anybody opens it."""
+    made = tmp_path / "half"
+    made.mkdir()
+    (made / "config.json").write_text("{}")
+    (made / "model.safetensors").write_bytes(b"x")
+    return made
+
+
+def test_llama_cpp_is_given_no_folder_for_mlx(folder: Path) -> None:
+    with pytest.raises(BackendUnavailable, match=r"which llama\.cpp does not read"):
+        load_generator(replace(Config(), model=str(folder), backend="llama.cpp"))
+    with pytest.raises(BackendUnavailable, match="embedding models run as GGUF files"):
+        load_embedder(replace(Config(), embedder=str(folder)))
+
+
+def test_a_folder_without_a_model_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="holds no model") as error:
+        load_generator(replace(Config(), model=str(tmp_path)))
+    assert "config.json" in str(error.value.hint)
+
+
+@pytest.fixture
+def unconvertible(tmp_path: Path) -> Config:
+    """A model whose vocabulary is not of a kind that MLX folders are made of."""
+    path = write_tiny(tmp_path / "pieces.gguf", Tiny())
+    return replace(Config(), model=str(path), context_tokens=64, threads=1)
+
+
+def test_a_file_that_mlx_cannot_take_is_refused_if_mlx_was_asked_for(unconvertible: Config) -> None:
+    with pytest.raises(ModelError, match="pieces") as error:
+        load_generator(replace(unconvertible, backend="mlx"))
+    assert error.value.hint
+
+
+def test_on_apple_silicon_it_falls_back_to_llama_cpp_and_says_so_once(
+    unconvertible: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secondme.runtime.backend.is_apple_silicon", lambda: True)
+    models = Models(unconvertible, None, None)
+    assert models.generator.info.backend == "llama.cpp"
+    (note,) = models.take_notes()
+    assert note.startswith("pieces runs with llama.cpp, and not with MLX: ") and models.take_notes() == []
+    models.close()
+
+
+def test_without_mlx_on_apple_silicon_it_runs_with_llama_cpp_and_says_so(
+    unconvertible: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secondme.runtime.backend.is_apple_silicon", lambda: True)
+    monkeypatch.setattr("secondme.runtime.backend.why_no_mlx", lambda: "not installed: mlx")
+    said: list[str] = []
+    load_generator(unconvertible, say=said.append).close()
+    assert said == ["pieces runs with llama.cpp: not installed: mlx"]
+
+
+def test_elsewhere_llama_cpp_is_no_news(unconvertible: Config) -> None:
+    said: list[str] = []
+    load_generator(unconvertible, say=said.append).close()
+    load_generator(replace(unconvertible, backend="llama.cpp"), say=said.append).close()
+    assert said == []
+
+
+def test_too_little_memory_is_no_reason_for_another_backend(
+    unconvertible: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(config: Config, found: object) -> None:
+        raise OutOfMemory("the model does not fit")
+
+    monkeypatch.setattr("secondme.runtime.backend.is_apple_silicon", lambda: True)
+    monkeypatch.setattr("secondme.runtime.load._mlx", full)
+    with pytest.raises(OutOfMemory):
+        load_generator(unconvertible)
 
 
 def test_importing_loads_no_backend() -> None:
-    code = "import sys, secondme.runtime.load, secondme.runtime.echo; print('llama_cpp' in sys.modules)"
+    code = "import sys, secondme.runtime.load, secondme.runtime.echo; "
+    code += "print({'llama_cpp', 'mlx', 'mlx_lm', 'tokenizers'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+    assert done.stdout == "set()\n"

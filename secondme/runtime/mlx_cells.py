@@ -1,0 +1,101 @@
+"""Cells between their canonical form and MLX's: the order of a head's dimensions, and what a layer holds.
+
+A GGUF file may keep a head's rotated dimensions in adjacent pairs where MLX has them in halves (llama.cpp's converter
+permutes the rows of Llama's query and key matrices). Cells are in the order of the file that the weights come from, so
+that those of llama.cpp and ours are the same; they are put into MLX's order here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondme.runtime.cells import check_cells, finite
+from secondme.runtime.kv import (
+    VALUE_ROTATION,
+    AnyCells,
+    Cells,
+    KvIdentity,
+    QuantizedCells,
+    RaggedCells,
+    Rope,
+    key_rotation,
+)
+from secondme.runtime.mlx_context import MlxContext
+
+Put = Callable[[MlxContext], None]
+"""Puts cells into a context, on any thread."""
+
+
+def to_mlx(rope: Rope) -> NDArray[np.intp] | None:
+    """Where MLX's dimension i of a head is in canonical order; None where both are the same."""
+    if rope.pairs != "adjacent":
+        return None
+    half = rope.n_dims // 2
+    return np.concatenate([np.arange(half) * 2, np.arange(half) * 2 + 1])
+
+
+def in_mlx_order(keys: NDArray[Any], rope: Rope) -> NDArray[Any]:
+    """Keys [..., k_dim] of canonical order in MLX's."""
+    order = to_mlx(rope)
+    if order is None:
+        return keys
+    moved = keys.copy()
+    moved[..., : rope.n_dims] = keys[..., order]
+    return moved
+
+
+def in_canonical_order(keys: NDArray[Any], rope: Rope) -> NDArray[Any]:
+    """Keys or queries [..., k_dim] of MLX's order in the canonical one."""
+    order = to_mlx(rope)
+    if order is None:
+        return keys
+    moved = keys.copy()
+    moved[..., order] = keys[..., : rope.n_dims]
+    return moved
+
+
+def cells_of(rows: Sequence[tuple[Any, Any]], positions: NDArray[np.int32], rope: Rope) -> Cells:
+    """A context's rows, as `MlxContext.rows` gives them. Raises ModelError if a number is too large for float16."""
+    keys = in_canonical_order(np.stack([k for k, _ in rows]), rope)
+    values = np.stack([v for _, v in rows])
+    return Cells(positions, finite(np.ascontiguousarray(keys)), finite(np.ascontiguousarray(values)))
+
+
+def placed(cells: AnyCells, identity: KvIdentity, n_tokens: int) -> Put:
+    """What puts `cells` into a context for `n_tokens` positions. Raises ModelError unless they fit."""
+    check_cells(cells, identity.shape, n_tokens)
+    if isinstance(cells, RaggedCells):
+        return _ragged(cells, identity)
+    plain = _plain(cells, identity) if isinstance(cells, QuantizedCells) else cells
+    keys = [in_mlx_order(layer, identity.rope) for layer in plain.k]
+    return lambda context: context.place(keys, list(plain.v), n_tokens)
+
+
+def _ragged(cells: RaggedCells, identity: KvIdentity) -> Put:
+    n_kv, ends = identity.shape.n_kv_heads, cells.offsets.tolist()
+    keys = in_mlx_order(cells.k, identity.rope)
+    pieces = [(keys[a:b], cells.v[a:b]) for a, b in itertools.pairwise(ends)]
+    layers = [pieces[i : i + n_kv] for i in range(0, len(pieces), n_kv)]
+    return lambda context: context.place_ragged(layers, cells.n_tokens, cells.bits)
+
+
+def _plain(cells: QuantizedCells, identity: KvIdentity) -> Cells:
+    """As float16, not rotated."""
+    from secondme.kernels import kv
+
+    shape, sides = identity.shape, []
+    for blocks, scales, dim, rotation in (
+        (cells.k, cells.k_scales, shape.k_dim, key_rotation(shape.k_dim)),
+        (cells.v, cells.v_scales, shape.v_dim, VALUE_ROTATION),
+    ):
+        out = np.empty((*blocks.shape[:2], shape.n_kv_heads, dim), np.float16)
+        for layer in range(len(blocks)):
+            rows = kv.dequantize_q8_0(blocks[layer], scales[layer])
+            out[layer] = (kv.hadamard(rows, rotation) if cells.rotated else rows).reshape(out.shape[1:])
+        sides.append(finite(out))
+    return Cells(cells.positions, *sides)

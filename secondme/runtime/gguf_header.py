@@ -7,15 +7,27 @@ Format: GGUF v2 and v3, little endian (ggml `docs/gguf.md`).
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from secondme.errors import ModelError, ModelNotFound
 
 GgufValue = int | float | bool | str | tuple[int, ...]
 TensorPlace = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class GgufTensor:
+    """Where a tensor's blocks lie. kind: ggml's number of its type; shape: the dimension that lies together last."""
+
+    kind: int
+    shape: tuple[int, ...]
+    start: int
+    n_bytes: int
+
 
 _MAGIC = b"GGUF"
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -39,6 +51,7 @@ class GgufHeader:
 
     tokenizer_spans: (key, first byte, byte after the last) of the values in the file that belong to the tokenizer.
     rope_tensors: (type, first byte in the file, elements) of the tensors of RoPE factors, by name.
+    tensors: all of them by name; n_bytes is 0 for a type that is not known here.
     """
 
     path: Path
@@ -47,6 +60,7 @@ class GgufHeader:
     metadata: dict[str, GgufValue]
     tokenizer_spans: tuple[tuple[str, int, int], ...] = ()
     rope_tensors: dict[str, TensorPlace] = field(default_factory=dict)
+    tensors: dict[str, GgufTensor] = field(default_factory=dict)
 
     @property
     def architecture(self) -> str:
@@ -113,8 +127,9 @@ class _Reader:
                 metadata[key] = value
             if key.startswith(_TOKENIZER):
                 spans.append((key, start, self._at))
-        rope = self._check_tensors(n_tensors, metadata)
-        header = GgufHeader(self._path, self._size, n_tensors, metadata, tuple(spans), rope)
+        tensors = self._check_tensors(n_tensors, metadata)
+        rope = {name: (t.kind, t.start, math.prod(t.shape)) for name, t in tensors.items() if name.startswith(_ROPE)}
+        header = GgufHeader(self._path, self._size, n_tensors, metadata, tuple(spans), rope, tensors)
         self._check_plausible(header)
         return header
 
@@ -130,31 +145,28 @@ class _Reader:
             if not (isinstance(epsilon, float) and 0 <= epsilon < 1):
                 raise self._damaged("its layer norm is impossible")
 
-    def _check_tensors(self, n_tensors: int, metadata: dict[str, GgufValue]) -> dict[str, TensorPlace]:
-        """Returns the places of RoPE factors (see GgufHeader)."""
+    def _check_tensors(self, n_tensors: int, metadata: dict[str, GgufValue]) -> dict[str, GgufTensor]:
+        """Returns the places of all tensors (see GgufHeader)."""
         alignment = metadata.get("general.alignment", 32)
         if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
             raise self._damaged("its alignment is impossible")
         if n_tensors == 0:
             raise self._damaged("it holds no weights")
-        ends, factors = [0], dict[str, TensorPlace]()
+        found = dict[str, GgufTensor]()
         for _ in range(n_tensors):
             name = self._string()
             n_dims = self._scalar("I")
             if not 1 <= n_dims <= _MAX_TENSOR_DIMS:
                 raise self._damaged("a tensor has an impossible shape")
-            n_elements = 1
-            for _ in range(n_dims):
-                n_elements *= self._scalar("Q")
+            shape = tuple(self._scalar("Q") for _ in range(n_dims))[::-1]
             kind, offset = self._scalar("I"), self._scalar("Q")
-            ends.append(offset + _tensor_bytes(kind, n_elements))
-            if name.startswith(_ROPE):
-                factors[name] = kind, offset, n_elements
+            if name in found:
+                raise self._damaged("it holds a tensor twice")
+            found[name] = GgufTensor(kind, shape, offset, _tensor_bytes(kind, math.prod(shape)))
         start = -(-self._at // alignment) * alignment
-        if start + max(ends) > self._size:
-            missing = start + max(ends) - self._size
+        if (missing := start + max(tensor.start + tensor.n_bytes for tensor in found.values()) - self._size) > 0:
             raise self._damaged(f"it is cut off, {missing} bytes are missing")
-        return {name: (kind, start + offset, n) for name, (kind, offset, n) in factors.items()}
+        return {name: replace(tensor, start=start + tensor.start) for name, tensor in found.items()}
 
     def _value(self, kind: int) -> GgufValue | None:
         if kind == _STRING:

@@ -1,0 +1,205 @@
+"""Turns a GGUF file into an MLX model folder with the same weights, in seconds and once.
+
+Llama, Qwen 2, Qwen 3 and SmolLM3, with weights that MLX can hold as they are: F32, F16, BF16, Q4_0, Q4_1 and Q8_0.
+Anything else is refused with its reason, because packing it again would make it another model.
+Formats: GGUF v3 (ggml `docs/gguf.md`), safetensors, config.json as mlx-lm writes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from secondme.durable import move_file, sync_folder
+from secondme.errors import Cancelled, ModelError
+from secondme.paths import models_dir
+from secondme.runtime.gguf_header import GgufHeader, read_gguf_header
+from secondme.runtime.mlx_folder import CONFIG, TOKENIZER, read_folder
+from secondme.runtime.mlx_gguf import PLAIN, Part, Plan, plan_of
+from secondme.runtime.mlx_origin import FILE_NAME, Origin, origin_text
+from secondme.runtime.mlx_vocab import Vocabulary, read_vocabulary, token_id, tokenizer_config, tokenizer_json
+from secondme.types import CancelCheck, never_cancelled
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_WEIGHTS = "model.safetensors"
+_HEADER_BYTES_PER_TENSOR = 256  # a name, a type, a shape and two offsets
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_DTYPES = {"float16": "F16", "float32": "F32", "uint32": "U32"}
+
+
+def converted(source: Path, sha256: str, *, cancelled: CancelCheck = never_cancelled) -> Path:
+    """The MLX folder of the GGUF file `source`, whose hash is `sha256`; made now if there is none that is whole.
+
+    Raises ModelError if the file cannot be converted or the disk is full, and Cancelled.
+    """
+    from secondme.runtime.pull_lock import PullLock
+
+    if not _SHA256.fullmatch(sha256):
+        raise ModelError(f"the hash of {source.name} is not known", hint="fetch the model again: secondme models pull")
+    dest = models_dir() / "mlx" / sha256[:16]
+    if _is_current(dest, sha256):
+        return dest
+    try:
+        lock = PullLock(dest.with_name(f".{dest.name}.lock"))
+        try:
+            for _ in lock.acquire(cancelled):
+                pass
+            if not _is_current(dest, sha256):  # who held the lock may have made it
+                _remove_leftovers(dest)
+                convert_gguf(source, dest, sha256=sha256, cancelled=cancelled)
+        finally:
+            lock.release()
+    except OSError as error:
+        raise ModelError(
+            f"{source.name} cannot be converted for MLX: {error.strerror or 'the disk fails'}",
+            hint=f"make room in {models_dir()}, or run it through llama.cpp: --backend llama.cpp",
+        ) from error
+    return dest
+
+
+def convert_gguf(source: Path, dest: Path, *, sha256: str, cancelled: CancelCheck = never_cancelled) -> None:
+    """Write the folder `dest`, in one step and in place of what is there; one writer at a time.
+
+    Raises ModelError for a file that MLX could not run as it is, Cancelled, and OSError.
+    """
+    header = read_gguf_header(source)
+    plan, vocabulary = plan_of(header), read_vocabulary(header)
+    if len(vocabulary.tokens) > plan.config["vocab_size"]:
+        raise ModelError(
+            f"{source.name} cannot be converted for MLX: its tokenizer does not match its weights",
+            hint="fetch the model again, or choose another one",
+        )
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(dir=dest.parent, prefix=_prefix(dest)))
+    try:
+        _write(header, plan, vocabulary, new, cancelled)
+        digests = _digests(new)
+        origin = _origin(header, plan, sha256, digests)
+        _put(new / FILE_NAME, origin_text(origin).encode())
+        digests[FILE_NAME] = _digests(new)[FILE_NAME]
+        sync_folder(new)
+        if dest.exists():
+            shutil.rmtree(dest)
+        move_file(new, dest)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    from secondme.runtime.installed import record_digests
+
+    record_digests({dest / name: digest for name, digest in digests.items()})
+
+
+def _is_current(dest: Path, sha256: str) -> bool:
+    """Whether the folder is whole and of this version."""
+    if not (dest / FILE_NAME).is_file():
+        return False
+    try:
+        origin = read_folder(dest).origin
+    except ModelError:
+        return False
+    return origin is not None and origin.weights == sha256
+
+
+def _prefix(dest: Path) -> str:
+    return f".{dest.name}-"
+
+
+def _remove_leftovers(dest: Path) -> None:
+    """What writers left that were killed; whoever calls holds the lock."""
+    for folder in dest.parent.glob(f"{_prefix(dest)}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(header: GgufHeader, plan: Plan, vocabulary: Vocabulary, folder: Path, cancelled: CancelCheck) -> None:
+    ids = {f"{role}_token_id": token_id(header, f"{role}_token_id", len(vocabulary.tokens)) for role in ("bos", "eos")}
+    config = plan.config | {key: token for key, token in ids.items() if token is not None}
+    files = {
+        CONFIG: config,
+        TOKENIZER: tokenizer_json(vocabulary),
+        "tokenizer_config.json": tokenizer_config(header, vocabulary),
+    }
+    for name, table in files.items():
+        _put(folder / name, json.dumps(table, ensure_ascii=False).encode())
+    with (folder / _WEIGHTS).open("wb") as file:
+        _write_weights(header, plan, file, cancelled)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _put(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write_weights(header: GgufHeader, plan: Plan, file: BinaryIO, cancelled: CancelCheck) -> None:
+    """A safetensors file, one matrix in memory at a time: its header goes into room left at the front."""
+    room = _HEADER_BYTES_PER_TENSOR * (3 * len(plan.parts) + 4)
+    entries: dict[str, Any] = {"__metadata__": {"format": "mlx"}}
+    file.seek(8 + room)
+    at = 0
+    with header.path.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        for part in plan.parts:
+            if cancelled():
+                raise Cancelled("stopped")
+            raw = view[part.tensor.start : part.tensor.start + part.tensor.n_bytes]
+            for name, dtype, array in _arrays(part, raw):
+                data = array.tobytes()
+                entries[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": (at, at + len(data))}
+                at += file.write(data)
+    text = json.dumps(entries).encode()
+    file.seek(0)
+    file.write(room.to_bytes(8, "little") + text.ljust(room))
+
+
+def _arrays(part: Part, raw: bytes) -> Iterator[tuple[str, str, NDArray[np.generic]]]:
+    """What a tensor of the file becomes: name, dtype in safetensors, and the array."""
+    import numpy as np
+
+    from secondme.runtime.mlx_pack import pack, unturned
+
+    tensor = part.tensor
+
+    def placed(array: NDArray[Any]) -> NDArray[Any]:
+        return unturned(array, part.n_heads) if part.n_heads else array
+
+    if tensor.kind in PLAIN:
+        width = "<u4" if PLAIN[tensor.kind] == "F32" else "<u2"
+        yield part.name, PLAIN[tensor.kind], placed(np.frombuffer(raw, width).reshape(tensor.shape))
+        return
+    packed = pack(tensor.kind, raw, *tensor.shape)
+    for suffix, array in (("weight", packed.weight), ("scales", packed.scales), ("biases", packed.biases)):
+        yield f"{part.module}.{suffix}", _DTYPES[array.dtype.name], placed(array)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    found = {}
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as file:
+            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def _origin(header: GgufHeader, plan: Plan, sha256: str, digests: dict[str, str]) -> Origin:
+    from secondme.runtime.llama_identity import template_hash, tokenizer_hash
+
+    return Origin(
+        weights=sha256,
+        tokenizer=tokenizer_hash(header),
+        template=template_hash(header),
+        rope_pairs=plan.rope_pairs,
+        rope_factors=plan.rope_factors,
+        files=digests,
+    )

@@ -16,6 +16,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Iterator
@@ -42,6 +43,8 @@ FLAGS = (
     "-DCMAKE_INSTALL_BINDIR=llama_cpp/lib",
 )
 CUDA_FLAG = "-DGGML_CUDA=on"
+METAL_FLAGS = ("-DGGML_METAL=ON", "-DGGML_METAL_EMBED_LIBRARY=ON")
+"""On a Mac. The kernels' source goes into the library: beside it, as a file, no installation would take it along."""
 # The install step names this library even when it was not asked for; switched off, it does not.
 PATCH_FILE = "CMakeLists.txt"
 PATCH = ("set(LLAMA_BUILD_COMMON ON CACHE", "set(LLAMA_BUILD_COMMON OFF CACHE")
@@ -81,7 +84,8 @@ def wanted_wheel(pin: Pin, *, gpu: str | None = None) -> WantedWheel:
     """The wheel for this machine; `gpu` overrides what is found. Words in CMAKE_ARGS are added to the flags."""
     gpu = machine.cuda_gpu() if gpu is None else gpu
     extra = tuple(shlex.split(os.environ.get("CMAKE_ARGS", "")))
-    flags = (*FLAGS, *((CUDA_FLAG,) if gpu else ()), *extra)
+    metal = METAL_FLAGS if sys.platform == "darwin" else ()
+    flags = (*FLAGS, *metal, *((CUDA_FLAG,) if gpu else ()), *extra)
     return WantedWheel(pin.version, pin.hashes[0], flags, gpu, machine.cpu_identity(), machine.platform_identity())
 
 
@@ -223,7 +227,7 @@ class Builder:
 
     @staticmethod
     def _target(flags: tuple[str, ...]) -> str:
-        return "this GPU" if CUDA_FLAG in flags else "this CPU"
+        return "this GPU" if {CUDA_FLAG, METAL_FLAGS[0]} & {*flags} else "this CPU"
 
     @contextlib.contextmanager
     def _only_one(self) -> Iterator[None]:

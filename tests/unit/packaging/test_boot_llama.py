@@ -191,6 +191,16 @@ def test_builds_for_other_machines_flags_and_versions_are_kept_apart(monkeypatch
     assert "-DGGML_BLAS=ON" in others[3].flags
 
 
+@pytest.mark.parametrize(("system", "target"), [("darwin", "this GPU"), ("linux", "this CPU")])
+def test_a_mac_gets_a_build_for_its_graphics_processor(
+    monkeypatch: pytest.MonkeyPatch, system: str, target: str
+) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    flags = llama.wanted_wheel(Pin(llama.PROJECT, "0.3.36", ("0" * 64,), ""), gpu="").flags
+    assert ({*llama.METAL_FLAGS} <= {*flags}) == (system == "darwin")
+    assert llama.Builder._target(flags) == target
+
+
 @pytest.mark.parametrize(
     ("n_done", "elapsed_s", "left"),
     [

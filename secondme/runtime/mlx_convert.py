@@ -22,9 +22,9 @@ from secondme.durable import move_file, sync_folder
 from secondme.errors import Cancelled, ModelError
 from secondme.paths import models_dir
 from secondme.runtime.gguf_header import GgufHeader, read_gguf_header
-from secondme.runtime.mlx_folder import CONFIG, TOKENIZER, read_folder
+from secondme.runtime.mlx_folder import CONFIG, TOKENIZER, read_folder, read_json
 from secondme.runtime.mlx_gguf import PLAIN, Part, Plan, plan_of
-from secondme.runtime.mlx_origin import FILE_NAME, Origin, origin_text
+from secondme.runtime.mlx_origin import FILE_NAME, Origin, origin_text, parse_origin
 from secondme.runtime.mlx_vocab import Vocabulary, read_vocabulary, token_id, tokenizer_config, tokenizer_json
 from secondme.types import CancelCheck, never_cancelled
 
@@ -58,6 +58,7 @@ def converted(source: Path, sha256: str, *, cancelled: CancelCheck = never_cance
             if not _is_current(dest, sha256):  # who held the lock may have made it
                 _remove_leftovers(dest)
                 convert_gguf(source, dest, sha256=sha256, cancelled=cancelled)
+                _stamp(dest)
         finally:
             lock.release()
     except OSError as error:
@@ -84,10 +85,7 @@ def convert_gguf(source: Path, dest: Path, *, sha256: str, cancelled: CancelChec
     new = Path(tempfile.mkdtemp(dir=dest.parent, prefix=_prefix(dest)))
     try:
         _write(header, plan, vocabulary, new, cancelled)
-        digests = _digests(new)
-        origin = _origin(header, plan, sha256, digests)
-        _put(new / FILE_NAME, origin_text(origin).encode())
-        digests[FILE_NAME] = _digests(new)[FILE_NAME]
+        _put(new / FILE_NAME, origin_text(_origin(header, plan, sha256, _digests(new))).encode())
         sync_folder(new)
         if dest.exists():
             shutil.rmtree(dest)
@@ -95,9 +93,14 @@ def convert_gguf(source: Path, dest: Path, *, sha256: str, cancelled: CancelChec
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
+
+
+def _stamp(dest: Path) -> None:
+    """Remember the hashes of what was just written, so that the next load need not hash it."""
     from secondme.runtime.installed import record_digests
 
-    record_digests({dest / name: digest for name, digest in digests.items()})
+    files = parse_origin(read_json(dest, FILE_NAME), dest).files
+    record_digests({dest / name: digest for name, digest in files.items()})
 
 
 def _is_current(dest: Path, sha256: str) -> bool:

@@ -5,6 +5,7 @@ It lets a cache made by llama.cpp from that file fit the folder, and shows wheth
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from secondme.errors import ModelError
+from secondme.paths import models_dir
 
 FILE_NAME = "secondme.json"
 FORMAT_VERSION = 1
@@ -72,21 +74,28 @@ def parse_origin(table: dict[str, Any], folder: Path) -> Origin:
 
 
 def check_files(origin: Origin, folder: Path, found: set[str]) -> None:
-    """Compare the folder with what was written; large files are hashed again only if they were touched.
+    """Compare the folder with what was written; installed files are hashed again only if they were touched.
 
     Raises ModelError for a file that is missing, was changed or was added.
     """
-    from secondme.runtime.installed import file_digest
-
     if found != set(origin.files):
         raise ModelError(f"{folder} is damaged: its files are not those that were written", hint=_HINT)
     for name in sorted(found):
         try:
-            digest = file_digest(folder / name)
+            digest = _digest(folder / name)
         except OSError as error:
             raise ModelError(f"{folder / name} cannot be read", hint="check its permissions and the disk") from error
         if digest != origin.files[name]:
             raise ModelError(f"{folder / name} is not what was written", hint=_HINT)
+
+
+def _digest(path: Path) -> str:
+    if path.resolve().is_relative_to(models_dir().resolve()):
+        from secondme.runtime.installed import file_digest
+
+        return file_digest(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_digest(value: Any) -> bool:

@@ -48,6 +48,17 @@ def smollm2_path() -> Path:
 
 
 @pytest.fixture(scope="session")
+def smollm2_mlx(smollm2_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model as a folder for MLX, converted for this run."""
+    from secondme.runtime.installed import file_digest
+    from secondme.runtime.mlx_convert import convert_gguf
+
+    folder = tmp_path_factory.mktemp("mlx") / "smollm2"
+    convert_gguf(smollm2_path, folder, sha256=file_digest(smollm2_path))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def minilm_path() -> Path:
     return _model("all-minilm-l6-v2")
 

@@ -16,6 +16,7 @@ from secondme.errors import Cancelled, ContextOverflow, ModelError
 from secondme.runtime.base import DecodedText, DecodeEnd, Generator, Sampling
 from secondme.runtime.echo import EchoGenerator
 from secondme.runtime.llama import LlamaGenerator, LlamaOptions
+from secondme.runtime.mlx import MlxGenerator, MlxOptions
 from secondme.types import Message, PrefillProgress
 from tests.reading_memory import hits
 
@@ -57,13 +58,18 @@ class Case:
     finished: str
 
 
-@pytest.fixture(scope="module", params=["echo", "smollm2"])
+@pytest.fixture(scope="module", params=["echo", "smollm2", "mlx"])
 def case(request: pytest.FixtureRequest) -> Case:
     if request.param == "echo":
         return Case(lambda: EchoGenerator(n_ctx=N_CTX), "<|end|>", "echo: Hello!")
+    answered = "Hello! How can I help you today?"
+    if request.param == "mlx":
+        folder: Path = request.getfixturevalue("smollm2_mlx")
+        of_mlx = MlxOptions(n_ctx=N_CTX, n_batch=32)
+        return Case(lambda: MlxGenerator(folder, options=of_mlx), "<|im_end|>", answered)
     path: Path = request.getfixturevalue("smollm2_path")
     options = LlamaOptions(n_ctx=N_CTX, n_batch=32)
-    return Case(lambda: LlamaGenerator(path, options=options), "<|im_end|>", "Hello! How can I help you today?")
+    return Case(lambda: LlamaGenerator(path, options=options), "<|im_end|>", answered)
 
 
 @pytest.fixture(scope="module")

@@ -161,13 +161,13 @@ def _go_on(order: Order, bench: Bench, clock: Clock) -> int:
         bench.reader.place(len(bench.prefix), bench.prefix.cells)
         return 0
     clock.prefill_s, clock.earlier_s = order.row.prefill_s, order.row.build_s
-    cells = exact.joined([bench.prefix.cells, earlier])
+    cells = exact.behind(bench.prefix.cells, earlier, bench.reader.identity)
     bench.reader.place(len(cells), cells)
     return len(earlier)
 
 
 def _earlier(order: Order, bench: Bench) -> QuantizedCells | None:
-    """The first tokens of the document as a T0 cartridge holds them; None if there is none that is right."""
+    """The first tokens of the document as a T0 cartridge holds them, made by any runtime; None if none is right."""
     row = order.row
     if row is None or row.tier != "T0" or row.model_key != model_key(bench.reader.identity, bench.prefix.digest, ""):
         return None

@@ -48,8 +48,13 @@ def decode(reader: CartridgeReader) -> QuantizedCells:
 
 
 def from_sections(sections: Sections, identity: KvIdentity, n: int, start: int) -> QuantizedCells:
-    """`n` cells from position `start` on. Raises ValueError for bytes that are no such cells."""
+    """`n` cells from position `start` on. Raises ValueError for bytes that are no such cells.
+
+    identity: of the runtime that made them, which need not be the one at hand.
+    """
     shape = identity.shape
+    if rotated(identity) and (shape.k_dim % VALUE_ROTATION or shape.v_dim % VALUE_ROTATION):
+        raise ValueError("heads of this size cannot be rotated")
     sides: list[NDArray[np.int8] | F16Cells] = []
     for side, dim in (("k", shape.k_dim), ("v", shape.v_dim)):
         width = shape.n_kv_heads * dim
@@ -62,7 +67,28 @@ def from_sections(sections: Sections, identity: KvIdentity, n: int, start: int) 
             raise ValueError("a scale is not a finite number")
         sides += [blocks, scales]
     positions = np.arange(start, start + n, dtype=np.int32)
-    return QuantizedCells(positions, identity.dtype == "q8_0" and identity.rotated, *sides)  # type: ignore[arg-type]
+    return QuantizedCells(positions, rotated(identity), *sides)  # type: ignore[arg-type]
+
+
+def rotated(identity: KvIdentity) -> bool:
+    """Whether blocks of that runtime's cache are Hadamard-rotated."""
+    return identity.dtype == "q8_0" and identity.rotated
+
+
+def behind(prefix: QuantizedCells, document: QuantizedCells, identity: KvIdentity) -> Cells | QuantizedCells:
+    """`document` behind `prefix`, for the runtime of `identity`.
+
+    Its own blocks stay as they are, to the bit. Where others were made by a runtime that rotates otherwise, all become
+    float16.
+    """
+    if {prefix.rotated, document.rotated} == {rotated(identity)}:
+        return joined([prefix, document])
+    parts = [plain(part, identity.shape) for part in (prefix, document)]
+    return Cells(
+        np.concatenate([p.positions for p in parts]),
+        np.concatenate([p.k for p in parts], axis=1),
+        np.concatenate([p.v for p in parts], axis=1),
+    )
 
 
 def joined(parts: Sequence[QuantizedCells]) -> QuantizedCells:
@@ -90,5 +116,6 @@ def _plain_side(blocks: NDArray[np.int8], scales: F16Cells, dim: int, rotation: 
     out = np.empty((*blocks.shape[:2], blocks.shape[2] // dim, dim), np.float16)
     for layer in range(len(blocks)):
         rows = kv.dequantize_q8_0(blocks[layer], scales[layer])
-        out[layer] = (kv.hadamard(rows, rotation) if rotation else rows).reshape(out.shape[1:])
+        with np.errstate(over="ignore"):  # what is too large is refused before a runtime sees it (`check_cells`)
+            out[layer] = (kv.hadamard(rows, rotation) if rotation else rows).reshape(out.shape[1:])
     return out

@@ -113,8 +113,12 @@ def pack_tokens(tokens: Sequence[int]) -> bytes:
 
 
 def model_key(identity: KvIdentity, prefix_hash: str, calibration: str) -> bytes:
-    """32 bytes that are equal where a cartridge of the same text would be the same: model, runtime, prefix, tables."""
-    return hashlib.sha256(_json([_identity_out(identity), prefix_hash, calibration])).digest()
+    """32 bytes that are equal where a cartridge of the same text is of use: model, prefix, tables.
+
+    The runtime does not count: what a cartridge holds is the same for all that run the same weights.
+    """
+    model = {name: value for name, value in _identity_out(identity).items() if name in _NAMES}
+    return hashlib.sha256(_json([model, prefix_hash, calibration])).digest()
 
 
 # Comparing -----------------------------------------------------------------------------------------------------
@@ -123,6 +127,8 @@ def model_key(identity: KvIdentity, prefix_hash: str, calibration: str) -> bytes
 @dataclass(frozen=True, slots=True)
 class Expected:
     """What a cartridge must have been made for; hashes as in Manifest. n_ctx: positions there are, prefix and all.
+
+    identity: of the runtime at hand. The one a cartridge was made by may be another, and hold its cells otherwise.
 
     tokens_hash: of the document's token ids, or None where they are not at hand. calibration: the one at hand, or None.
     """
@@ -141,11 +147,10 @@ _NAMES: Mapping[str, str] = {
     "template": "another chat template",
     "shape": "a model of another shape",
     "rope": "a model with other position settings",
-    "dtype": "another cell type of the cache",
-    "rotated": "a cache that is rotated otherwise",
-    "runtime": "another build of the runtime",
-    "state_version": "another version of the runtime's state",
 }
+"""What must be equal of a KvIdentity. The rest says how a runtime held what it made, and binds no other: what is
+decoded of T0 says whether it is rotated, and T1 to T3 hold rows before RoPE and before any rotation.
+"""
 
 
 def check_manifest(manifest: Manifest, expected: Expected) -> None:

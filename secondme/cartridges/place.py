@@ -1,13 +1,15 @@
-"""Puts cartridges into one context: each moved to its position, ragged heads side by side, padded once.
+"""Puts cartridges into one context: each moved to its position, its heads behind those of the one before.
 
-A runtime's cells are rectangular: all heads of all layers have as many. A head that kept fewer tokens is filled up with
-a key no query looks at (`pad`), so that filling costs memory and no fidelity. Several documents share one filling.
+Where a runtime's cells are rectangular, all heads of all layers have as many: a head that kept fewer tokens is filled
+up with a key no query looks at (`pad`), so that filling costs memory and no fidelity, and several documents share one
+filling. Where heads may differ in length, nothing is filled up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,10 @@ from secondme.cartridges.side_by_side import each_layer
 from secondme.cartridges.turn import at, turned
 from secondme.errors import ContextOverflow
 from secondme.kernels import kv
-from secondme.runtime.kv import Cells, F16Cells, Rope
+from secondme.runtime.kv import Cells, F16Cells, KvShape, RaggedCells, Rope
+
+_Rows = Callable[[int, int, int], tuple[F16Cells, F16Cells]]
+"""Views of the keys and values of a head's rows start to stop, by (layer * n_kv_heads + head, start, stop)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +41,20 @@ class Part:
 class Ground:
     """What parts are placed on.
 
-    prefix: cells of the tokens before all documents. padding: float16 [n_layers * n_kv_heads, k_dim], after RoPE.
-    n_ctx: positions the context has.
+    prefix: cells of the tokens before all documents. padding: float16 [n_layers * n_kv_heads, k_dim], after RoPE; what
+    is ragged needs none. n_ctx: positions the context has.
     """
 
     prefix: Cells
     padding: F16Cells
     rope: Rope
     n_ctx: int
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        """Layers, heads in each, dimensions of a key and of a value."""
+        n_layers, _, n_heads, k_dim = self.prefix.k.shape
+        return n_layers, n_heads, k_dim, self.prefix.v.shape[3]
 
 
 def place(ground: Ground, parts: Sequence[Part]) -> tuple[int, Cells]:
@@ -52,78 +63,116 @@ def place(ground: Ground, parts: Sequence[Part]) -> tuple[int, Cells]:
     Raises ContextOverflow where the parts end behind the context's end, CartridgeIncompatible where a key cannot be
     moved to its position.
     """
+    n_tokens = _n_tokens(ground, parts)
+    counts = _counts(ground, parts)
+    n_cells = max(int(counts.max()), 1) if n_tokens > len(ground.prefix) else 0
+    cells = _padded(ground, n_tokens, n_cells)
+    n_heads = ground.sizes[1]
+
+    def rows(index: int, start: int, stop: int) -> tuple[F16Cells, F16Cells]:
+        layer, head = divmod(index, n_heads)
+        return cells.k[layer, start:stop, head], cells.v[layer, start:stop, head]
+
+    _put(ground, parts, rows, np.full(len(counts), len(ground.prefix), np.int64))
+    return n_tokens, cells
+
+
+def place_ragged(
+    ground: Ground, parts: Sequence[Part], shape: KvShape, bits: Literal[8, 16]
+) -> tuple[int, RaggedCells]:
+    """The same for heads that may differ in length: the prefix's rows in each, then those of the parts.
+
+    Raises ContextOverflow and CartridgeIncompatible as `place` does.
+    """
+    n_tokens = _n_tokens(ground, parts)
+    counts = len(ground.prefix) + _counts(ground, parts)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    k, v = (np.empty((int(offsets[-1]), dim), np.float16) for dim in (shape.k_dim, shape.v_dim))
+
+    def rows(index: int, start: int, stop: int) -> tuple[F16Cells, F16Cells]:
+        chosen = slice(int(offsets[index]) + start, int(offsets[index]) + stop)
+        return k[chosen], v[chosen]
+
+    ends = np.zeros(len(counts), np.int64)
+    _put_cells(ground, ground.prefix, 0, rows, ends)
+    _put(ground, parts, rows, ends)
+    return n_tokens, RaggedCells(n_tokens, shape, offsets, k, v, bits)
+
+
+def _n_tokens(ground: Ground, parts: Sequence[Part]) -> int:
     n_tokens = max([len(ground.prefix), *(part.start + part.n_tokens for part in parts)])
     if n_tokens > ground.n_ctx:
         raise ContextOverflow(
             f"the documents need {n_tokens} tokens, the context has {ground.n_ctx}", hint="open fewer documents"
         )
-    counts = sum((_counts(ground, part) for part in parts), np.zeros(len(ground.padding), np.int64))
-    n_cells = max(int(counts.max()), 1) if n_tokens > len(ground.prefix) else 0
-    cells = _padded(ground, n_tokens, n_cells)
-    ends = np.full(len(ground.padding), len(ground.prefix), np.int64)
+    return n_tokens
+
+
+def _counts(ground: Ground, parts: Sequence[Part]) -> NDArray[np.int64]:
+    """Rows of all parts in each head."""
+    n_layers, n_heads, _, _ = ground.sizes
+    counts = np.zeros(n_layers * n_heads, np.int64)
     for part in parts:
-        if isinstance(part.rows, HeadRows):
-            _put_rows(cells, part.rows, part.start, ends, ground.rope)
-        else:
-            _put_cells(cells, part.rows, part.start, ends, ground.rope)
-    return n_tokens, cells
-
-
-def _counts(ground: Ground, part: Part) -> NDArray[np.int64]:
-    if isinstance(part.rows, HeadRows):
-        return part.rows.counts
-    return np.full(len(ground.padding), len(part.rows), np.int64)
+        counts += part.rows.counts if isinstance(part.rows, HeadRows) else len(part.rows)
+    return counts
 
 
 def _padded(ground: Ground, n_tokens: int, n_cells: int) -> Cells:
     """The prefix, then cells that nothing looks at; they take the last positions before the conversation's."""
     prefix, n_prefix = ground.prefix, len(ground.prefix)
-    n_layers, _, n_heads, k_dim = prefix.k.shape
+    n_layers, n_heads, k_dim, v_dim = ground.sizes
     k = np.empty((n_layers, n_prefix + n_cells, n_heads, k_dim), np.float16)
-    v = np.zeros((n_layers, n_prefix + n_cells, n_heads, prefix.v.shape[3]), np.float16)
+    v = np.zeros((n_layers, n_prefix + n_cells, n_heads, v_dim), np.float16)
     k[:, :n_prefix], v[:, :n_prefix] = prefix.k, prefix.v
     k[:, n_prefix:] = ground.padding.reshape(n_layers, 1, n_heads, k_dim)
     positions = np.concatenate([prefix.positions, np.arange(n_tokens - n_cells, n_tokens)]).astype(np.int32)
     return Cells(positions, k, v)
 
 
-def _put_rows(cells: Cells, rows: HeadRows, start: int, ends: NDArray[np.int64], rope: Rope) -> None:
-    n_heads = rows.shape.n_kv_heads
-    turns = turned(np.arange(start, start + rows.n_tokens, dtype=np.int32), rope)
+def _put(ground: Ground, parts: Sequence[Part], rows: _Rows, ends: NDArray[np.int64]) -> None:
+    """Write the parts one behind the other; `ends` are the rows that each head has so far, and grow."""
+    for part in parts:
+        if isinstance(part.rows, HeadRows):
+            _put_rows(ground, part.rows, part.start, rows, ends)
+        else:
+            _put_cells(ground, part.rows, part.start, rows, ends)
+
+
+def _put_rows(ground: Ground, found: HeadRows, start: int, rows: _Rows, ends: NDArray[np.int64]) -> None:
+    n_layers, n_heads, _, _ = ground.sizes
+    turns = turned(np.arange(start, start + found.n_tokens, dtype=np.int32), ground.rope)
 
     def put(layer: int) -> None:
-        for head in range(n_heads):
-            index = layer * n_heads + head
-            chosen = slice(int(rows.offsets[index]), int(rows.offsets[index + 1]))
-            taken = slice(int(ends[index]), int(ends[index]) + chosen.stop - chosen.start)
+        for index in range(layer * n_heads, (layer + 1) * n_heads):
+            chosen = slice(int(found.offsets[index]), int(found.offsets[index + 1]))
             if chosen.start == chosen.stop:
                 continue
-            out = cells.k[layer, taken, head]
+            keys, values = rows(index, int(ends[index]), int(ends[index]) + chosen.stop - chosen.start)
             if turns is None:
-                kv.place_values(rows.k[chosen], out)
+                kv.place_values(found.k[chosen], keys)
             else:
-                kv.place_keys(rows.k[chosen], at(turns, rows.tokens[chosen]), _pairs(rope), out)
-            kv.place_values(rows.v[chosen], cells.v[layer, taken, head])
+                kv.place_keys(found.k[chosen], at(turns, found.tokens[chosen]), _pairs(ground.rope), keys)
+            kv.place_values(found.v[chosen], values)
 
-    each_layer(put, rows.shape.n_layers)
-    ends += rows.counts
+    each_layer(put, n_layers)
+    ends += found.counts
 
 
-def _put_cells(cells: Cells, document: Cells, start: int, ends: NDArray[np.int64], rope: Rope) -> None:
+def _put_cells(ground: Ground, document: Cells, start: int, rows: _Rows, ends: NDArray[np.int64]) -> None:
     shift = start - int(document.positions[0]) if len(document) else 0
-    turns = turned(np.array([shift], np.int32), rope) if shift else None
-    n_heads = cells.k.shape[2]
+    turns = turned(np.array([shift], np.int32), ground.rope) if shift else None
+    n_layers, n_heads, _, _ = ground.sizes
 
     def put(layer: int) -> None:
-        keys = document.k[layer]
+        found = document.k[layer]
         if turns is not None:
-            keys = kv.rotate_cells(keys, turns, _pairs(rope))
+            found = kv.rotate_cells(found, turns, _pairs(ground.rope))
         for head in range(n_heads):
             end = int(ends[layer * n_heads + head])
-            cells.k[layer, end : end + len(document), head] = keys[:, head]
-            cells.v[layer, end : end + len(document), head] = document.v[layer, :, head]
+            keys, values = rows(layer * n_heads + head, end, end + len(document))
+            keys[:], values[:] = found[:, head], document.v[layer, :, head]
 
-    each_layer(put, len(cells.k))
+    each_layer(put, n_layers)
     ends += len(document)
 
 

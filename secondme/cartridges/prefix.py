@@ -1,7 +1,8 @@
 """The prefix: the head of every prompt, read once for each model, which all cartridges were read after.
 
 Its cells are kept as a T0 cartridge's sections in one value of the encrypted store: they hold no word of the owner, but
-what is put into the runtime unread must not come from a file that anybody may change.
+what is put into the runtime unread must not come from a file that anybody may change. All runtimes of a model share
+them, so the value says whether the one that read them rotates its blocks.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from secondme.cartridges import exact
 from secondme.cartridges.manifest import hash_of_tokens, model_key
 from secondme.memory.store import Store
 from secondme.runtime.kv import KvIdentity, KvReader, QuantizedCells
 
-_MAGIC = b"SMPX1"
+_MAGIC = b"SMPX2"
+_PLAIN, _ROTATED = b"\0", b"\1"
 _ENTRY = struct.Struct("<HHI")
 _KINDS = ("k", "k_scales", "v", "v_scales")
 
@@ -34,12 +36,14 @@ class Prefix:
 
 
 def stored(store: Store, identity: KvIdentity, tokens: Sequence[int]) -> Prefix | None:
-    """The prefix as it was kept for this model; None if it was not, or is of another program version."""
+    """The prefix as any runtime read it for this model; None if none did, or another program version did."""
     packed = store.kept_prefix(_key(identity, tokens))
     if packed is None:
         return None
     try:
-        cells = exact.from_sections(_unpack(packed), identity, len(tokens), 0)
+        sections, rotated = _unpack(packed)
+        maker = replace(identity, dtype="q8_0" if rotated else "f16", rotated=rotated)
+        cells = exact.from_sections(sections, maker, len(tokens), 0)
     except (ValueError, KeyError, struct.error):
         return None
     return Prefix(tuple(tokens), hash_of_tokens(tokens), cells)
@@ -60,21 +64,23 @@ def _key(identity: KvIdentity, tokens: Sequence[int]) -> str:
 
 
 def _pack(cells: QuantizedCells) -> bytes:
-    out = bytearray(_MAGIC)
+    out = bytearray(_MAGIC + (_ROTATED if cells.rotated else _PLAIN))
     for section in exact.encode(cells):
         data = memoryview(section.data).cast("B")
         out += _ENTRY.pack(_KINDS.index(section.kind), section.layer, len(data)) + data
     return bytes(out)
 
 
-def _unpack(packed: bytes) -> dict[tuple[str, int], bytes]:
-    if packed[: len(_MAGIC)] != _MAGIC:
+def _unpack(packed: bytes) -> tuple[dict[tuple[str, int], bytes], bool]:
+    """The sections, and whether they are rotated."""
+    at = len(_MAGIC) + 1
+    rotation = packed[at - 1 : at]
+    if packed[: len(_MAGIC)] != _MAGIC or rotation not in (_PLAIN, _ROTATED):
         raise ValueError("no prefix")
     found: dict[tuple[str, int], bytes] = {}
-    at = len(_MAGIC)
     while at < len(packed):
         kind, layer, size = _ENTRY.unpack_from(packed, at)
         at += _ENTRY.size
         found[_KINDS[kind], layer] = packed[at : at + size]
         at += size
-    return found
+    return found, rotation == _ROTATED

@@ -126,9 +126,12 @@ def _decoded(library: Library, view: Outlook, document: ProjectDocument, chosen:
 def _placed(library: Library, view: Outlook, identity: KvIdentity, parts: Sequence[Part], chosen: _Chosen) -> bool:
     try:
         prefix = _prefix(library, view, identity)
-        ground = load.Ground(prefix, identity, library.generator.info.n_ctx, view.model.calibration)
+        generator = library.generator
+        ground = load.Ground(
+            prefix, identity, generator.info.n_ctx, view.model.calibration, ragged=generator.takes_ragged
+        )
         _, cells = load.compose(ground, parts)
-        library.generator.load_cells(_tokens(view, chosen.loaded), cells)
+        generator.load_cells(_tokens(view, chosen.loaded), cells)
     except (CartridgeError, ModelError) as error:
         for document in chosen.loaded:
             chosen.broken[document.source.id] = error.message

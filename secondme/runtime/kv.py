@@ -66,8 +66,9 @@ class Rope:
 
 @dataclass(frozen=True, slots=True)
 class KvIdentity:
-    """All that must be equal for a cache to mean the same. Hashes are sha256 (hex).
+    """What a cache means, and how the runtime holds it. Hashes are sha256 (hex).
 
+    Two caches with equal weights, tokenizer, template, shape and rope mean the same, whichever runtime made them.
     dtype: element type of the runtime's cells. `rotated`: whether it holds keys and values Hadamard-rotated.
     runtime: backend and build. `state_version`: version of the layout of its saved state.
     """

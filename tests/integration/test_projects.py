@@ -143,11 +143,27 @@ def test_a_changed_file_costs_its_own_cartridge_only(sea: Assistant, tmp_path: P
     assert now is not None and set(ways(now).values()) == {"cartridge"}
 
 
-def test_one_of_another_runtime_is_not_opened_and_is_made_again(
+def test_one_of_another_runtime_is_opened_as_if_it_were_its_own(
     sea: Assistant, model: LlamaGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built(sea)
-    other = dataclasses.replace(model.kv_identity(), runtime="llama.cpp another build")
+    files = [row.file for row in sea.cartridges("sea")]
+    other = dataclasses.replace(model.kv_identity(), runtime="another one", state_version=9, dtype="q8_0")
+    monkeypatch.setattr(model, "kv_identity", lambda: other)
+    shown, said, n_read = opened(sea)
+    assert (set(ways(shown).values()), said, n_read) == ({"cartridge"}, [], 0)
+    assert "1886" in asked(sea).text
+    assert sea.project_status("sea").n_pending == 0 and built(sea) == []
+    assert [row.file for row in sea.cartridges("sea")] == files
+
+
+def test_one_of_another_model_is_not_opened_and_is_made_again(
+    sea: Assistant, model: LlamaGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built(sea)
+    identity = model.kv_identity()
+    assert identity.rope.pairs == "adjacent"
+    other = dataclasses.replace(identity, rope=dataclasses.replace(identity.rope, pairs="halves"))
     with monkeypatch.context() as patch:
         patch.setattr(model, "kv_identity", lambda: other)
         shown, said, _ = opened(sea)

@@ -9,17 +9,18 @@ import random
 import string
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondme.cartridges import codec, load, tiers
+from secondme.cartridges import codec, load, place, tiers
 from secondme.cartridges.build import ROWS
 from secondme.cartridges.format import CartridgeReader, SectionData, open_cartridge, token_section, write_cartridge
 from secondme.cartridges.manifest import (
@@ -33,9 +34,11 @@ from secondme.cartridges.manifest import (
     pack,
     parse,
 )
+from secondme.cartridges.prefix import Prefix
 from secondme.crypto.stream import HEADER_BYTES, SealedWriter, open_sealed
-from secondme.errors import CartridgeError, CartridgeIncompatible, CartridgeStale, CorruptCartridge
-from secondme.runtime.kv import KvIdentity, KvShape, QuantizedCells, Rope
+from secondme.errors import CartridgeError, CartridgeIncompatible, CartridgeStale, CorruptCartridge, ModelError
+from secondme.runtime.cells import check_cells
+from secondme.runtime.kv import Cells, KvIdentity, KvShape, QuantizedCells, Rope
 from tests.calibrated import IDENTITY, a_calibration, some_rows
 from tests.fault.soak import n
 from tests.sealing_cartridges import BITS, KEY, content, manifest_of, sha, written
@@ -304,6 +307,26 @@ def sound(part: load.Part, manifest: Manifest) -> None:
         assert (np.diff(tokens) > 0).all() and ((tokens >= 0) & (tokens < n_tokens)).all()
 
 
+def placeable(part: load.Part, files: Files) -> None:
+    """Whether it becomes cells that a runtime may see, with heads of one length and of several, or is refused."""
+    identity, start = files.expected.identity, files.manifest.start
+    shape, positions = identity.shape, np.arange(start, dtype=np.int32)
+    with suppress(ModelError):
+        if isinstance(part.held, QuantizedCells):
+            blocks = np.ones((shape.n_layers, start, 32), np.int8)
+            scales = np.ones((shape.n_layers, start, 1), np.float16)
+            read = QuantizedCells(positions, False, blocks, scales, blocks, scales)
+            prefix = Prefix((7,) * start, sha("prefix"), read)
+            n_tokens, cells = load.compose(load.Ground(prefix, identity, 1 << 14, ragged=True), [part])
+            check_cells(cells, shape, n_tokens)
+            return
+        k, v = (np.ones((shape.n_layers, start, shape.n_kv_heads, d), np.float16) for d in (shape.k_dim, shape.v_dim))
+        ground = place.Ground(Cells(positions, k, v), CALIBRATION.padding, identity.rope, 1 << 14)
+        parts = [place.Part(part.held, start)]
+        for n_tokens, cells in (place.place_ragged(ground, parts, shape, 8), place.place(ground, parts)):
+            check_cells(cells, shape, n_tokens)
+
+
 def outcome(files: Files, data: bytes) -> str:
     """How far a changed cartridge comes; what it gives is whole, or of the shape it says."""
     files.path.write_bytes(data)
@@ -312,6 +335,7 @@ def outcome(files: Files, data: bytes) -> str:
             consistent(reader)
             part = load.decode(reader, files.expected, CALIBRATION)
             sound(part, files.manifest)
+            placeable(part, files)
             reader.verify()
             return "unchanged" if content(reader) == files.content else "other cells"
     except (CorruptCartridge, CartridgeError) as error:
@@ -397,10 +421,26 @@ def test_a_manifest_comes_back_from_its_bytes(manifest: Manifest) -> None:
     )
 
 
+@given(manifests(), st.sampled_from(("f16", "q8_0")), st.booleans(), st.integers(0, 9))
+def test_a_manifest_fits_every_runtime_of_its_model(
+    manifest: Manifest, dtype: Literal["f16", "q8_0"], rotated: bool, version: int
+) -> None:
+    other = replace(manifest.identity, dtype=dtype, rotated=rotated, runtime="other", state_version=version)
+    check_manifest(manifest, Expected(other, manifest.source_hash, manifest.prefix_hash, None, manifest.calibration))
+
+
+def meant(identity: KvIdentity) -> tuple[object, ...]:
+    return identity.weights, identity.tokenizer, identity.template, identity.shape, identity.rope
+
+
 @given(manifests(), manifests())
 def test_a_manifest_fits_nothing_else(one: Manifest, two: Manifest) -> None:
     expected = Expected(two.identity, two.source_hash, two.prefix_hash, two.tokens_hash, two.calibration)
-    if (one.identity, one.source_hash, one.prefix_hash) != (two.identity, two.source_hash, two.prefix_hash):
+    if (meant(one.identity), one.source_hash, one.prefix_hash) != (
+        meant(two.identity),
+        two.source_hash,
+        two.prefix_hash,
+    ):
         with pytest.raises((CartridgeIncompatible, CartridgeStale)):
             check_manifest(one, expected)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondme.cartridges.pad import padding_key
-from secondme.cartridges.place import Ground, Part, place
+from secondme.cartridges.place import Ground, Part, place, place_ragged
 from secondme.cartridges.select import gather, select
 from secondme.cartridges.turn import rotate
 from secondme.errors import CartridgeIncompatible, ContextOverflow
+from secondme.runtime.cells import check_cells
 from secondme.runtime.kv import Cells, F16Cells, FloatRows, KvShape, Rope, RopePairs
 
 SHAPE = KvShape(n_layers=2, n_kv_heads=2, n_heads=4, k_dim=8, v_dim=6)
@@ -82,12 +85,21 @@ docs = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
-@given(docs, st.sampled_from(["adjacent", "halves"]))
-def test_padded_cells_attend_as_the_ragged_heads_do(found: list[Doc], pairs: RopePairs) -> None:
+@dataclass(frozen=True)
+class Setting:
+    """Parts on their ground, and the keys and values of each head, computed one by one."""
+
+    ground: Ground
+    parts: list[Part]
+    end: int
+    k: list[FloatRows]
+    v: list[FloatRows]
+
+
+def setting(found: list[Doc], pairs: RopePairs) -> Setting:
     prefix = cells_at(N_PREFIX, 100, 0, pairs)
-    expected_k = [[prefix.k[i // 2, :, i % 2].astype(np.float32)] for i in range(4)]
-    expected_v = [[prefix.v[i // 2, :, i % 2].astype(np.float32)] for i in range(4)]
+    k = [prefix.k[i // 2, :, i % 2].astype(np.float32) for i in range(4)]
+    v = [prefix.v[i // 2, :, i % 2].astype(np.float32) for i in range(4)]
     parts, start = [], N_PREFIX
     for seed, doc in enumerate(found):
         cells = cells_at(doc.n, seed, N_PREFIX, pairs)
@@ -96,23 +108,61 @@ def test_padded_cells_attend_as_the_ragged_heads_do(found: list[Doc], pairs: Rop
         kept = select(scores, doc.n * 4 if doc.n_rows is None else doc.n_rows)
         rows = cells if doc.n_rows is None else gather(cells, kept, SHAPE, rope(pairs))
         parts.append(Part(rows, start))
-        k, v = content(doc.n, seed)
-        moved = turned(k, np.arange(start, start + doc.n), pairs)
+        keys, values = content(doc.n, seed)
+        moved = turned(keys, np.arange(start, start + doc.n), pairs)
         for i in range(4):
             tokens = kept.tokens[kept.offsets[i] : kept.offsets[i + 1]]
-            expected_k[i].append(moved[i // 2, tokens, i % 2])
-            expected_v[i].append(v[i // 2, tokens, i % 2])
+            k[i] = np.concatenate([k[i], moved[i // 2, tokens, i % 2]])
+            v[i] = np.concatenate([v[i], values[i // 2, tokens, i % 2]])
         start += doc.n
-    n_tokens, placed = place(Ground(prefix, padding(), rope(pairs), N_CTX), parts)
-    assert n_tokens == start
+    return Setting(Ground(prefix, padding(), rope(pairs), N_CTX), parts, start, k, v)
+
+
+@settings(max_examples=40, deadline=None)
+@given(docs, st.sampled_from(["adjacent", "halves"]))
+def test_padded_cells_attend_as_the_ragged_heads_do(found: list[Doc], pairs: RopePairs) -> None:
+    wanted = setting(found, pairs)
+    n_tokens, placed = place(wanted.ground, wanted.parts)
+    assert n_tokens == wanted.end
     assert placed.positions[-1] == n_tokens - 1
     assert (np.diff(placed.positions) > 0).all()
     assert (placed.positions[:N_PREFIX] == np.arange(N_PREFIX)).all()
     assert placed.k.flags.c_contiguous and placed.v.flags.c_contiguous
     for i in range(4):
         got = attention(placed.k[i // 2, :, i % 2].astype(np.float32), placed.v[i // 2, :, i % 2].astype(np.float32))
-        want = attention(np.concatenate(expected_k[i]), np.concatenate(expected_v[i]))
-        np.testing.assert_allclose(got, want, atol=2e-2 if pairs == "none" else 1e-2)
+        np.testing.assert_allclose(got, attention(wanted.k[i], wanted.v[i]), atol=1e-2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(docs, st.sampled_from(["adjacent", "halves"]), st.sampled_from([8, 16]))
+def test_ragged_cells_hold_each_heads_rows_and_no_other(
+    found: list[Doc], pairs: RopePairs, bits: Literal[8, 16]
+) -> None:
+    wanted = setting(found, pairs)
+    n_tokens, cells = place_ragged(wanted.ground, wanted.parts, SHAPE, bits)
+    assert (n_tokens, cells.n_tokens, cells.bits) == (wanted.end, wanted.end, bits)
+    check_cells(cells, SHAPE, n_tokens)
+    assert cells.counts.tolist() == [len(k) for k in wanted.k]
+    for i in range(4):
+        rows = slice(cells.offsets[i], cells.offsets[i + 1])
+        keys, values = cells.k[rows].astype(np.float32), cells.v[rows].astype(np.float32)
+        np.testing.assert_allclose(keys, wanted.k[i], atol=1e-2)
+        np.testing.assert_allclose(values, wanted.v[i], atol=4e-3)
+        np.testing.assert_allclose(attention(keys, values), attention(wanted.k[i], wanted.v[i]), atol=1e-2)
+
+
+@settings(max_examples=20, deadline=None)
+@given(docs, st.sampled_from(["adjacent", "halves"]))
+def test_ragged_and_padded_cells_hold_the_same_bits(found: list[Doc], pairs: RopePairs) -> None:
+    wanted = setting(found, pairs)
+    _, padded = place(wanted.ground, wanted.parts)
+    _, cells = place_ragged(wanted.ground, wanted.parts, SHAPE, 16)
+    assert cells.n_rows <= padded.k[..., 0].size
+    for i, n in enumerate(cells.counts.tolist()):
+        rows = slice(cells.offsets[i], cells.offsets[i + 1])
+        np.testing.assert_array_equal(cells.k[rows], padded.k[i // 2, :n, i % 2])
+        np.testing.assert_array_equal(cells.v[rows], padded.v[i // 2, :n, i % 2])
+        assert (padded.k[i // 2, n:, i % 2] == wanted.ground.padding[i]).all()
 
 
 def test_a_fixed_document_is_placed_to_a_thousandth() -> None:
@@ -138,11 +188,13 @@ def test_heads_are_filled_up_to_the_fullest_one_only() -> None:
 def test_what_does_not_fit_or_cannot_be_moved_is_refused() -> None:
     ground = Ground(cells_at(N_PREFIX, 100, 0, "adjacent"), padding(), rope(), n_ctx=40)
     cells = cells_at(30, 1, N_PREFIX, "adjacent")
-    with pytest.raises(ContextOverflow):
-        place(ground, [Part(cells, 11)])
+    for call in (place, partial(place_ragged, shape=SHAPE, bits=16)):
+        with pytest.raises(ContextOverflow):
+            call(ground, [Part(cells, 11)])
     fixed = Ground(ground.prefix, ground.padding, Rope("adjacent", 8, 1e6, movable=False), n_ctx=40)
-    with pytest.raises(CartridgeIncompatible):
-        place(fixed, [Part(cells, 8)])
+    for call in (place, partial(place_ragged, shape=SHAPE, bits=16)):
+        with pytest.raises(CartridgeIncompatible):
+            call(fixed, [Part(cells, 8)])
     assert place(fixed, [Part(cells, N_PREFIX)])[0] == N_PREFIX + 30  # where it was read
 
 
@@ -153,6 +205,8 @@ def test_nothing_is_the_prefix_alone_and_an_empty_selection_still_takes_its_posi
     empty = gather(cells_at(5, 1, N_PREFIX, "adjacent"), select(np.zeros((4, 5), np.float32), 0), SHAPE, rope())
     n_tokens, cells = place(ground, [Part(empty, N_PREFIX)])
     assert (n_tokens, cells.positions.tolist()) == (N_PREFIX + 5, [0, 1, 2, N_PREFIX + 4])
+    n_tokens, ragged = place_ragged(ground, [Part(empty, N_PREFIX)], SHAPE, 8)
+    assert (n_tokens, ragged.counts.tolist()) == (N_PREFIX + 5, [N_PREFIX] * 4)
 
 
 def test_turning_by_a_difference_is_turning_twice() -> None:

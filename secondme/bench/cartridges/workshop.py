@@ -26,7 +26,7 @@ from secondme.memory.cartridges import StoredCartridge
 from secondme.memory.store import Store
 from secondme.projects.documents import repeat_instruction
 from secondme.runtime.base import Generator as Model
-from secondme.runtime.kv import Cells, KvReader, QuantizedCells
+from secondme.runtime.kv import AnyCells, KvIdentity, KvReader, RaggedCells
 from secondme.types import CancelCheck, Chunk, FileStamp, SourceFile, StoredSource, never_cancelled
 
 _N_OPENINGS = 3
@@ -63,7 +63,7 @@ class Opening:
     checking and decoding alone, all cores together.
     """
 
-    cells: Cells | QuantizedCells | None
+    cells: AnyCells | None
     n_tokens: int
     held_bytes: int
     open_s: float
@@ -167,14 +167,12 @@ class Workshop:
             with self._shelf.open(row) as file:
                 parts.append(load.decode(file, expected, self.calibration))
             decoding += time.process_time() - cpu
-        ground = load.Ground(head, identity, self.reader.n_ctx, self.calibration)
+        ragged = self.reader.takes_ragged
+        ground = load.Ground(head, identity, self.reader.n_ctx, self.calibration, ragged=ragged)
         n_tokens, cells = load.compose(ground, parts)
         self.reader.place(n_tokens, cells)
         open_s = time.perf_counter() - began
-        held = (len(cells) - len(head)) * identity.shape.f16_bytes_per_token
-        if identity.dtype == "q8_0":
-            held = held * 17 // 32  # 34 bytes for 32 values
-        return Opening(cells, n_tokens, held, open_s, decoding)
+        return Opening(cells, n_tokens, _held_bytes(cells, len(head), identity), open_s, decoding)
 
     def _head(self, document: Document) -> Prefix:
         if self._prefix is None or self._prefix.tokens != document.prefix:
@@ -201,6 +199,17 @@ class Workshop:
         chunk = Chunk(0, document.text, 0, size, 1, 1 + document.text.count("\n"), None, ())
         self._store.put_source(file, [chunk], np.ones((1, 1), np.float32))
         return self._source(document)
+
+
+def _held_bytes(cells: AnyCells, n_prefix: int, identity: KvIdentity) -> int:
+    """What cells behind the prefix take; numbers of 8 bits take 17/32 of those of 16, with their scales."""
+    shape = identity.shape
+    if isinstance(cells, RaggedCells):
+        n_rows = cells.n_rows - n_prefix * shape.n_layers * shape.n_kv_heads
+        held, in_8_bits = 2 * n_rows * (shape.k_dim + shape.v_dim), cells.bits == 8
+    else:
+        held, in_8_bits = (len(cells) - n_prefix) * shape.f16_bytes_per_token, identity.dtype == "q8_0"
+    return held * 17 // 32 if in_8_bits else held
 
 
 def _returned(work: Generator[object, None, Weighed]) -> Weighed:

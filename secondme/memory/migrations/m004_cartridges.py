@@ -3,7 +3,7 @@
 file           its name, 32 hexadecimal digits, below the folder of its project
 secret         32 random bytes without which the project's key does not open it: with the row goes the file
 source_hash    of the text it was made of
-model_key      of the model, runtime, prompt and tables it was made with
+model_key      of the model, prompt and tables it was made with
 complete       0 while only the first `n_tokens` tokens of the document are in it
 """
 

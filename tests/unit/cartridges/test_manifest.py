@@ -268,27 +268,60 @@ def test_what_was_made_for_this_fits() -> None:
     check_manifest(replace(manifest_of(), calibration=sha("c"), tier="T1"), expected(calibration=sha("c")))
 
 
-DIFFERENT: dict[str, object] = {
-    "weights": sha("other"),
-    "tokenizer": sha("other"),
-    "template": sha("other"),
-    "shape": replace(SHAPE, k_dim=64),
-    "rope": Rope("halves", 32, 10000.0),
+OTHER_MODELS: dict[str, tuple[object, str]] = {
+    "weights": (sha("other"), "model"),
+    "tokenizer": (sha("other"), "tokenizer"),
+    "template": (sha("other"), "template"),
+    "shape": (replace(SHAPE, k_dim=64), "shape"),
+    "rope": (Rope("halves", 32, 10000.0), "position"),
+}
+OTHER_RUNTIMES: dict[str, object] = {
     "dtype": "q8_0",
     "rotated": True,
     "runtime": "test 2",
     "state_version": 2,
 }
-WORDS = ("model", "tokenizer", "template", "shape", "position", "cell type", "rotated", "build", "state")
 
 
-@pytest.mark.parametrize(("name", "word"), list(zip(DIFFERENT, WORDS, strict=True)))
-def test_whatever_differs_of_model_and_runtime_is_named(name: str, word: str) -> None:
-    assert set(DIFFERENT) == set(KvIdentity.__dataclass_fields__)
-    other = replace(identity_of(), **{name: DIFFERENT[name]})  # type: ignore[arg-type]
+def test_a_field_is_of_the_model_or_of_the_runtime() -> None:
+    assert set(OTHER_MODELS) | set(OTHER_RUNTIMES) == set(KvIdentity.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("name", OTHER_MODELS)
+def test_whatever_differs_of_the_model_is_named(name: str) -> None:
+    value, word = OTHER_MODELS[name]
+    other = replace(identity_of(), **{name: value})  # type: ignore[arg-type]
     with pytest.raises(CartridgeIncompatible, match=word):
         check_manifest(whole(), expected(identity=other))
     assert model_key(other, sha("prefix"), "") != whole().model_key
+
+
+@pytest.mark.parametrize(
+    "rope",
+    [
+        replace(ROPE, pairs="halves"),
+        replace(ROPE, n_dims=16),
+        replace(ROPE, freq_base=10001.0),
+        replace(ROPE, freq_scale=0.5),
+        replace(ROPE, factors=(1.0,) * 16),
+        replace(ROPE, movable=False),
+    ],
+    ids=str,
+)
+def test_keys_that_were_turned_otherwise_are_refused(rope: Rope) -> None:
+    other = replace(identity_of(), rope=rope)
+    with pytest.raises(CartridgeIncompatible, match="position settings"):
+        check_manifest(whole(), expected(identity=other))
+    assert model_key(other, sha("prefix"), "") != whole().model_key
+
+
+def test_another_runtime_of_the_same_model_opens_it() -> None:
+    for change in (*({name: value} for name, value in OTHER_RUNTIMES.items()), OTHER_RUNTIMES):
+        other = replace(identity_of(), **change)  # type: ignore[arg-type]
+        check_manifest(whole(), expected(identity=other))
+        assert model_key(other, sha("prefix"), "") == whole().model_key
+        # Its own description stays, for who decodes it.
+        assert parse(pack(replace(manifest_of(), identity=other))).identity == other
 
 
 def test_another_prefix_calibration_or_context_is_named() -> None:

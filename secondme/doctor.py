@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from secondme.config import Config
-from secondme.errors import SecondMeError
+from secondme.errors import BackendUnavailable, ModelNotFound, SecondMeError
 from secondme.types import Check
 
 MIN_FREE_GB = 1.0
@@ -32,6 +32,7 @@ def examine(config: Config) -> Iterator[Check]:
         ("vector extension", _vectors),
         ("vector index", lambda: _vector_index(config)),
         ("runtime", _runtime),
+        ("backend", lambda: _backend(config)),
         ("models", lambda: _models(config)),
         ("keyring", _keyring),
         ("keys", _ways),
@@ -183,6 +184,38 @@ _GPU_REMEDY = "install the CUDA toolkit (nvcc), then run `make clean` and `make 
 
 def _has_nvidia() -> bool:
     return Path("/proc/driver/nvidia/gpus").is_dir() or shutil.which("nvidia-smi") is not None
+
+
+def _backend(config: Config) -> Iterator[Check]:
+    """What would run the language model, and why; MLX is tried if it would, or could."""
+    from secondme.runtime.backend import choose, why_no_mlx
+    from secondme.runtime.catalog import find, looks_like_path, resolve
+
+    try:
+        named = resolve(config.model) if looks_like_path(config.model) else find(config.model)
+        choice = choose(config.backend, named.format, named.name)
+    except ModelNotFound as error:  # the models' own check tells more
+        yield Check("backend", "failed", error.message, error.hint or "")
+        return
+    status: Literal["ok", "warning"] = "warning" if choice.is_second else "ok"
+    remedy = "install it with: make chat" if choice.is_second else ""
+    yield Check("backend", status, f"{choice.backend} runs the language model: {choice.why}", remedy)
+    if not why_no_mlx():
+        yield _mlx(is_used=choice.backend == "mlx")
+
+
+def _mlx(*, is_used: bool) -> Check:
+    from importlib.metadata import version
+
+    from secondme.runtime.mlx_check import try_mlx
+
+    try:
+        state = try_mlx()
+    except BackendUnavailable as error:
+        return Check("mlx", "failed" if is_used else "warning", error.message, error.hint or "")
+    versions = f"MLX {version('mlx')} with mlx-lm {version('mlx-lm')}"
+    room = f"; at most {state.most_bytes / 1e9:.1f} of {state.memory_bytes / 1e9:.1f} GB of memory, none of it swapped"
+    return Check("mlx", "ok", f"{versions} computes rightly on {state.device}{room if state.most_bytes else ''}")
 
 
 def _models(config: Config) -> Iterator[Check]:

@@ -14,8 +14,10 @@ from secondme.config import Config
 from secondme.crypto import manage
 from secondme.crypto.keyslots import FILE, Slot
 from secondme.crypto.unlock import unlock
-from secondme.doctor import _vector_index, examine
+from secondme.doctor import _backend, _vector_index, examine
 from secondme.paths import data_dir, private_dir
+from secondme.runtime.mlx_check import MlxState
+from secondme.runtime.mlx_lib import on_metal
 from tests.keyfiles import CHEAP, ENTRY
 
 
@@ -49,6 +51,47 @@ def test_an_index_that_finds_something_else_is_told(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("secondme.kernels.index.VectorIndex.search", wrong)
     assert [(c.name, c.status) for c in examine(Config()) if c.name == "vector index"] == [("vector index", "failed")]
+
+
+def about(config: Config, name: str) -> tuple[str, str, str]:
+    (check,) = (check for check in _backend(config) if check.name == name)
+    return check.status, check.detail, check.remedy
+
+
+def test_the_backend_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert about(Config(backend="mlx"), "backend") == ("ok", "mlx runs the language model: it was asked for", "")
+    monkeypatch.setattr("secondme.runtime.backend.is_apple_silicon", lambda: True)
+    assert "mlx runs the language model: the default on Apple" in about(Config(), "backend")[1]
+    monkeypatch.setattr("secondme.runtime.backend.why_no_mlx", lambda: "not installed: mlx")
+    status, detail, remedy = about(Config(), "backend")
+    assert status == "warning" and detail == "llama.cpp runs the language model: not installed: mlx"
+    assert remedy == "install it with: make chat"
+    assert [check.name for check in _backend(Config())] == ["backend"]
+    assert [c.name for c in examine(Config(backend="mlx")) if c.status == "failed"] == ["backend"]
+
+
+def test_no_backend_runs_a_model_nobody_knows() -> None:
+    status, detail, remedy = about(Config(model="no-such-model"), "backend")
+    assert (status, detail) == ("failed", "there is no model named no-such-model") and remedy
+
+
+def test_mlx_is_tried_and_told_with_its_device_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    status, detail, _ = about(Config(), "mlx")
+    assert status == "ok" and detail.startswith("MLX 0.") and "computes rightly on " in detail
+    assert ("swapped" in detail) == on_metal()
+    state = MlxState("Metal (Apple M2)", 22_900_000_000, 34_400_000_000)
+    monkeypatch.setattr("secondme.runtime.mlx_check.try_mlx", lambda: state)
+    detail = about(Config(), "mlx")[1]
+    assert detail.endswith("rightly on Metal (Apple M2); at most 22.9 of 34.4 GB of memory, none of it swapped")
+
+
+def test_mlx_that_computes_something_else_fails_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secondme.runtime.mlx_check._unpacked", lambda packed, *_: np.ones((len(packed), 64)))
+    assert about(Config(backend="mlx"), "mlx")[:2] == (
+        "failed",
+        "MLX multiplies quantized weights wrongly on this machine",
+    )
+    assert about(Config(backend="llama.cpp"), "mlx")[0] == "warning"
 
 
 def test_missing_models_are_named_with_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ def test_rows_of_a_tiny_run(
         "compose/2/recall_kl",
         "T0/first_token_ratio",
         "no_context/recall_kl",
+        "last_bit/recall_kl",
         "changed_file/3",
         "answers/recall/facts",
         "answers/text/f1",
@@ -47,6 +48,7 @@ def test_rows_of_a_tiny_run(
     } <= found.keys()
     assert all(math.isfinite(row["value"]) and row["value"] >= 0 for row in rows)
     assert found["T0/recall_kl"]["value"] < 0.05 < found["no_context/recall_kl"]["value"]
+    assert 0 < found["last_bit/recall_kl"]["value"] < 0.05
     assert 1.9 < found["T0/disk_ratio"]["value"] < 3 and found["T0/ram_ratio"]["value"] == 1
     assert "seed proof" in found["T0/recall_kl"]["setting"]
     (beside,) = [row for row in rows if "peer" in row]

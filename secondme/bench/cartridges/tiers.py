@@ -44,10 +44,11 @@ class Tally:
 
 @dataclass(slots=True)
 class Tallies:
-    """All tiers over the same documents, and the floor: no document at all."""
+    """All tiers over the same documents, between no document at all and the full cache but for its last bits."""
 
     tiers: dict[TierName, Tally]
     nothing: list[Scores] = field(default_factory=list)
+    last_bit: list[Scores] = field(default_factory=list)
     documents: list[Document] = field(default_factory=list)
 
     def shares(self) -> list[tuple[Document, Mapping[str, float]]]:
@@ -66,6 +67,8 @@ def measure(
         judge.reference(document)
         say(f"{where}: no context")
         seen.nothing.append(judge.evaluate(document, judge.no_context(document), greedy=False))
+        say(f"{where}: last bits flipped")
+        seen.last_bit.append(judge.evaluate(document, judge.last_bit_flipped(document)))
         for tier in tiers:
             say(f"{where}: {tier}")
             tally = seen.tiers[tier]
@@ -87,8 +90,12 @@ def _so_far(tally: Tally) -> str:
     return f"{ratio:.1f}x, recall KL {scores.recall_kl:.4f}, {facts}"
 
 
+_OF_LAST_BIT = ("recall_kl", "recall_kl_se", "facts_kl", "facts_ratio")
+"""What the smallest change to the full cache does: what a tier differs by less is not known."""
+
+
 def rows(seen: Tallies, shape: KvShape, setting: str) -> Iterator[Row]:
-    """Rows of all tiers, then `no_context/recall_kl`; a figure for which there was nothing to measure gives none."""
+    """Rows of all tiers, then `last_bit/..` and `no_context/..`; a figure without anything measured gives none."""
     for tier, tally in seen.tiers.items():
         for case, value, unit, n in (*_sizes(tally, shape), *_fidelity(pool(tally.scores)), *_times(tally, shape)):
             if math.isfinite(value):
@@ -96,6 +103,10 @@ def rows(seen: Tallies, shape: KvShape, setting: str) -> Iterator[Row]:
         ratio = _total(m.f16_bytes for m in tally.made) / _total(m.size_bytes for m in tally.made)
         for peer, theirs in PUBLISHED.get(tier, ()):
             yield Row("cartridges", f"{tier}/disk_ratio", ratio, "x", len(tally.made), peer, theirs, ratio / theirs)
+    last_bit = (figure for figure in _fidelity(pool(seen.last_bit)) if figure[0] in _OF_LAST_BIT)
+    for case, value, unit, n in last_bit:
+        if math.isfinite(value):
+            yield Row("cartridges", f"last_bit/{case}", value, unit, n, setting=setting)
     nothing = pool(seen.nothing)
     floors: Sequence[tuple[str, float, Kind]] = (
         ("recall_kl", nothing.of("text").recall_kl, "text"),

@@ -169,8 +169,10 @@ class MlxReader:
         before = self.n_tokens
         self._context.evaluate(tokens, record=lambda queries, keys: seen.append((queries, keys)))
         try:
-            for layer, pair in enumerate(seen):
-                queries, keys = on_worker(lambda pair=pair: tuple(map(_rows, pair)))  # type: ignore[misc]
+            n_layers = self._identity.shape.n_layers
+            for layer in range(n_layers):
+                pieces = seen[layer::n_layers]  # a block goes through the layers in one piece or two
+                queries, keys = on_worker(lambda pieces=pieces: _joined(pieces))  # type: ignore[misc]
                 capture(layer, *(in_canonical_order(side, self._identity.rope) for side in (queries, keys)))
         except BaseException:
             if not self._context.closed:
@@ -193,6 +195,11 @@ class MlxReader:
     def _check_open(self) -> None:
         if self._context.closed:
             raise closed_error()
+
+
+def _joined(pieces: Sequence[tuple[Any, Any]]) -> list[NDArray[np.float32]]:
+    """Queries and keys of all pieces. On MLX's thread."""
+    return [np.concatenate([_rows(piece[side]) for piece in pieces]) for side in (0, 1)]
 
 
 def _rows(array: Any) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ ends in one clear ModelError before MLX sees a byte.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -132,7 +133,7 @@ def _weight_files(path: Path) -> tuple[tuple[Path, ...], dict[str, str]]:
 
 
 def _index(path: Path) -> dict[str, str]:
-    if not (path / INDEX).exists():
+    if not os.path.lexists(path / INDEX):
         return {}
     table = read_json(path, INDEX, _MAX_INDEX_BYTES).get("weight_map")
     if not isinstance(table, dict) or not table or not all(isinstance(name, str) for name in table.values()):
@@ -163,7 +164,7 @@ def _check_index(index: Mapping[str, str], tensors: Mapping[str, TensorPlace], p
 
 
 def _origin(path: Path) -> Origin | None:
-    if not (path / ORIGIN).exists():
+    if not os.path.lexists(path / ORIGIN):
         return None
     origin = parse_origin(read_json(path, ORIGIN), path)
     found = {file.name for file in path.iterdir() if not file.name.startswith(".")} - {ORIGIN}  # .DS_Store is no harm

@@ -13,6 +13,7 @@ from typing import Any
 from secondme.errors import ModelError
 from secondme.runtime.mlx_lib import ARCHITECTURES
 from secondme.runtime.safetensors_header import TensorPlace
+from secondme.sanitize import clean_line
 
 _HINT = "fetch the model again, or choose another one: secondme models list"
 _AFFINE_BITS = (2, 3, 4, 5, 6, 8)
@@ -87,9 +88,9 @@ def check_shapes(
     """Raise ModelError if a tensor that the model needs is missing or has another shape than config.json says."""
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in ARCHITECTURES:
-        shown = model_type if isinstance(model_type, str) and model_type.isidentifier() else "of its config.json"
+        shown = clean_line(model_type, 40) if isinstance(model_type, str) else "that its config.json names"
         raise ModelError(
-            f"{path}: models of the type {shown} are not known to this program",
+            f"{path} cannot be run: models of the type {shown} are not known to this program",
             hint=f"it runs: {', '.join(sorted(ARCHITECTURES))}; or choose a GGUF model",
         )
     sizes = _sizes(config, path)

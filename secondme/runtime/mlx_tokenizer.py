@@ -17,7 +17,7 @@ from secondme.errors import BackendUnavailable, ModelError
 from secondme.runtime.limits import check_tokens
 from secondme.runtime.llama_model import split_runs
 from secondme.runtime.mlx_folder import TOKENIZER, MlxFolder, inside, read_json
-from secondme.runtime.mlx_vocab import END_NAMES
+from secondme.runtime.mlx_vocab import END_NAMES, byte_values
 
 _BYTE_NAME = re.compile(r"<0x([0-9A-F]{2})>")
 _WORD_START = "\u2581"
@@ -34,7 +34,7 @@ class MlxTokenizer:
         self._path = inside(folder.path, TOKENIZER)
         self._settings = _optional(folder, "tokenizer_config.json")
         self._tokenizer, is_byte_level = _load(self._path, folder)
-        self._bytes = _byte_values() if is_byte_level else None
+        self._bytes = byte_values() if is_byte_level else None
         self.n_vocab = int(folder.config["vocab_size"])
         self._texts = _texts(self._tokenizer, self.n_vocab, folder)
         self._ids = {text: token for token, text in self._texts.items()}
@@ -183,13 +183,6 @@ def _is_byte_level(source: Mapping[str, Any]) -> bool:
     decoder = source.get("decoder") or {}
     steps = decoder.get("decoders") or [decoder]
     return any(isinstance(step, dict) and step.get("type") == "ByteLevel" for step in steps)
-
-
-def _byte_values() -> dict[str, int]:
-    """GPT-2's table: visible characters of Latin-1 stand for themselves, the other bytes for U+0100 and on."""
-    visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    hidden = [byte for byte in range(256) if byte not in visible]
-    return {chr(byte): byte for byte in visible} | {chr(0x100 + i): byte for i, byte in enumerate(hidden)}
 
 
 def _optional(folder: MlxFolder, name: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Formats: GGUF (ggml `docs/gguf.md`), `tokenizer.json` of the tokenizers library.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -95,18 +96,19 @@ def read_vocabulary(header: GgufHeader) -> Vocabulary:
 
 def tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
     """The content of `tokenizer.json`."""
-    steps: list[dict[str, Any]] = [
-        {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-        for pattern in vocabulary.splitting.patterns
-    ]
     to_bytes = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    steps: list[dict[str, Any]] = [*map(_split, vocabulary.splitting.patterns), to_bytes]
+    texts = set(vocabulary.tokens)
+    if missing := [char for char in byte_values() if char not in texts]:
+        # The library leaves out bytes that are no tokens, and would merge what stood around them.
+        steps.append(_split("|".join(map(re.escape, missing))))
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": _added_tokens(vocabulary),
         "normalizer": None,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [*steps, to_bytes]},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps},
         "post_processor": None,
         "decoder": to_bytes,
         "model": {
@@ -122,6 +124,13 @@ def tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
             "merges": [merge.split(" ", 1) for merge in vocabulary.merges],
         },
     }
+
+
+def byte_values() -> dict[str, int]:
+    """GPT-2's table: visible characters of Latin-1 stand for themselves, the other bytes for U+0100 and on."""
+    visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    hidden = [byte for byte in range(256) if byte not in visible]
+    return {chr(byte): byte for byte in visible} | {chr(0x100 + i): byte for i, byte in enumerate(hidden)}
 
 
 def tokenizer_config(header: GgufHeader, vocabulary: Vocabulary) -> dict[str, Any]:
@@ -148,6 +157,10 @@ def token_id(header: GgufHeader, key: str, n_tokens: int) -> int | None:
     """The id at `tokenizer.ggml.KEY`, or None where the file names none of its `n_tokens` tokens."""
     value = header.metadata.get(f"tokenizer.ggml.{key}")
     return value if isinstance(value, int) and 0 <= value < n_tokens else None
+
+
+def _split(pattern: str) -> dict[str, Any]:
+    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
 
 
 def _added_tokens(vocabulary: Vocabulary) -> list[dict[str, Any]]:

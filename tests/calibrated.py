@@ -14,9 +14,10 @@ ROPE = Rope("adjacent", 16, 10000.0)
 IDENTITY = KvIdentity("a" * 64, "b" * 64, "c" * 64, SHAPE, ROPE, "f16", False, "tests", 1)
 
 
-def a_calibration(seed: int = 0) -> tuple[bytes, Calibration]:
+def a_calibration(seed: int = 0, identity: KvIdentity = IDENTITY) -> tuple[bytes, Calibration]:
     rng = np.random.default_rng(seed)
-    n = SHAPE.n_layers * SHAPE.n_kv_heads
+    shape = identity.shape
+    n = shape.n_layers * shape.n_kv_heads
 
     def transform(dim: int) -> Transform:
         axes = np.linalg.qr(rng.standard_normal((n, dim, dim)))[0] * rng.uniform(0.2, 1, (n, dim, 1))
@@ -25,13 +26,13 @@ def a_calibration(seed: int = 0) -> tuple[bytes, Calibration]:
 
     return build_calibration(
         Calibration(
-            IDENTITY.weights,
-            SHAPE,
-            ROPE,
-            transform(SHAPE.k_dim),
-            transform(SHAPE.v_dim),
-            (0.1 * rng.standard_normal((n, SHAPE.k_dim, SHAPE.v_dim))).astype(np.float16),
-            (512 * rng.standard_normal((n, SHAPE.k_dim))).astype(np.float16),
+            identity.weights,
+            shape,
+            identity.rope,
+            transform(shape.k_dim),
+            transform(shape.v_dim),
+            (0.1 * rng.standard_normal((n, shape.k_dim, shape.v_dim))).astype(np.float16),
+            (512 * rng.standard_normal((n, shape.k_dim))).astype(np.float16),
             "",
         )
     )

@@ -166,13 +166,14 @@ class MlxContext:
 
         def work() -> list[tuple[NDArray[np.float16], NDArray[np.float16]]]:
             self._check_open()
-            mx = core()
+            mx, shape = core(), self._model.shape
             found = []
             for cache in self._caches:
                 if not isinstance(cache, LayerCache) or cache.placed:
                     raise ModelError("these cells cannot be taken out again", hint="read the document instead")
                 if cache.keys is None:
-                    found.append((np.empty((0, 0, 0), np.float16),) * 2)
+                    k, v = (np.empty((0, shape.n_kv_heads, dim), np.float16) for dim in (shape.k_dim, shape.v_dim))
+                    found.append((k, v))
                     continue
                 sides = (side[0, :, start : cache.n_rows].swapaxes(0, 1) for side in (cache.keys, cache.values))
                 k, v = (np.array(side.astype(mx.float16)) for side in sides)

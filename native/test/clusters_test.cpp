@@ -193,6 +193,12 @@ void upkeep_during_searches(Random& random) {
     check(n == std::min<std::size_t>(20, oracle.size()), "copies pushed candidates out");
     check(std::set<std::int64_t>(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(n)).size() == n, "found twice");
     on_scan = nullptr;
+    const std::vector<std::int64_t> alone(ids);
+    on_scan = [&](const sm::ScanU8Args&) { index.maintain(0); };
+    sm::Written written{request.k, ids.data(), scores.data(), 0};
+    index.candidates_each(&request, 1, &written);
+    check(written.n == n && ids == alone, "copies changed what one of several queries finds");
+    on_scan = nullptr;
     index.maintain(100);
     n_lists = std::max(n_lists, index.stats().n_lists);
   }

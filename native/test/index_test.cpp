@@ -122,6 +122,40 @@ void search_filtered(const Both& both, const Vector& query, std::size_t k, Rando
   compare("filtered", search(both.index, query, k, &filter).found, both.oracle.search(query, k, true, passes));
 }
 
+// Several queries in one reading find what each of them finds by itself.
+void ask_together(const sm::Index& index, std::int64_t n_dims, Random& random) {
+  Filter filter;
+  filter.since = random.between(-1000, 500);
+  std::vector<Vector> queries;
+  std::vector<sm::Request> requests;
+  for (int n = random.between(0, 4); n >= 0; --n) queries.push_back(random_unit(random, n_dims));
+  for (const Vector& query : queries) {
+    requests.emplace_back();
+    requests.back().query = query.data();
+    requests.back().k = static_cast<std::size_t>(random.between(0, 50));
+  }
+  if (random.between(0, 1) == 0) {
+    for (sm::Request& request : requests) request.filter = &filter;
+  }
+  std::vector<std::vector<std::int64_t>> ids;
+  std::vector<std::vector<float>> scores;
+  for (const sm::Request& request : requests) {
+    ids.emplace_back(request.k);
+    scores.emplace_back(request.k);
+  }
+  std::vector<sm::Written> written;
+  for (std::size_t q = 0; q < requests.size(); ++q) {
+    written.push_back({requests[q].k, ids[q].data(), scores[q].data(), 0});
+  }
+  index.candidates_each(requests.data(), requests.size(), written.data());
+  for (std::size_t q = 0; q < requests.size(); ++q) {
+    std::vector<std::int64_t> its_ids(requests[q].k);
+    std::vector<float> its_scores(requests[q].k);
+    const std::size_t n = index.candidates(requests[q], its_ids.data(), its_scores.data());
+    check(written[q].n == n && ids[q] == its_ids && scores[q] == its_scores, "query %zu finds others in company", q);
+  }
+}
+
 void any_sequence(const sm::Kernels& kernels, std::int64_t n_dims, bool signs, std::uint32_t seed) {
   constexpr int kIds = 300;
   Random random(seed);
@@ -151,6 +185,7 @@ void any_sequence(const sm::Kernels& kernels, std::int64_t n_dims, bool signs, s
     check(answer.fine, "unit vectors were not rescored");
     compare(kernels.isa, answer.found, both.oracle.search(query, k, true, any));
     search_filtered(both, query, k, random);
+    ask_together(both.index, n_dims, random);
     check(both.index.stats().n_rows == both.oracle.size(), "the number of rows is wrong");
   }
 }

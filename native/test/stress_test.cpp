@@ -245,7 +245,14 @@ class Reader {
   void coarse() {
     ids_.assign(kAll, 0);
     scores_.assign(kAll, 0);
-    n_ = shared_.index->candidates(request(kAll), ids_.data(), scores_.data());
+    const sm::Request wanted = request(kAll);
+    if (random_.between(0, 1) == 0) {
+      n_ = shared_.index->candidates(wanted, ids_.data(), scores_.data());
+    } else {
+      sm::Written written{kAll, ids_.data(), scores_.data(), 0};
+      shared_.index->candidates_each(&wanted, 1, &written);
+      n_ = written.n;
+    }
     look_at_each(shared_.world.coarse[query_], kRounding);
     stable_rows_were_found();
   }

@@ -8,7 +8,7 @@ kept out of core dumps, locked where that is allowed, and zeroed when vectors le
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -32,6 +32,7 @@ ExactRows = Callable[[Ids], "NDArray[np.float32] | None"]
 MAX_DIMS = 4096
 MAX_K = 65_536
 MAX_REMEMBERED = 65_536
+MAX_ASKED = 16
 FLAT_LIMIT = 100_000
 """Vectors below which an exact scan takes no longer than people notice, and lists are not worth their upkeep."""
 LEAST_RECALL = 0.98
@@ -278,6 +279,20 @@ class VectorIndex:
         ids, scores = np.empty(k, _INT64), np.empty(k, _FLOAT32)
         n = self._native.candidates(query, ids, scores, where, mode, threads, probes)
         return ids[:n], scores[:n]
+
+    def candidates_each(
+        self, asked: Sequence[tuple[NDArray[np.float32], int]], where: _native.Filter | None = None
+    ) -> list[tuple[Ids, Scores]]:
+        """What `candidates` gives for each (query, k) of `asked`, at most MAX_ASKED, in one reading of the vectors.
+
+        It takes little longer than one of them, because reading takes the time. Raises as `search` does.
+        """
+        if not asked:
+            return []
+        ids = [np.empty(k, _INT64) for _, k in asked]
+        scores = [np.empty(k, _FLOAT32) for _, k in asked]
+        found = self._native.candidates_each([query for query, _ in asked], ids, scores, where)
+        return [(i[:n], s[:n]) for i, s, n in zip(ids, scores, found, strict=True)]
 
     def maintain(self, budget_us: int = 1000) -> bool:
         """Work on the lists for about `budget_us` microseconds: train them on a sample, move vectors into them, split

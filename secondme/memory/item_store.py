@@ -165,7 +165,7 @@ class ItemStore:
         Rare terms come first; common ones are left out once search.MOST_RANKED items would be ranked.
         """
         with self._database.reading() as connection:
-            return search.any_of(connection, "item_word", terms)
+            return search.any_of(search.counted(connection, "item_word", terms))
 
     def search_items(
         self, match: str, k: int, project: str | None, *, states: Collection[ItemState] = ACTIVE

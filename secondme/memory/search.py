@@ -63,23 +63,28 @@ MOST_RANKED = 2000
 Index = Literal["turn_word", "item_word"]
 
 
-def any_of(connection: apsw.Connection, index: Index, terms: Iterable[str]) -> str:
-    """The FTS5 expression for any of `terms` that ranks at most MOST_RANKED rows of `index`; "" without terms.
+def any_of(counted: Iterable[tuple[int, str]]) -> str:
+    """The FTS5 expression for any of several terms that ranks at most MOST_RANKED rows; "" without terms.
 
-    Terms are taken from the rarest on while the rows that they stand in are not too many together; the rarest is
-    taken in any case. What is left out says least: its weight in BM25 is smallest.
+    `counted` has in how many rows each of them stands. Terms are taken from the rarest on while their rows are not too
+    many together; the rarest is taken in any case. What is left out says least: its weight in BM25 is smallest.
     """
-    sql = f"select count(*) from (select 1 from {index} where {index} match ? limit ?)"  # noqa: S608  named above
-    quoted = [phrase([term]) for term in dict.fromkeys(terms)]
-    counted = sorted((int(connection.execute(sql, (term, MOST_RANKED + 1)).get), term) for term in quoted)
     taken: list[str] = []
     left = MOST_RANKED
-    for n, term in counted:
+    for n, term in sorted((min(n, MOST_RANKED + 1), phrase([term])) for n, term in counted):
         left -= n
         if taken and left < 0:
             break
         taken.append(term)
     return " OR ".join(taken)
+
+
+def counted(connection: apsw.Connection, index: Index, terms: Iterable[str]) -> list[tuple[int, str]]:
+    """In how many rows of `index` each of `terms` stands; of more than MOST_RANKED, one more than that."""
+    sql = f"select count(*) from (select 1 from {index} where {index} match ? limit ?)"  # noqa: S608  named above
+    return [
+        (int(connection.execute(sql, (phrase([term]), MOST_RANKED + 1)).get), term) for term in dict.fromkeys(terms)
+    ]
 
 
 def last_left_out(connection: apsw.Connection, index: Index, match: str) -> int:

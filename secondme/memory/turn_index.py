@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 
 import apsw
 
@@ -17,7 +18,10 @@ from secondme.memory.sources import project_id
 from secondme.types import Turn, TurnStats
 
 MOST_COUNTED = 5_000
-"""Turns that are counted for one term, at some 60 nanoseconds each."""
+"""Turns that are counted for one term, at some 60 nanoseconds each; no fewer than search.MOST_RANKED."""
+
+_MOST_KNOWN = 64
+"""Terms of which the count is kept: those of a question, and of one or two before it."""
 
 _SELECT = "select id, conversation_id, role, text, created_at, citations, speaker from turn"
 
@@ -26,7 +30,7 @@ _SELECT = "select id, conversation_id, role, text, created_at, citations, speake
 
 
 def by_words(connection: apsw.Connection, match: str, k: int, project: str | None) -> list[tuple[int, float]]:
-    """The `k` turns with the best BM25, best first and higher is better.
+    """The `k` turns with the best BM25, best first and higher is better, equal ones by id.
 
     Of more than search.MOST_RANKED that fit, only the newest are looked at. Raises UsageError if `match` is not an FTS5
     expression.
@@ -34,42 +38,69 @@ def by_words(connection: apsw.Connection, match: str, k: int, project: str | Non
     if not match:
         return []
     match = search.clean(match)
-    among = "select rowid, -rank from turn_word where turn_word match ?1 and rowid > ?2 order by rank limit ?3"
+    # Ordered by FTS5's own column `rank`, all that fit would be sorted, and not the best `k` kept.
+    among = """select rowid, bm25(turn_word) as score from turn_word where turn_word match ?1 and rowid > ?2
+               order by score, rowid limit ?3"""
     values: list[str | int | None] = []
     number = None if project is None else project_id(connection, project)
     if project is not None and not _is_all(connection, number):
-        among = """select w.rowid, -w.rank from turn_word w join turn t on t.id = w.rowid
+        among = """select w.rowid, bm25(turn_word) as score from turn_word w join turn t on t.id = w.rowid
                    join conversation c on c.id = t.conversation_id
-                   where w.turn_word match ?1 and w.rowid > ?2 and c.project_id = ?4 order by w.rank limit ?3"""
+                   where w.turn_word match ?1 and w.rowid > ?2 and c.project_id = ?4
+                   order by score, w.rowid limit ?3"""
         values = [number]
     try:
         first = search.last_left_out(connection, "turn_word", match)
         rows = connection.execute(among, (match, first, k, *values))
-        return [(int(i), float(score)) for i, score in rows]
+        return [(int(i), -float(score)) for i, score in rows]
     except apsw.SQLError:
         raise UsageError("the search cannot be understood", hint="put the words in double quotes") from None
 
 
 def _is_all(connection: apsw.Connection, project: int | None) -> bool:
     """Whether no other project has conversations: then nothing need be looked up of each turn."""
-    sql = "select not exists (select 1 from conversation where project_id is not ?)"
+    sql = """select not exists (select 1 from project where id is not ?1)
+             or not exists (select 1 from conversation where project_id is not ?1)"""
     return bool(connection.execute(sql, (project,)).get)
 
 
-def document_frequencies(connection: apsw.Connection, terms: Sequence[str]) -> dict[str, int]:
-    """In how many turns each term occurs, of any project, stemmed and folded as the index does.
+class TermCounts:
+    """In how many turns terms stand, of any project, stemmed and folded as the index does.
 
-    Exact up to MOST_COUNTED; above, the share among the newest turns stands for all.
+    A question asks for the same few terms several times: what was counted last is kept until something is written.
     """
-    sql = """select count(*), min(rowid) from
-             (select rowid from turn_word where turn_word match ? order by rowid desc limit ?)"""
-    # Asked for together they would be looked for in every row.
-    first, last = _one(connection, "select (select min(id) from turn), (select max(id) from turn)")
-    found = {}
-    for term in dict.fromkeys(terms):
-        n, oldest = _one(connection, sql, (search.phrase([term]), MOST_COUNTED))
-        found[term] = n if n < MOST_COUNTED else round(n * (last - first + 1) / (last - oldest + 1))
-    return found
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], Row] = {}
+        self._n_changes = -1
+
+    def frequencies(self, connection: apsw.Connection, terms: Iterable[str]) -> dict[str, int]:
+        """Exact up to MOST_COUNTED; above, the share among the newest turns stands for all."""
+        # Asked for together they would be looked for in every row.
+        first, last = _one(connection, "select (select min(id) from turn), (select max(id) from turn)")
+        found = {}
+        for term in dict.fromkeys(terms):
+            n, oldest = self._newest(connection, term)
+            found[term] = n if n < MOST_COUNTED else round(n * (last - first + 1) / (last - oldest + 1))
+        return found
+
+    def any_of(self, connection: apsw.Connection, terms: Iterable[str]) -> str:
+        """The FTS5 expression for any of `terms`, as `search.any_of` makes it."""
+        return search.any_of((self._newest(connection, term)[0], term) for term in dict.fromkeys(terms))
+
+    def _newest(self, connection: apsw.Connection, term: str) -> Row:
+        """How many of the newest MOST_COUNTED turns with `term` there are, and the oldest of them."""
+        n_changes = connection.total_changes()
+        # What a transaction wrote may be taken back, and that changes nothing more.
+        if n_changes != self._n_changes or connection.in_transaction or len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+            self._n_changes = -1 if connection.in_transaction else n_changes
+        key = term, MOST_COUNTED
+        if key not in self._known:
+            sql = """select count(*), min(rowid) from
+                     (select rowid from turn_word where turn_word match ? order by rowid desc limit ?)"""
+            self._known[key] = _one(connection, sql, (search.phrase([term]), MOST_COUNTED))
+        return self._known[key]
 
 
 def stats(connection: apsw.Connection, project: str | None) -> TurnStats:
@@ -143,9 +174,24 @@ def around(connection: apsw.Connection, ids: Iterable[int], reach: int) -> list[
 
     Without citations.
     """
-    sql = f"{_SELECT} where conversation_id = ? and id between ? and ? order by id"
-    ranges = _joined(_ranges(connection, ids, reach))
-    return [to_turn(row, citations=False) for one in ranges for row in connection.execute(sql, one)]
+    sql = """select t.id, t.conversation_id, t.role, t.text, t.created_at, t.citations, t.speaker
+             from json_each(?) r cross join turn t
+             on t.conversation_id = r.value ->> 0 and t.id between r.value ->> 1 and r.value ->> 2"""
+    rows: list[Row] = connection.execute(sql, (_near(connection, ids, reach),)).fetchall()
+    return [to_turn(row, citations=False) for row in sorted(rows, key=itemgetter(1, 0))]
+
+
+def speakers_around(connection: apsw.Connection, ids: Iterable[int], reach: int) -> set[str]:
+    """The names of those who said the turns that `around` finds."""
+    sql = """select distinct t.speaker from json_each(?) r cross join turn t
+             on t.conversation_id = r.value ->> 0 and t.id between r.value ->> 1 and r.value ->> 2"""
+    rows = connection.execute(sql, (_near(connection, ids, reach),))
+    return {unpack_text(row[0]) for row in rows if row[0] is not None}
+
+
+def _near(connection: apsw.Connection, ids: Iterable[int], reach: int) -> str:
+    """The ranges within reach of turns, none of which overlap, as JSON."""
+    return json.dumps(_joined(_ranges(connection, ids, reach)))
 
 
 def _ranges(connection: apsw.Connection, ids: Iterable[int], reach: int) -> list[tuple[int, int, int]]:

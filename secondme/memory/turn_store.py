@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from secondme.memory import conversations, search, traces, turn_index
+from secondme.memory import conversations, traces, turn_index
 from secondme.memory.conversations import NewTurn
 from secondme.memory.database import Database
 from secondme.memory.sources import project_id
@@ -22,6 +22,7 @@ class TurnStore:
     def __init__(self, database: Database, vector_bytes: int | None) -> None:
         self._database = database
         self._near_turns = VectorColumn(database, TURNS, vector_bytes)
+        self._turn_terms = turn_index.TermCounts()
 
     def add_turn(
         self,
@@ -63,6 +64,11 @@ class TurnStore:
         with self._database.reading() as connection:
             return turn_index.around(connection, ids, reach)
 
+    def speakers_around(self, ids: Collection[int], reach: int = 5) -> set[str]:
+        """The names of those who said the turns that `turns_around` finds; turns may have none."""
+        with self._database.reading() as connection:
+            return turn_index.speakers_around(connection, ids, reach)
+
     def conversation_starts(self, ids: Collection[int]) -> dict[int, float]:
         """When conversations began, in Unix seconds, by id; those that are gone are left out."""
         with self._database.reading() as connection:
@@ -76,7 +82,7 @@ class TurnStore:
         Rare terms come first; common ones are left out once search.MOST_RANKED turns would be ranked.
         """
         with self._database.reading() as connection:
-            return search.any_of(connection, "turn_word", terms)
+            return self._turn_terms.any_of(connection, terms)
 
     def search_turns(self, match: str, k: int, project: str | None) -> list[tuple[int, float]]:
         """The `k` turns that fit the FTS5 expression `match` best: (turn id, BM25), best and highest first.
@@ -93,7 +99,7 @@ class TurnStore:
         Exact up to turn_index.MOST_COUNTED; above, the share among the newest turns stands for all.
         """
         with self._database.reading() as connection:
-            return turn_index.document_frequencies(connection, terms)
+            return self._turn_terms.frequencies(connection, terms)
 
     def turn_stats(self, project: str | None = None) -> TurnStats:
         """How many turns and conversations a project has, or all, and how many words a turn has on average."""
@@ -126,10 +132,16 @@ class TurnStore:
 
         Turns without a trace are not found.
         """
+        return self.nearest_turns_each([(vector, k)], project)[0]
+
+    def nearest_turns_each(
+        self, wanted: Sequence[tuple[FloatMatrix, int]], project: str | None
+    ) -> list[list[tuple[int, float]]]:
+        """What `nearest_turns` finds for each vector and k, in little more than the time of one of them."""
         number = None
         if project is not None:
             with self._database.reading() as connection:
                 number = project_id(connection, project)
             if number is None:
-                return []
-        return self._near_turns.search(vector, k, Asked(number))
+                return [[] for _ in wanted]
+        return self._near_turns.search_each(wanted, Asked(number))

@@ -54,6 +54,14 @@ struct Request {
   double slack = 0;    // see Index::search
 };
 
+// Where the results of one of several requests go.
+struct Written {
+  std::size_t k = 0;             // room for so many
+  std::int64_t* ids = nullptr;
+  float* scores = nullptr;
+  std::size_t n = 0;             // how many there are
+};
+
 struct IndexStats {
   std::size_t n_rows = 0;
   std::size_t n_fine = 0;
@@ -108,6 +116,8 @@ class Index {
   std::int64_t search(const Request& request, std::int64_t* ids, float* scores) const;
   // The best k of the high plane alone.
   std::size_t candidates(const Request& request, std::int64_t* ids, float* scores) const;
+  // The same for each of `n` requests, all of one filter and Mode::kExact, in one reading of the rows by one thread.
+  void candidates_each(const Request* requests, std::size_t n, Written* written) const;
   // The part of the exact best k that kLists finds with `probes` (0: the chosen number), averaged over `n_sample` random
   // rows as queries. A row does not count as its own neighbour. 1 if there is nothing to find.
   double measure_recall(std::size_t n_sample, std::size_t k, int probes) const;
@@ -145,7 +155,14 @@ class Index {
   std::vector<Candidate> scan(const Query& query, const Request& request, std::size_t n_wanted) const;
   std::vector<Candidate> scan_once(const Query& query, const Request& request, std::size_t n_wanted) const;
   bool random_row(std::uint64_t number, float* row, std::int64_t& id) const;
+  struct Scanned {
+    const Query* query;
+    TopK* best;
+  };
   std::size_t scan_pages(Page* const* pages, std::size_t n, const Query& query, const Filter* filter, TopK& best) const;
+  std::size_t scan_pages(Page* const* pages, std::size_t n, const Scanned* queries, std::size_t n_queries,
+                         const Filter* filter) const;
+  std::size_t write_candidates(const Query& query, const std::vector<Candidate>& found, const Written& written) const;
   void scan_list(const List& list, const Query& query, const Request& request, TopK& best) const;
   void scan_nearest(const Snapshot& snapshot, const Query& query, const Request& request, TopK& best) const;
   std::vector<Candidate> nearest_lists(const Snapshot& snapshot, const Query& query, std::size_t n) const;

@@ -5,6 +5,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <deque>
 #include <limits>
 #include <optional>
 #include <string>
@@ -29,6 +30,7 @@ using Matrix = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 constexpr std::int64_t kMostResults = 65536;
 constexpr std::size_t kMostRemembered = 65536;
+constexpr std::size_t kMostQueries = 16;
 
 void require_finite(const float* values, std::size_t n) {
   if (!all_finite(values, n)) throw nb::value_error("a vector holds a value that is not a number");
@@ -68,6 +70,9 @@ void add(Index& index, Vector<std::int64_t> ids, Matrix<T> rows, Vector<std::int
 
 // What both ways of searching are given.
 struct Call {
+  Call(nb::handle query_array, nb::handle id_array, nb::handle score_array)
+      : query(query_array), ids(id_array), scores(score_array) {}
+
   View<const float> query;
   View<std::int64_t> ids;
   View<float> scores;
@@ -104,7 +109,7 @@ Request request_of(const Index& index, const Call& call, const Filter* filter, n
 
 std::int64_t search(const Index& index, nb::handle query, nb::handle ids, nb::handle scores, const Filter* filter,
                     nb::handle mode, int oversample, int threads, double slack, int probes) {
-  const Call call{View<const float>(query), View<std::int64_t>(ids), View<float>(scores)};
+  const Call call(query, ids, scores);
   Request request = request_of(index, call, filter, mode, oversample, threads, probes);
   request.recall = slack >= 0;
   request.slack = slack;
@@ -114,10 +119,34 @@ std::int64_t search(const Index& index, nb::handle query, nb::handle ids, nb::ha
 
 std::size_t candidates(const Index& index, nb::handle query, nb::handle ids, nb::handle scores, const Filter* filter,
                        nb::handle mode, int threads, int probes) {
-  const Call call{View<const float>(query), View<std::int64_t>(ids), View<float>(scores)};
+  const Call call(query, ids, scores);
   const Request request = request_of(index, call, filter, mode, 1, threads, probes);
   nb::gil_scoped_release released;
   return index.candidates(request, call.ids.data(), call.scores.data());
+}
+
+// `queries`, `ids` and `scores` are lists of arrays, one of each for a query; k is the length of its ids.
+std::vector<std::size_t> candidates_each(const Index& index, const nb::list& queries, const nb::list& ids,
+                                         const nb::list& scores, const Filter* filter) {
+  const std::size_t n = queries.size();
+  if (n == 0 || n > kMostQueries || ids.size() != n || scores.size() != n) {
+    throw nb::value_error("1 to 16 queries are needed, and ids and scores for each");
+  }
+  std::deque<Call> calls;
+  std::vector<Request> requests;
+  std::vector<Written> written;
+  for (std::size_t q = 0; q < n; ++q) {
+    calls.emplace_back(queries[q], ids[q], scores[q]);
+    requests.push_back(request_of(index, calls.back(), filter, nb::int_(0), 1, 1, 0));
+    written.push_back({requests.back().k, calls.back().ids.data(), calls.back().scores.data(), 0});
+  }
+  {
+    nb::gil_scoped_release released;
+    index.candidates_each(requests.data(), n, written.data());
+  }
+  std::vector<std::size_t> found;
+  for (const Written& one : written) found.push_back(one.n);
+  return found;
 }
 
 RowSet set_of(const std::vector<std::int64_t>& numbers) {
@@ -202,6 +231,8 @@ void bind_index(nb::module_& m) {
       .def("candidates", &candidates, nb::arg("query"), nb::arg("ids"), nb::arg("scores"),
            nb::arg("filter").none() = nb::none(), nb::arg("mode") = 0,
            nb::arg("threads") = 1, nb::arg("probes") = 0)
+      .def("candidates_each", &candidates_each, nb::arg("queries"), nb::arg("ids"), nb::arg("scores"),
+           nb::arg("filter").none() = nb::none())
       .def("maintain", &Index::maintain, nb::arg("budget_us"), nb::call_guard<nb::gil_scoped_release>())
       .def("measure_recall", &Index::measure_recall, nb::arg("n_sample"), nb::arg("k"), nb::arg("probes") = 0,
            nb::call_guard<nb::gil_scoped_release>())

@@ -1,7 +1,9 @@
 // The readers' side of the index. Nothing here waits for the writer.
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "index/index.h"
@@ -98,25 +100,34 @@ void fetch_first(const Page& page, std::uint64_t wanted, std::int64_t stride) no
 // Returns how many rows passed the filter.
 std::size_t Index::scan_pages(Page* const* pages, std::size_t n, const Query& query, const Filter* filter,
                               TopK& best) const {
+  const Scanned one{&query, &best};
+  return scan_pages(pages, n, &one, 1, filter);
+}
+
+// A page is in the cache when the second of several queries reads it.
+std::size_t Index::scan_pages(Page* const* pages, std::size_t n, const Scanned* queries, std::size_t n_queries,
+                              const Filter* filter) const {
   alignas(64) std::int32_t scores[kPageRows];
-  ScanU8Args args{nullptr, query.high, stride_, query.bias, 0, 0, nullptr, scores};
   std::size_t n_passed = 0;
   std::uint64_t coming = n > 0 ? wanted_rows(*pages[0], filter) : 0;
   for (std::size_t i = 0; i < n; ++i) {
     const Page& page = *pages[i];
-    args.wanted = coming;
+    const std::uint64_t wanted = coming;
     if (i + 1 < n) {
       coming = wanted_rows(*pages[i + 1], filter);
       if (filter != nullptr) fetch_first(*pages[i + 1], coming, stride_);
     }
-    if (args.wanted == 0) continue;
-    n_passed += static_cast<std::size_t>(count_set(args.wanted));
-    args.rows = page.high;
-    args.next = i + 1 < n ? pages[i + 1]->high : nullptr;
-    args.threshold = best.threshold();
-    for (std::uint64_t above = kernels_.scan_u8(args); above != 0; above &= above - 1) {
-      const int row = lowest_set(above);
-      best.push({scores[row], row, &page});
+    if (wanted == 0) continue;
+    n_passed += static_cast<std::size_t>(count_set(wanted));
+    for (std::size_t q = 0; q < n_queries; ++q) {
+      const Query& query = *queries[q].query;
+      TopK& best = *queries[q].best;
+      const std::uint8_t* next = q == 0 && i + 1 < n ? pages[i + 1]->high : nullptr;
+      const ScanU8Args args{page.high, query.high, stride_, query.bias, wanted, best.threshold(), next, scores};
+      for (std::uint64_t above = kernels_.scan_u8(args); above != 0; above &= above - 1) {
+        const int row = lowest_set(above);
+        best.push({scores[row], row, &page});
+      }
     }
   }
   return n_passed;
@@ -224,12 +235,48 @@ std::size_t Index::candidates(const Request& request, std::int64_t* ids, float* 
   if (request.k == 0) return 0;
   const Query query(request.query, *this);
   const Epochs::Reader reader(epochs_);
+  return write_candidates(query, scan(query, request, request.k), {request.k, ids, scores, 0});
+}
+
+void Index::candidates_each(const Request* requests, std::size_t n, Written* written) const {
+  std::vector<std::unique_ptr<const Query>> queries;
+  for (std::size_t q = 0; q < n; ++q) queries.push_back(std::make_unique<const Query>(requests[q].query, *this));
+  const Epochs::Reader reader(epochs_);
+  const std::uint64_t n_moves = n_moves_.load(std::memory_order_seq_cst);
+  const bool moving = moving_.load(std::memory_order_seq_cst);
+  std::vector<TopK> best;
+  for (std::size_t q = 0; q < n; ++q) best.emplace_back(std::max<std::size_t>(1, written[q].k));
+  if (!moving) {
+    std::vector<Scanned> scanned;
+    for (std::size_t q = 0; q < n; ++q) {
+      if (written[q].k > 0) scanned.push_back({queries[q].get(), &best[q]});
+    }
+    const Snapshot& snapshot = *snapshot_.load(std::memory_order_seq_cst);
+    for (const List* list : snapshot.lists) {
+      const PageArray& pages = *list->pages.load(std::memory_order_seq_cst);
+      scan_pages(pages.at.get(), pages.n.load(std::memory_order_seq_cst), scanned.data(), scanned.size(),
+                 requests[0].filter);
+    }
+  }
+  // Where rows are being moved, each query is asked for by itself, which sees to rows that were seen twice.
+  const bool again = moving || n_moves_.load(std::memory_order_seq_cst) != n_moves;
+  for (std::size_t q = 0; q < n; ++q) {
+    if (written[q].k == 0) continue;
+    const std::vector<Candidate> found =
+        again ? scan(*queries[q], requests[q], written[q].k) : std::move(best[q].finish());
+    written[q].n = write_candidates(*queries[q], found, written[q]);
+  }
+}
+
+std::size_t Index::write_candidates(const Query& query, const std::vector<Candidate>& found,
+                                    const Written& written) const {
   std::vector<Hit> hits;
-  for (const Candidate& c : scan(query, request, request.k)) hits.push_back({c.score, c.page->id[c.row]});
-  const std::size_t n = order(hits, request.k);
+  hits.reserve(found.size());
+  for (const Candidate& c : found) hits.push_back({c.score, c.page->id[c.row]});
+  const std::size_t n = order(hits, written.k);
   for (std::size_t i = 0; i < n; ++i) {
-    ids[i] = hits[i].id;
-    scores[i] = static_cast<float>(hits[i].score) * query.to_cosine_high;
+    written.ids[i] = hits[i].id;
+    written.scores[i] = static_cast<float>(hits[i].score) * query.to_cosine_high;
   }
   return n;
 }

@@ -84,8 +84,7 @@ def gather(asked: Asked, store: Store, project: str | None, exclude_conversation
     terms = list(dict.fromkeys((*asked.form.terms, *asked.stems)))
     rankings = (
         store.search_turns(store.turn_match(terms), BY_WORDS, project) if terms else [],
-        store.nearest_turns(asked.stripped.pooled, BY_VECTOR, project),
-        store.nearest_turns(asked.plain.pooled, BY_NAMED_VECTOR, project),
+        *store.nearest_turns_each([(asked.stripped.pooled, BY_VECTOR), (asked.plain.pooled, BY_NAMED_VECTOR)], project),
     )
     seeds = _within_reason(dict.fromkeys(hit[0] for rank in zip_longest(*rankings) for hit in rank if hit is not None))
     turns = [t for t in store.turns_around(seeds, REACH) if t.conversation_id != exclude_conversation]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from secondme.recall.turns.asked import Asked
 from secondme.recall.turns.pool import Pool
-from secondme.recall.turns.words import Counted
+from secondme.recall.turns.words import Counted, Spoken
 from secondme.text.dates import resolve
 from secondme.text.terms import fold
 
@@ -78,22 +78,37 @@ def _names(text: str) -> Iterator[str]:
             yield rest
 
 
-def looks(text: str, words: Sequence[str]) -> list[float]:
-    """What `LOOKS` names, of one turn; `words` are all of it, folded and in order."""
-    counts = [0.0] * len(_WORDS)
-    for word in words:
-        rows = _ROWS_OF.get(word)
-        if rows is not None:
-            for row in rows:
-                counts[row] += 1
-        elif word[0] <= "9" and word.isdigit():
-            counts[_NUMBER] += 1
-            counts[_TIME] += len(word) == 4 and word[:2] in ("19", "20")
+def looks(texts: Sequence[str], spoken: Spoken) -> Floats:
+    """What `LOOKS` names, of each of n texts [n, 19]; `spoken` are their words."""
+    rest = [_rest(text, heads) for text, heads in zip(texts, spoken.heads, strict=True)]
+    table = np.concatenate([_counts(spoken), np.array(rest, np.float32).reshape(len(rest), len(_REST))], axis=1)
+    found: Floats = np.minimum(table, _BOUNDS)
+    return found
+
+
+def _counts(spoken: Spoken) -> Floats:
+    """How many words of each text are in each of the lists, and of what looks like them [n, 11]."""
+    codes = spoken.codes
+    listed = np.zeros((len(codes), len(_WORDS)), np.float32)
+    for word in _ROWS_OF.keys() & codes.keys():
+        listed[codes[word], _ROWS_OF[word]] = 1
+    for word, code in codes.items():
+        if word[0] <= "9" and word.isdigit():
+            listed[code, _NUMBER] = 1
+            listed[code, _TIME] = len(word) == 4 and word[:2] in ("19", "20")
+    has = np.asarray(listed.any(axis=1))[spoken.at]
+    of = spoken.of[has]
+    found = [np.bincount(of, column, len(spoken)) for column in listed[spoken.at[has]].T]
+    return np.stack(found, axis=1).astype(np.float32)
+
+
+def _rest(text: str, heads: Sequence[str]) -> tuple[float, ...]:
+    """What no list of words tells; `heads` are the first two words."""
     names = list(_names(text))
     quoted = '"' in text or "“" in text
     titles = sum(" " in name for name in names) + (len(_QUOTED.findall(text)) if quoted else 0)
     told = text.split(_SHARES, 1)[0].rstrip()
-    rest = (
+    return (
         len(names),
         titles,
         bool(names) and _PLACE.search(text) is not None,
@@ -101,9 +116,8 @@ def looks(text: str, words: Sequence[str]) -> list[float]:
         _SHARES in text,
         "?" in told,
         told.endswith("?"),
-        bool(words) and (words[0] in _REACTIONS or (len(words) > 1 and words[1] in _REACTIONS)),
+        any(word in _REACTIONS for word in heads),
     )
-    return [*counts, *map(float, rest)]
 
 
 _REST = {"names": 4, "title": 2, "place": 1, "commas": 4, "shares": 1, "asks": 1, "ends_asking": 1, "reacts": 1}
@@ -113,11 +127,10 @@ _BOUNDS = np.concatenate([_MOST, np.array([*_REST.values()], np.float32)])
 
 def said_features(asked: Asked, pool: Pool, counted: Counted) -> Columns:
     """Columns [n] by name."""
-    table = np.array([looks(t.text, w) for t, w in zip(pool.turns, counted.words, strict=True)], np.float32)
-    columns = dict(zip(LOOKS, np.minimum(table, _BOUNDS).T, strict=True))
+    columns = dict(zip(LOOKS, looks([turn.text for turn in pool.turns], counted).T, strict=True))
     columns["duration"] = columns["unit"] * columns["span"]
     columns |= _dates(asked, pool, columns["time"] + columns["unit"] > 0)
-    columns |= _size(counted) | _place(pool) | _speaker(asked, pool) | _day(asked, pool)
+    columns |= _size(counted) | _place(pool) | _speaker(asked, pool, counted) | _day(asked, pool)
     return columns
 
 
@@ -152,13 +165,12 @@ def _overlap(told: tuple[int, int], asked: tuple[int, int]) -> tuple[float, floa
 
 
 def _size(counted: Counted) -> Columns:
-    rarity = {word: counted.rarity(word) for word in counted.spread}
-    means = [sum(rarity[w] for w in found) / max(1, len(found)) for found in counted.lists]
-    distinct = [np.log1p(len(set(found))) for found in counted.lists]
+    n = len(counted)
+    rarity = np.bincount(counted.content_of, counted.rarity[counted.content_at], n)
     return {
         "length": np.log1p(counted.lengths),
-        "distinct": np.array(distinct, np.float32),
-        "rarity": np.array(means, np.float32),
+        "distinct": np.log1p(np.bincount(counted.turns, minlength=n)).astype(np.float32),
+        "rarity": (rarity / counted.lengths).astype(np.float32),
     }
 
 
@@ -173,19 +185,19 @@ def _place(pool: Pool) -> Columns:
     }
 
 
-def _speaker(asked: Asked, pool: Pool) -> Columns:
+def _speaker(asked: Asked, pool: Pool, counted: Counted) -> Columns:
     """1 for the one whom the question is about, 0 for others, a half where it does not say."""
     half = np.full(len(pool), 0.5, np.float32)
-    by = [fold(t.speaker) for t in pool.turns]
     if len(asked.names) == 1:
-        named = np.array([who == asked.names[0] for who in by], np.float32)
+        theirs = {who for who in {t.speaker for t in pool.turns} if fold(who) == asked.names[0]}
+        named = np.array([t.speaker in theirs for t in pool.turns], np.float32)
     elif asked.of_owner or asked.of_assistant:
         role = "user" if asked.of_owner else "assistant"
         named = np.array([t.role == role and not t.speaker for t in pool.turns], np.float32)
     else:
         named = half
     sure = np.float32(named is not half)
-    mentions = [any(name in fold(t.text) for name in asked.names) for t in pool.turns]
+    mentions = [any(name in text for name in asked.names) for text in counted.folded]
     return {"speaker": named, "speaker_sure": named * sure, "mentions": np.array(mentions, np.float32)}
 
 

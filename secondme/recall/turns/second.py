@@ -7,15 +7,12 @@ Source: Lavrenko and Croft 2001, "Relevance-Based Language Models"; Xu et al. 20
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 from numpy.typing import NDArray
 
 from secondme.recall.turns.asked import Asked
 from secondme.recall.turns.pool import Pool
 from secondme.recall.turns.words import Counted
-from secondme.text.terms import stem
 
 Floats = NDArray[np.float32]
 Columns = dict[str, Floats]
@@ -105,18 +102,17 @@ def _alike(pool: Pool, scores: Floats, order: NDArray[np.int64]) -> Columns:
 def _taught(asked: Asked, counted: Counted, scores: Floats, order: NDArray[np.int64]) -> Columns:
     """How much of what the best turns say beyond the question a turn says as well."""
     seeds = order[:_TAUGHT_BY]
-    known = set(asked.stems)
     shares = np.exp(scores[seeds] - scores[seeds[0]])
-    taught: Counter[str] = Counter()
-    for seed, share in zip(seeds, shares, strict=True):
-        said = counted.sets[seed]
-        for word in said:
-            if stem(word) not in known and word not in asked.names:
-                taught[word] += share * counted.rarity(word) / len(said)
-    best = dict(taught.most_common(_N_TAUGHT))
-    most = max(best.values(), default=1.0)
-    says = [sum(best[w] for w in best.keys() & found) / most for found in counted.sets]
-    values = np.array(says, np.float32)
+    rarity = counted.rarity.astype(np.float32)
+    taught = np.zeros(len(rarity), np.float32)
+    for seed, share in zip(seeds.tolist(), shares, strict=True):
+        said = counted.said_by(seed)
+        new = counted.beyond(said, asked)
+        taught[new] += share * rarity[new] / np.float32(len(said) or 1)
+    best = np.argsort(-taught, kind="stable")[:_N_TAUGHT]
+    weighed = np.zeros(len(taught), np.float64)
+    weighed[best] = taught[best]
+    values = (counted.summed(weighed).astype(np.float32) / (weighed.max(initial=0) or 1)).astype(np.float32)
     others = values.copy()
     others[seeds] = 0
     return {"taught": values, "taught_others": others}
@@ -124,16 +120,14 @@ def _taught(asked: Asked, counted: Counted, scores: Floats, order: NDArray[np.in
 
 def _linked(asked: Asked, pool: Pool, counted: Counted, scores: Floats, order: NDArray[np.int64]) -> Columns:
     """Rare words shared with one of the best turns, and with one of another conversation."""
-    known = set(asked.stems)
     most = max(2.0, _RARE * len(pool))
     linked, elsewhere = np.zeros(len(pool), np.float32), np.zeros(len(pool), np.float32)
-    for seed in order[:_TAUGHT_BY]:
-        rare = {
-            w: counted.rarity(w)
-            for w in counted.sets[seed]
-            if counted.spread[w] <= most and stem(w) not in known and w not in asked.names
-        }
-        shared = np.array([sum(rare[w] for w in rare.keys() & found) for found in counted.sets], np.float32)
+    for seed in order[:_TAUGHT_BY].tolist():
+        said = counted.said_by(seed)
+        rare = counted.beyond(said[counted.spread[said] <= most], asked)
+        weighed = np.zeros(len(counted.rarity), np.float64)
+        weighed[rare] = counted.rarity[rare]
+        shared = counted.summed(weighed).astype(np.float32)
         shared *= np.float32(np.exp(scores[seed] - scores[order[0]]))
         shared[seed] = 0
         linked = np.maximum(linked, shared)

@@ -16,5 +16,4 @@ def speakers_named(question: str, store: Store, project: str | None) -> tuple[st
     if not any(w[0].isupper() and fold(w) not in QUESTION_WORDS for w in _CAPITALISED.findall(question)):
         return ()
     hits = store.search_turns(store.turn_match(content_terms(question)), _N_LOOKED_AT, project)
-    near = store.turns_around([i for i, _ in hits], 1)
-    return tuple(sorted({t.speaker for t in near if t.speaker}))
+    return tuple(sorted(store.speakers_around([i for i, _ in hits], 1) - {""}))

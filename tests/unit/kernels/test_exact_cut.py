@@ -107,3 +107,19 @@ def test_a_question_of_zeros_is_as_near_to_every_row() -> None:
     index.add(np.arange(50), rows)
     found = index.search_exactly(np.zeros(48, np.float32), 5, rows.__getitem__)
     assert found is not None and len(found[0]) == 5 and found[1].tolist() == [0.0] * 5
+
+
+def test_queries_asked_together_find_what_each_finds_alone() -> None:
+    rows, query = near_ties(500, 48, 0.3, 7)
+    index = VectorIndex(48, fine=False)
+    index.add(np.arange(len(rows)), rows, Attributes(project=np.arange(len(rows), dtype=np.int32) % np.int32(3)))
+    asked = [(query, 12), (rows[3], 0), (rows[7], 700), (rows[9], 1)]
+    for where in (None, index.filter(projects=[1]), index.filter(projects=[9])):
+        together = index.candidates_each(asked, where)
+        for (one, k), (ids, cosines) in zip(asked, together, strict=True):
+            alone = index.candidates(one, k, where)
+            assert np.array_equal(ids, alone[0]) and np.array_equal(cosines, alone[1])
+    assert index.candidates_each([]) == []
+    for wrong in ([(query, 1)] * 17, [(query[:5], 1)], [(query, 1), (np.full(48, np.nan, np.float32), 1)]):
+        with pytest.raises(ValueError):
+            index.candidates_each(wrong)

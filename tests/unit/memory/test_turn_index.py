@@ -104,6 +104,28 @@ def test_very_common_words_are_not_counted_to_the_end(store: Store, monkeypatch:
     assert abs(counted["often"] - 50) <= 2 and (counted["always"], counted["never"]) == (100, 0)
 
 
+def test_terms_are_counted_anew_after_each_change(store: Store) -> None:
+    """Counts are kept between questions; what a transaction wrote counts inside it, and not once it was taken back."""
+    first = talk(store, "the zeppelin")[0]
+    assert store.turn_df(["zeppelin"]) == {"zeppelin": 1}
+    second = talk(store, "a zeppelin", "no balloon")[0]
+    assert store.turn_df(["zeppelin", "balloon"]) == {"zeppelin": 2, "balloon": 1}
+    assert store.turn_match(["balloon", "zeppelin"]) == '"balloon" OR "zeppelin"'
+
+    def rewritten() -> None:
+        with store._database.writing() as connection:
+            connection.execute("update turn set text = 'zeppelin balloon' where id in (?, ?)", (first, second))
+            assert store.turn_df(["zeppelin", "balloon"]) == {"zeppelin": 2, "balloon": 3}
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        rewritten()
+    assert store.turn_df(["zeppelin", "balloon"]) == {"zeppelin": 2, "balloon": 1}
+    store.forget(Target(turns=(first,)))
+    assert store.turn_df(["zeppelin"]) == {"zeppelin": 1}
+    assert len(store.turn_df([f"word {n}" for n in range(200)])) == 200
+
+
 def test_what_turns_there_are(store: Store) -> None:
     assert store.turn_stats() == TurnStats(0, 0.0, 0)
     talk(store, "one two three", "four", project="one")
@@ -144,6 +166,16 @@ def test_turns_around(store: Store) -> None:
     assert around([ids[two][9], ids[one][1], ids[one][3]], 1) == ids[one][:5] + ids[two][8:]
     assert around([99], 3) == [] and around([], 3) == []
     assert store.conversation_starts([two, one, 99]).keys() == {one, two}
+
+
+def test_speakers_are_those_of_the_turns_around(store: Store) -> None:
+    conversation = store.new_conversation("default", "talk")
+    names = ["Ada", "Bo", "", "Cy", "D\udcff"]
+    ids = [store.add_turn(conversation, "user", "x", (), speaker=name) for name in names]
+    for i in range(len(ids)):
+        around = {turn.speaker for turn in store.turns_around([ids[i]], 1) if turn.speaker}
+        assert store.speakers_around([ids[i]], 1) - {""} == around
+    assert store.speakers_around(ids, 0) - {""} == set(names) - {""} and store.speakers_around([], 1) == set()
 
 
 def test_clocks_that_jump(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,6 +275,10 @@ def test_nearest_turns_in_memory_and_without_it(store: Store, most_bytes: int | 
     with pytest.raises(StoreError):
         store.nearest_turns(row[:3], 1, None)
     assert store.nearest_turns(row, 0, None) == []
+    wanted = [(row, 9), (unit_vectors(1, seed=60)[0], 0), (unit_vectors(1, seed=61)[0], 4)]
+    for project in (None, "two", "nowhere"):
+        together = store.nearest_turns_each(wanted, project)
+        assert together == [store.nearest_turns(vector, k, project) for vector, k in wanted]
 
 
 def test_the_copy_in_memory_keeps_up(store: Store) -> None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+import re
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,11 +22,13 @@ from secondme.recall.turns import recall_turns
 from secondme.recall.turns.asked import ask
 from secondme.recall.turns.pool import Pool, pool_of
 from secondme.recall.turns.recall import weigh
-from secondme.recall.turns.said import looks
+from secondme.recall.turns.said import LOOKS, looks
 from secondme.recall.turns.speakers import speakers_named
 from secondme.recall.turns.weights import Linear, Weights, read, shipped, write
+from secondme.recall.turns.words import Counted, Spoken
 from secondme.runtime.echo import HashEmbedder
 from secondme.runtime.traces import traces
+from secondme.text.terms import QUESTION_WORDS, fold, stem
 from secondme.types import NewItem, Span, Turn
 
 AT = datetime(2030, 5, 4, 12, tzinfo=UTC).timestamp()
@@ -122,7 +129,78 @@ def test_the_one_asked_about_is_told_from_others(filled: Store, hashed: HashEmbe
 
 
 def test_captions_and_questions_are_seen() -> None:
-    assert looks("Nice! [shares a photo of Bonn?]", ["nice", "shares"])[-4:] == [1.0, 0.0, 0.0, 1.0]
+    text = "Nice! [shares a photo of Bonn?]"
+    assert looks([text], Spoken([text]))[0, -4:].tolist() == [1.0, 0.0, 0.0, 1.0]
+
+
+# Words ---------------------------------------------------------------------------------------------------------
+
+SAID = st.lists(
+    st.text("aAsS thE I'\u2019-_.,?\"5 12\u00e9\u0130\u03a3\u00b2\u4e2d\U0001f600\n\x00", max_size=24)
+    | st.lists(
+        st.sampled_from(
+            ["love", "In 1999", "the ferries", "Ruth's", "caf\u00e9", "July,", "ferry", "I'm", "20 2019", "_"]
+        ),
+        max_size=8,
+    ).map(" ".join),
+    min_size=1,
+    max_size=9,
+)
+
+
+def _one_by_one(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", fold(text).replace("\u2019", "'").replace("'s", ""))
+
+
+@given(texts=SAID)
+@settings(max_examples=150, deadline=None)
+def test_words_of_many_texts_are_those_of_each(texts: list[str]) -> None:
+    spoken = Spoken(texts)
+    spelled = list(spoken.codes)
+    found: list[list[str]] = [[] for _ in texts]
+    for text, word in zip(spoken.of.tolist(), spoken.at.tolist(), strict=True):
+        found[text].append(spelled[word])
+    assert found == [_one_by_one(text) for text in texts]
+    assert spoken.heads == [words[:2] for words in found] and len(spoken) == len(texts)
+
+
+@given(texts=SAID)
+@settings(max_examples=150, deadline=None)
+def test_looks_are_counted_word_by_word(texts: list[str]) -> None:
+    table = dict(zip(LOOKS, looks(texts, Spoken(texts)).T, strict=True))
+    for n, text in enumerate(texts):
+        words = _one_by_one(text)
+        years = [w for w in words if w.isdigit() and w[0] <= "9" and len(w) == 4 and w[:2] in ("19", "20")]
+        digits = [w for w in words if w.isdigit() and w[0] <= "9"]
+        assert table["first_person"][n] == min(4, sum(w in ("i", "im") for w in words))
+        assert table["number"][n] == min(3, len(digits))
+        assert table["time"][n] == min(2, len(years) + words.count("july"))
+        assert table["liking"][n] == table["reason"][n] == min(1, words.count("love"))
+        assert table["commas"][n] == min(4, text.count(","))
+
+
+@given(texts=SAID, stems=st.sets(st.sampled_from(["ferry", "love", "cafe", "ruth", "s", "5", "absent"])))
+@settings(max_examples=150, deadline=None)
+def test_words_of_content_are_counted_as_by_hand(texts: list[str], stems: set[str]) -> None:
+    turns = [Turn(i + 1, 1, "user", text, AT, ()) for i, text in enumerate(texts)]
+    asked: Any = SimpleNamespace(stems=tuple(stems), names=("ruth",))
+    pool: Any = SimpleNamespace(turns=turns)
+    counted = Counted(asked, pool)
+    lists = [[w for w in _one_by_one(text) if w not in QUESTION_WORDS] for text in texts]
+    assert counted.lengths.tolist() == [max(1, len(words)) for words in lists]
+    assert counted.stems.tolist() == [[sum(stem(w) == s for w in words) for words in lists] for s in asked.stems]
+    spread = Counter(w for words in lists for w in set(words))
+    values = np.arange(len(counted.spelled), dtype=np.float64)
+    for n, words in enumerate(lists):
+        said = counted.said_by(n)
+        assert {counted.spelled[w] for w in said.tolist()} == set(words) and len(said) == len(set(words))
+        assert counted.summed(values)[n] == sum(said.tolist())
+        new = [counted.spelled[w] for w in counted.beyond(said, asked).tolist()]
+        assert set(new) == {w for w in words if stem(w) not in stems and w != "ruth"}
+    for word, n_turns in spread.items():
+        code = counted.codes[word]
+        assert counted.spread[code] == n_turns
+        assert counted.rarity[code] == math.log1p(len(texts) / n_turns)
 
 
 # Pool and weights ----------------------------------------------------------------------------------------------

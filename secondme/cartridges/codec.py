@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from secondme.cartridges import choices
 from secondme.cartridges.calibration import Calibration, Transform
 from secondme.cartridges.rows import HeadRows
-from secondme.cartridges.side_by_side import each_layer
 from secondme.cartridges.tiers import Tier
 from secondme.cartridges.transform import (
     Quantized,
@@ -35,6 +34,7 @@ from secondme.cartridges.transform import (
 from secondme.errors import CorruptCartridge
 from secondme.kernels import kv
 from secondme.runtime.kv import FloatRows, KvShape
+from secondme.runtime.side_by_side import each_layer
 
 CODEC = 1
 """Version of the coding, part of every manifest."""

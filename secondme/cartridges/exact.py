@@ -7,6 +7,7 @@ Keys stay as they were read, after RoPE: a cartridge that is put elsewhere is tu
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,9 @@ from secondme.cartridges.format import CartridgeReader, SectionData
 from secondme.cartridges.manifest import Manifest
 from secondme.errors import CorruptCartridge
 from secondme.kernels import kv
-from secondme.runtime.kv import VALUE_ROTATION, Cells, F16Cells, KvIdentity, KvShape, QuantizedCells, key_rotation
+from secondme.runtime.cells import plain
+from secondme.runtime.kv import VALUE_ROTATION, Cells, F16Cells, KvIdentity, QuantizedCells
+from secondme.runtime.side_by_side import each_layer
 
 CODEC = 1
 _HINT = "nothing is lost: the document's text is read instead, and the cartridge is made again"
@@ -60,14 +63,18 @@ def from_sections(sections: Sections, identity: KvIdentity, n: int, start: int) 
         width = shape.n_kv_heads * dim
         blocks = np.empty((shape.n_layers, n, width), np.int8)
         scales = np.empty((shape.n_layers, n, width // kv.BLOCK), np.float16)
-        for layer in range(shape.n_layers):
-            blocks[layer] = kv.decode_q8(sections[side, layer], n, width)
-            scales[layer] = kv.decode_scales(sections[f"{side}_scales", layer], n, width // kv.BLOCK)
+        each_layer(partial(_decode_layer, sections, side, blocks, scales), shape.n_layers)
         if not np.isfinite(scales).all():
             raise ValueError("a scale is not a finite number")
         sides += [blocks, scales]
     positions = np.arange(start, start + n, dtype=np.int32)
     return QuantizedCells(positions, rotated(identity), *sides)  # type: ignore[arg-type]
+
+
+def _decode_layer(sections: Sections, side: str, blocks: NDArray[np.int8], scales: F16Cells, layer: int) -> None:
+    n, width = blocks.shape[1:]
+    blocks[layer] = kv.decode_q8(sections[side, layer], n, width)
+    scales[layer] = kv.decode_scales(sections[f"{side}_scales", layer], n, scales.shape[2])
 
 
 def rotated(identity: KvIdentity) -> bool:
@@ -101,21 +108,3 @@ def joined(parts: Sequence[QuantizedCells]) -> QuantizedCells:
         np.concatenate([p.v for p in parts], axis=1),
         np.concatenate([p.v_scales for p in parts], axis=1),
     )
-
-
-def plain(cells: QuantizedCells, shape: KvShape) -> Cells:
-    """The same as float16, not rotated."""
-    return Cells(
-        cells.positions,
-        _plain_side(cells.k, cells.k_scales, shape.k_dim, key_rotation(shape.k_dim) if cells.rotated else 0),
-        _plain_side(cells.v, cells.v_scales, shape.v_dim, VALUE_ROTATION if cells.rotated else 0),
-    )
-
-
-def _plain_side(blocks: NDArray[np.int8], scales: F16Cells, dim: int, rotation: int) -> F16Cells:
-    out = np.empty((*blocks.shape[:2], blocks.shape[2] // dim, dim), np.float16)
-    for layer in range(len(blocks)):
-        rows = kv.dequantize_q8_0(blocks[layer], scales[layer])
-        with np.errstate(over="ignore"):  # what is too large is refused before a runtime sees it (`check_cells`)
-            out[layer] = (kv.hadamard(rows, rotation) if rotation else rows).reshape(out.shape[1:])
-    return out

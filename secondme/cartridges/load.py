@@ -16,6 +16,7 @@ from secondme.cartridges.manifest import Expected, Tier, check_manifest
 from secondme.cartridges.prefix import Prefix
 from secondme.cartridges.rows import HeadRows
 from secondme.errors import CartridgeIncompatible
+from secondme.runtime.cells import plain
 from secondme.runtime.kv import AnyCells, KvIdentity, QuantizedCells
 
 _HINT = "nothing is lost: the document's text is read instead, and the cartridge is made again"
@@ -79,14 +80,14 @@ def compose(ground: Ground, parts: Sequence[Part]) -> tuple[int, AnyCells]:
         return len(joined), joined
     placed: list[place.Part] = []
     for part in parts:
-        rows = exact.plain(part.held, shape) if isinstance(part.held, QuantizedCells) else part.held
+        rows = plain(part.held, shape) if isinstance(part.held, QuantizedCells) else part.held
         placed.append(place.Part(rows, at))
         at += part.n_tokens
     if ground.calibration is not None:
         padding = ground.calibration.padding
     else:  # all heads have as many rows, or may differ: nothing is filled up
         padding = np.zeros((shape.n_layers * shape.n_kv_heads, shape.k_dim), np.float16)
-    prefix = exact.plain(ground.prefix.cells, shape)
+    prefix = plain(ground.prefix.cells, shape)
     behind = place.Ground(prefix, padding, ground.identity.rope, ground.n_ctx)
     if ground.ragged and any(isinstance(part.held, HeadRows) for part in parts):
         return place.place_ragged(behind, placed, shape, _bits(parts))

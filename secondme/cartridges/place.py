@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondme.cartridges.rows import HeadRows
-from secondme.cartridges.side_by_side import each_layer
 from secondme.cartridges.turn import at, turned
 from secondme.errors import ContextOverflow
 from secondme.kernels import kv
 from secondme.runtime.kv import Cells, F16Cells, KvShape, RaggedCells, Rope
+from secondme.runtime.side_by_side import each_layer
 
 _Rows = Callable[[int, int, int], tuple[F16Cells, F16Cells]]
 """Views of the keys and values of a head's rows start to stop, by (layer * n_kv_heads + head, start, stop)."""

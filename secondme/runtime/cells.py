@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 
 from secondme.errors import ModelError
 from secondme.kernels import kv
-from secondme.runtime.kv import AnyCells, Cells, F16Cells, KvShape, QuantizedCells, RaggedCells
+from secondme.runtime.kv import (
+    VALUE_ROTATION,
+    AnyCells,
+    Cells,
+    F16Cells,
+    KvShape,
+    QuantizedCells,
+    RaggedCells,
+    key_rotation,
+)
+from secondme.runtime.side_by_side import each_layer
 
 _F16_INFINITY = 0x7C00
 _F16_MAGNITUDE = 0x7FFF
@@ -120,3 +130,24 @@ def quantized(cells: Cells) -> QuantizedCells:
             q[layer], d[layer] = kv.quantize_q8_0(rows.reshape(q.shape[1:]).astype(np.float32))
         sides += [q, d]
     return QuantizedCells(cells.positions, False, *sides)  # type: ignore[arg-type]
+
+
+def plain(cells: QuantizedCells, shape: KvShape) -> Cells:
+    """The same as float16, not rotated; what is too large for that becomes infinite, which `check_cells` refuses."""
+    return Cells(
+        cells.positions,
+        _plain_side(cells.k, cells.k_scales, shape.k_dim, key_rotation(shape.k_dim) if cells.rotated else 0),
+        _plain_side(cells.v, cells.v_scales, shape.v_dim, VALUE_ROTATION if cells.rotated else 0),
+    )
+
+
+def _plain_side(blocks: NDArray[np.int8], scales: F16Cells, dim: int, rotation: int) -> F16Cells:
+    out = np.empty((*blocks.shape[:2], blocks.shape[2] // dim, dim), np.float16)
+
+    def put(layer: int) -> None:
+        rows = kv.dequantize_q8_0(blocks[layer], scales[layer])
+        rows = kv.hadamard(rows, rotation) if rotation else rows
+        kv.place_values(rows.reshape(len(rows), -1), out[layer].reshape(len(rows), -1))
+
+    each_layer(put, len(blocks))
+    return out

@@ -11,6 +11,7 @@ float16 scale and 32 int8 (ggml-common.h).
 
 from __future__ import annotations
 
+import itertools
 import struct
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ from secondme.runtime.kv import (
     key_rotation,
 )
 from secondme.runtime.llama_context import CellType
+from secondme.runtime.side_by_side import each_layer
 
 STATE_VERSION = 1
 """Version of the layout above."""
@@ -212,10 +214,8 @@ def build_state(cells: Cells | QuantizedCells, layout: CellLayout, n_tokens: int
     meta = state[_HEAD.size : head - _SIDES.size].view("<i4").reshape(n, 3)
     meta[:, 0], meta[:, 1], meta[:, 2] = cells.positions, 1, 0
     state[head - _SIDES.size : head] = np.frombuffer(_SIDES.pack(layout.transposed, shape.n_layers), np.uint8)
-    at = head
-    for i, size in enumerate(sizes):
-        _write_side(state[at : at + size], cells, layout, i)
-        at += size
+    ends = [head, *(head + end for end in itertools.accumulate(sizes))]
+    each_layer(lambda i: _write_side(state[ends[i] : ends[i + 1]], cells, layout, i), len(sizes))
     return state
 
 
@@ -226,27 +226,29 @@ def _write_side(out: Bytes, cells: Cells | QuantizedCells, layout: CellLayout, i
     dim = shape.k_dim if is_key else shape.v_dim
     if layout.transposed and not is_key:
         out[: _COLUMNS.size] = np.frombuffer(_COLUMNS.pack(_TYPES["f16"], 2, shape.n_kv_heads * dim), np.uint8)
-        out[_COLUMNS.size :].view("<f2").reshape(-1, n)[:] = _f16_side(cells, is_key, layer, dim).T
+        columns = np.empty((n, shape.n_kv_heads * dim), np.float16)
+        _write_f16(columns, cells, is_key, layer, dim)
+        out[_COLUMNS.size :].view("<f2").reshape(-1, n)[:] = columns.T
         return
     row_bytes = layout.row_bytes(dim)
     out[: _ROWS.size] = np.frombuffer(_ROWS.pack(_TYPES[layout.dtype], row_bytes), np.uint8)
     rows = out[_ROWS.size :].reshape(n, row_bytes)
     if layout.dtype == "f16":
-        rows.view("<f2")[:] = _f16_side(cells, is_key, layer, dim)
+        _write_f16(rows.view("<f2"), cells, is_key, layer, dim)
         return
     q, d = _q8_side(cells, layout.rotated, is_key, layer, dim)
     blocks = rows.view(_BLOCK_TYPE)
     blocks["q"], blocks["d"] = q.reshape(n, -1, _BLOCK), d
 
 
-def _f16_side(cells: Cells | QuantizedCells, is_key: bool, layer: int, dim: int) -> F16Cells:
-    """float16 [n, n_kv_heads * dim] of one layer, not rotated."""
+def _write_f16(out: F16Cells, cells: Cells | QuantizedCells, is_key: bool, layer: int, dim: int) -> None:
+    """Write one layer to float16 [n, n_kv_heads * dim], not rotated."""
     if isinstance(cells, Cells):
         side = cells.k[layer] if is_key else cells.v[layer]
-        return np.ascontiguousarray(side).reshape(len(side), -1)
-    rows = _plain_rows(cells, is_key, layer, dim)
-    with np.errstate(over="ignore"):
-        return finite(rows.reshape(len(rows), -1).astype(np.float16))
+        out[:] = side.reshape(len(side), -1)
+        return
+    kv.place_values(_plain_rows(cells, is_key, layer, dim).reshape(out.shape), out)
+    finite(out)
 
 
 def _q8_side(

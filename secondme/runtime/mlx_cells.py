@@ -14,16 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondme.runtime.cells import check_cells, finite
+from secondme.runtime.cells import check_cells, finite, plain
 from secondme.runtime.kv import (
-    VALUE_ROTATION,
     AnyCells,
     Cells,
     KvIdentity,
     QuantizedCells,
     RaggedCells,
     Rope,
-    key_rotation,
 )
 from secondme.runtime.mlx_context import MlxContext
 
@@ -71,9 +69,11 @@ def placed(cells: AnyCells, identity: KvIdentity, n_tokens: int) -> Put:
     check_cells(cells, identity.shape, n_tokens)
     if isinstance(cells, RaggedCells):
         return _ragged(cells, identity)
-    plain = _plain(cells, identity) if isinstance(cells, QuantizedCells) else cells
-    keys = [in_mlx_order(layer, identity.rope) for layer in plain.k]
-    return lambda context: context.place(keys, list(plain.v), n_tokens)
+    rows = plain(cells, identity.shape) if isinstance(cells, QuantizedCells) else cells
+    for side in (rows.k, rows.v):
+        finite(side)
+    keys = [in_mlx_order(layer, identity.rope) for layer in rows.k]
+    return lambda context: context.place(keys, list(rows.v), n_tokens)
 
 
 def _ragged(cells: RaggedCells, identity: KvIdentity) -> Put:
@@ -82,20 +82,3 @@ def _ragged(cells: RaggedCells, identity: KvIdentity) -> Put:
     pieces = [(keys[a:b], cells.v[a:b]) for a, b in itertools.pairwise(ends)]
     layers = [pieces[i : i + n_kv] for i in range(0, len(pieces), n_kv)]
     return lambda context: context.place_ragged(layers, cells.n_tokens, cells.bits)
-
-
-def _plain(cells: QuantizedCells, identity: KvIdentity) -> Cells:
-    """As float16, not rotated."""
-    from secondme.kernels import kv
-
-    shape, sides = identity.shape, []
-    for blocks, scales, dim, rotation in (
-        (cells.k, cells.k_scales, shape.k_dim, key_rotation(shape.k_dim)),
-        (cells.v, cells.v_scales, shape.v_dim, VALUE_ROTATION),
-    ):
-        out = np.empty((*blocks.shape[:2], shape.n_kv_heads, dim), np.float16)
-        for layer in range(len(blocks)):
-            rows = kv.dequantize_q8_0(blocks[layer], scales[layer])
-            out[layer] = (kv.hadamard(rows, rotation) if cells.rotated else rows).reshape(out.shape[1:])
-        sides.append(finite(out))
-    return Cells(cells.positions, *sides)

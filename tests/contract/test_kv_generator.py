@@ -16,10 +16,12 @@ from secondme.runtime.base import DecodedText, Generator, Sampling
 from secondme.runtime.echo import EchoGenerator
 from secondme.runtime.kv import Cells, RaggedCells
 from secondme.runtime.llama import LlamaGenerator, LlamaOptions
+from secondme.runtime.mlx import MlxGenerator, MlxOptions
 from secondme.runtime.template import ChatTemplate
 from secondme.types import Message
 from tests.contract.test_kv_cells import altered
 from tests.contract.test_kv_reader import tokens_of
+from tests.tiny_mlx import write_tiny_mlx
 from tests.tiny_models import Tiny, write_tiny
 
 SYSTEM = "You know these documents.\nDocuments:\n"
@@ -45,10 +47,14 @@ def either(request: pytest.FixtureRequest) -> Generator:
     return EchoGenerator() if request.param == "echo" else request.getfixturevalue("smollm2")
 
 
-@pytest.fixture(params=["f16", "q8_0"])
-def tiny(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LlamaGenerator]:
-    path = write_tiny(tmp_path / "tiny.gguf", Tiny())
-    opened = LlamaGenerator(path, options=LlamaOptions(n_ctx=512, n_batch=64, threads=1, kv_type=request.param))
+@pytest.fixture(params=["f16", "q8_0", "mlx"])
+def tiny(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Generator]:
+    opened: Generator
+    if request.param == "mlx":
+        opened = MlxGenerator(write_tiny_mlx(tmp_path / "tiny"), options=MlxOptions(n_ctx=512, n_batch=64))
+    else:
+        path = write_tiny(tmp_path / "tiny.gguf", Tiny())
+        opened = LlamaGenerator(path, options=LlamaOptions(n_ctx=512, n_batch=64, threads=1, kv_type=request.param))
     yield opened
     opened.close()
 
@@ -62,7 +68,7 @@ def continued(generator: Generator, tokens: list[int], n: int = 8) -> tuple[str,
     return "".join(texts), first.n_done if first else 0
 
 
-def read_cells(generator: LlamaGenerator, tokens: list[int]) -> Cells:
+def read_cells(generator: Generator, tokens: list[int]) -> Cells:
     reader = generator.reader(256)
     for _ in reader.read(tokens):
         pass
@@ -88,7 +94,7 @@ def test_a_prompt_goes_on_from_loaded_cells_as_if_it_had_been_read(smollm2: Llam
     assert continued(smollm2, longer, 1)[1] >= len(known + tail)
 
 
-def test_loaded_cells_alone_have_nothing_to_continue_from(tiny: LlamaGenerator) -> None:
+def test_loaded_cells_alone_have_nothing_to_continue_from(tiny: Generator) -> None:
     tokens = tokens_of(tiny, 40)
     cells = read_cells(tiny, tokens)
     tiny.load_cells(tokens, cells)
@@ -100,7 +106,7 @@ def test_loaded_cells_alone_have_nothing_to_continue_from(tiny: LlamaGenerator) 
     assert tiny.cached_tokens[:40] == tuple(tokens)
 
 
-def test_loaded_cells_go_as_a_whole(tiny: LlamaGenerator) -> None:
+def test_loaded_cells_go_as_a_whole(tiny: Generator) -> None:
     tokens = tokens_of(tiny, 60)
     cells = read_cells(tiny, tokens[:40])
     cold = continued(tiny, tokens[:30] + tokens[:20])[0]
@@ -111,7 +117,7 @@ def test_loaded_cells_go_as_a_whole(tiny: LlamaGenerator) -> None:
     assert continued(tiny, tokens[:30])[1] == 29  # now they are ordinary
 
 
-def test_fewer_cells_than_tokens(tiny: LlamaGenerator) -> None:
+def test_fewer_cells_than_tokens(tiny: Generator) -> None:
     tokens = tokens_of(tiny, 60)
     cells = read_cells(tiny, tokens[:40])
     some = altered(cells, positions=cells.positions[20:], k=cells.k[:, 20:].copy(), v=cells.v[:, 20:].copy())
@@ -123,7 +129,7 @@ def test_fewer_cells_than_tokens(tiny: LlamaGenerator) -> None:
     assert continued(tiny, tokens) == (before, len(tokens) - 1)
 
 
-def test_a_saved_state_keeps_the_boundary(tiny: LlamaGenerator) -> None:
+def test_a_saved_state_keeps_the_boundary(tiny: Generator) -> None:
     tokens = tokens_of(tiny, 60)
     tiny.load_cells(tokens[:40], read_cells(tiny, tokens[:40]))
     alone = tiny.save_state()
@@ -142,7 +148,7 @@ def test_a_saved_state_keeps_the_boundary(tiny: LlamaGenerator) -> None:
     assert list(tiny.decode(Sampling(max_tokens=1))) and tiny.cached_tokens[:60] == tuple(tokens)
 
 
-def test_cells_that_do_not_fit_leave_the_cache_alone(tiny: LlamaGenerator) -> None:
+def test_cells_that_do_not_fit_leave_the_cache_alone(tiny: Generator) -> None:
     tokens = tokens_of(tiny, 20)
     cells = read_cells(tiny, tokens)
     list(tiny.prefill(tokens))
@@ -158,7 +164,7 @@ def test_cells_that_do_not_fit_leave_the_cache_alone(tiny: LlamaGenerator) -> No
     assert tiny.cached_tokens == tuple(tokens)
 
 
-def test_forgetting_takes_loaded_cells_and_readers_along(tiny: LlamaGenerator) -> None:
+def test_forgetting_takes_loaded_cells_and_readers_along(tiny: Generator) -> None:
     tokens = tokens_of(tiny, 40)
     reader = tiny.reader(256)
     tiny.load_cells(tokens, read_cells(tiny, tokens))
@@ -170,7 +176,7 @@ def test_forgetting_takes_loaded_cells_and_readers_along(tiny: LlamaGenerator) -
     assert tiny.reader(256).n_tokens == 0
 
 
-def test_a_stream_under_way_notices_that_cells_were_loaded(tiny: LlamaGenerator) -> None:
+def test_a_stream_under_way_notices_that_cells_were_loaded(tiny: Generator) -> None:
     tokens = tokens_of(tiny, 20)
     cells = read_cells(tiny, tokens)
     list(tiny.prefill(tokens))
@@ -181,7 +187,7 @@ def test_a_stream_under_way_notices_that_cells_were_loaded(tiny: LlamaGenerator)
         list(stream)
 
 
-def test_a_closed_model(tiny: LlamaGenerator) -> None:
+def test_a_closed_model(tiny: Generator) -> None:
     cells = read_cells(tiny, [97, 98])
     tiny.close()
     for call in (lambda: tiny.load_cells([97, 98], cells), lambda: tiny.reader(64)):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from secondme.errors import Cancelled, CartridgeIncompatible, ContextOverflow, ModelError
 from secondme.kernels import kv
 from secondme.runtime import llama_reader, llama_selftest
+from secondme.runtime.base import Generator
 from secondme.runtime.kv import Cells, FloatRows, KvReader, KvShape, QuantizedCells, RaggedCells, Rope
 from secondme.runtime.llama import LlamaGenerator, LlamaOptions
 from secondme.runtime.llama_capture import ggml
@@ -95,7 +96,7 @@ def tiny(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..
         generator.close()
 
 
-def tokens_of(generator: LlamaGenerator, n: int = 40) -> list[int]:
+def tokens_of(generator: Generator, n: int = 40) -> list[int]:
     tokens = generator.tokenize(TEXT)
     return (tokens * (n // len(tokens) + 1))[:n]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from secondme.cartridges import build, load, prefix
 from secondme.cartridges.build import Bench, Clock, Order, Stop
 from secondme.cartridges.calibration import Calibration
+from secondme.cartridges.events import BuildEvent
 from secondme.cartridges.files import Shelf
 from secondme.cartridges.manifest import Expected, Tier, hash_of_tokens
 from secondme.crypto.unlock import unlock
@@ -55,14 +56,17 @@ class Desk:
         instruction = tuple(generator.tokenize(INSTRUCTION))
         return Bench(reader, head, self.shelf, self.calibration, instruction, generator.detokenize)
 
-    def build(self, generator: Generator, tier: Tier, stop: Stop | None = None) -> StoredCartridge:
+    def building(self, generator: Generator, tier: Tier, stop: Stop) -> Iterator[BuildEvent]:
         """Build its cartridge, going on from the one there is."""
         reader = generator.reader(1024)
         try:
-            for _ in build.build(self.order(), self.bench(reader, generator), tier, Clock(stop or Stop())):
-                pass
+            yield from build.build(self.order(), self.bench(reader, generator), tier, Clock(stop))
         finally:
             reader.close()
+
+    def build(self, generator: Generator, tier: Tier) -> StoredCartridge:
+        for _ in self.building(generator, tier, Stop()):
+            pass
         return self.row
 
     def open(self, reader: KvReader, *, ragged: bool | None = None) -> AnyCells:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from secondme.cartridges import tiers
+from secondme.cartridges import build, prefix, tiers
+from secondme.cartridges.build import Stop
+from secondme.cartridges.events import BuildProgress
 from secondme.cartridges.manifest import Tier, model_key
+from secondme.errors import Cancelled
+from secondme.runtime import llama_reader, mlx_reader
 from secondme.runtime.base import Generator
-from secondme.runtime.kv import AnyCells, Cells, FloatRows, KvReader, RaggedCells
+from secondme.runtime.kv import AnyCells, Cells, FloatRows, KvReader, QuantizedCells, RaggedCells
 from secondme.runtime.llama import LlamaGenerator, LlamaOptions
 from secondme.runtime.mlx import MlxGenerator, MlxOptions
 from tests.calibrated import a_calibration
@@ -191,6 +196,51 @@ def test_a_cartridge_of_the_one_opens_in_the_other(
                 assert reader.n_tokens == desk.n_tokens
                 assert off(reader.logits(ASKED), wanted) < (BLOCKS_ERROR if tier == "T0" else CODED_ERROR)
                 reader.close()
+
+
+def test_what_one_has_begun_to_read_the_other_goes_on_with(
+    one: Both, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llama_reader, "_BATCH", 64)
+    monkeypatch.setattr(mlx_reader, "_BATCH", 64)
+    monkeypatch.setattr(build, "LEAST_KEPT", 1)
+    wanted = seen(one.llama).logits
+    for number, (maker, follower) in enumerate(itertools.permutations(one, 2)):
+        done: list[int] = []
+        with a_desk(tmp_path / str(number), HEAD, DOCUMENT) as desk:
+            with pytest.raises(Cancelled):
+                for event in desk.building(maker, "T0", Stop(lambda: bool(done))):  # noqa: B023 - called in this turn
+                    done += [event.n_done] if isinstance(event, BuildProgress) and event.n_done else []
+            assert not desk.row.complete and desk.row.n_tokens == done[-1] < len(DOCUMENT)
+            events = list(desk.building(follower, "T0", Stop()))
+            read = [event.n_done for event in events if isinstance(event, BuildProgress)]
+            assert read[0] == done[-1] and read[-1] == len(DOCUMENT), "what was read is not read again"
+            reader = fresh(follower)
+            desk.open(reader)
+            assert off(reader.logits(ASKED), wanted) < BLOCKS_ERROR, (maker, follower)
+            reader.close()
+
+
+def test_blocks_stay_to_the_bit_where_the_runtime_holds_them_so(one: Both, tmp_path: Path) -> None:
+    """And only there: where a prefix was read by a runtime that does not rotate, all is said in float16."""
+    wanted = seen(one.llama).logits
+    with a_desk(tmp_path / "desk", HEAD, DOCUMENT) as desk:
+        desk.build(one.rounded, "T0")
+        reader = fresh(one.rounded)
+        for _ in reader.read([*HEAD, *DOCUMENT]):
+            pass
+        held = reader.quantized_cells()
+        placed = desk.open(reader)
+        found = reader.quantized_cells()
+        assert isinstance(placed, QuantizedCells) and placed.rotated
+        for side in ("k", "k_scales", "v", "v_scales"):
+            assert np.array_equal(getattr(found, side), getattr(held, side)), side
+        assert isinstance(desk.open(fresh(one.mlx)), Cells) and isinstance(desk.open(fresh(one.llama)), Cells)
+        other = fresh(one.mlx)
+        prefix.read(desk.store, other, HEAD)
+        for each in (reader, other, fresh(one.llama)):
+            assert isinstance(desk.open(each), Cells)
+            assert off(each.logits(ASKED), wanted) < BLOCKS_ERROR
 
 
 def fresh(generator: Generator) -> KvReader:

@@ -85,7 +85,7 @@ def test_other_memories_are_wanted_by_nothing_else() -> None:
 APPLE = {"sys_platform": "darwin", "platform_machine": "arm64", "os_name": "posix"}
 INTEL_MAC = {"sys_platform": "darwin", "platform_machine": "x86_64", "os_name": "posix"}
 LINUX = {"sys_platform": "linux", "platform_machine": "x86_64", "os_name": "posix"}
-MLX = {"llguidance", "mlx", "mlx-lm", "tokenizers"}
+MLX = {"mlx", "mlx-lm", "tokenizers"}
 
 
 def installed(machine: dict[str, str], *names: str) -> set[str]:

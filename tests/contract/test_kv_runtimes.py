@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from secondme.cartridges import build, prefix, tiers
 from secondme.cartridges.build import Stop
+from secondme.cartridges.calibrations import calibration_of
 from secondme.cartridges.events import BuildProgress
 from secondme.cartridges.manifest import Tier, model_key
 from secondme.errors import Cancelled
@@ -23,8 +24,10 @@ from secondme.runtime.base import Generator
 from secondme.runtime.kv import AnyCells, Cells, FloatRows, KvReader, QuantizedCells, RaggedCells
 from secondme.runtime.llama import LlamaGenerator, LlamaOptions
 from secondme.runtime.mlx import MlxGenerator, MlxOptions
+from secondme.types import Message
 from tests.calibrated import a_calibration
 from tests.cartridge_desk import a_desk
+from tests.fault.soak import n
 from tests.tiny_mlx import TinyMlx, gguf_of, write_tiny_mlx
 
 
@@ -245,3 +248,44 @@ def test_blocks_stay_to_the_bit_where_the_runtime_holds_them_so(one: Both, tmp_p
 
 def fresh(generator: Generator) -> KvReader:
     return generator.reader(1024)
+
+
+# The real model --------------------------------------------------------------------------------------------------
+
+TEXT = "In 1787 Ada Quill counted 41 otters between the lighthouse and the mill, and wrote the number down twice."
+
+
+@pytest.mark.parametrize(("maker", "tier"), [("llama", "T3"), ("mlx", "T1")][: n(1, 2)])
+def test_a_small_cartridge_answers_alike_in_both_padded_or_not(
+    maker: str, tier: Tier, smollm2_path: Path, smollm2_mlx: Path, tmp_path: Path
+) -> None:
+    """Heads of the real model keep very different numbers of rows; llama.cpp fills them up, MLX need not."""
+    llama = LlamaGenerator(smollm2_path, options=LlamaOptions(n_ctx=512))
+    mlx = MlxGenerator(smollm2_mlx, options=MlxOptions(n_ctx=512))
+    messages = [Message("system", "Answer from:\n\n"), Message("user", "How many otters were there?")]
+    before, after = llama.chat_parts(messages)
+    assert (before, after) == mlx.chat_parts(messages)
+    calibration = calibration_of(llama.kv_identity())
+    assert calibration is not None and calibration == calibration_of(mlx.kv_identity())
+    asked = [*after, *llama.tokenize("41 otters")]
+    with a_desk(tmp_path / "desk", before, llama.tokenize(TEXT), calibration) as desk:
+        desk.build(llama if maker == "llama" else mlx, tier)
+        found = []
+        for reader, ragged in ((llama.reader(512), False), (mlx.reader(512), False), (mlx.reader(512), True)):
+            cells = desk.open(reader, ragged=ragged)
+            assert isinstance(cells, RaggedCells) == ragged
+            if isinstance(cells, RaggedCells):
+                assert cells.bits == (16 if tier == "T1" else 8) and len(set(cells.counts.tolist())) > 10
+            found.append(reader.logits(asked))
+    padded, as_padded, ragged_ = found
+    # Measured were 2e-3 between the runtimes; of 8 bits 1e-4, and without them 1e-11.
+    assert divergence(padded, as_padded) < 0.01 and divergence(padded, ragged_) < 0.01
+    assert divergence(as_padded, ragged_) < (1e-6 if tier == "T1" else 1e-3)
+    llama.close()
+    mlx.close()
+
+
+def divergence(wanted: FloatRows, found: FloatRows) -> float:
+    """Mean KL(wanted || found) of the next token, in nats."""
+    p, q = (x.astype(np.float64) - np.logaddexp.reduce(x.astype(np.float64), axis=1)[:, None] for x in (wanted, found))
+    return float((np.exp(p) * (p - q)).sum(axis=1).mean())

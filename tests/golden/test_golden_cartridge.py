@@ -26,6 +26,13 @@ def test_its_key_is_made_as_it_was() -> None:
     assert file_key(PROJECT_KEY, SECRET) == KEY
 
 
+def test_what_it_is_of_use_for_is_named_as_it_was() -> None:
+    """By this key a memory's cartridges are found to fit: were it made otherwise, all of them would be built anew."""
+    found = bytes.fromhex("d4a1d3ca0171cd8631ea1730ef667d70e3d050a23b2b0c43965184d6226162f5")
+    elsewhere = replace(MANIFEST.identity, dtype="f16", rotated=False, runtime="mlx 0.32.4 cpu f32", state_version=2)
+    assert MANIFEST.model_key == found == replace(MANIFEST, identity=elsewhere).model_key
+
+
 @pytest.mark.parametrize("name", [*FORMATS, "made now"])
 def test_it_holds_what_was_written(name: str, tmp_path: Path) -> None:
     path = HERE / name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from secondme.bench.cartridges import Options as CartridgeOptions
     from secondme.bench.rows import Row
     from secondme.bench.vectors import Options
+    from secondme.config import Config
 
 NAMES = ("startup", "runtime", "ingest", "store", "recall", "vectors", "cartridges")
 NEED_DATA = frozenset({"recall", "cartridges"})
@@ -55,14 +57,15 @@ def _register_vectors(group: Any) -> None:
         metavar="A,B",
         help="compare with other libraries, all or those named; make bench PEERS=1 installs them; for cartridges with"
         " methods of kvpress, those commonly compared or those named, from make bench PEERS=kvpress; for recall, over"
-        " --locomo, with bm25s, dense, rrf and mem0, from make bench PEERS=mem0",
+        " --locomo, with bm25s, dense, rrf and mem0, from make bench PEERS=mem0; for runtime under MLX with mlx-lm,"
+        " from make bench PEERS=mlx-lm",
     )
     group.add_argument(
         "--texts",
         type=Path,
         metavar="DIR",
         help="folder of texts to measure recall on (default: the documentation in Python's library); public ones only:"
-        " their embeddings are kept in the cache folder as they are",
+        " their embeddings are kept in the cache folder as they are; for runtime under MLX what both runtimes read",
     )
     group.add_argument(
         "--passages", type=int, metavar="N", help="passages of them (default: 1 in 50 rows, at most 4000)"
@@ -74,6 +77,11 @@ def _register_cartridges(group: Any) -> None:
     group.add_argument("--tiers", default="", metavar="T0,T1", help="only these (default: T0,T1,T2,T3)")
     group.add_argument("--documents", type=int, default=0, metavar="N", help="only N documents, and two composed")
     group.add_argument("--tokens", type=int, default=0, metavar="N", help="about N tokens of each at most")
+    group.add_argument(
+        "--cross",
+        action="store_true",
+        help="cartridges that the other runtime built, opened under --backend, beside its own",
+    )
     group.add_argument("--peer-documents", type=int, default=0, metavar="N", help="peers read only the first N of them")
 
 
@@ -130,6 +138,42 @@ def _cartridges(args: argparse.Namespace) -> CartridgeOptions:
     )
 
 
+def _runtime(args: argparse.Namespace, config: Config) -> Iterator[Row]:
+    from secondme.bench import models
+
+    quick: bool = args.quick
+    if models.uses_mlx(config):
+        from secondme.bench import mlx
+
+        folder, gguf = models.mlx_folder(config)
+        options = mlx.Options(folder, gguf, texts=args.texts, peers=bool(args.peers))
+        yield from mlx.run(mlx.quick(options) if quick else options, _say)
+        return
+    from secondme.bench import runtime
+    from secondme.runtime.catalog import resolve
+    from secondme.runtime.threads import usable_cores
+
+    n, n_prompt, n_decode = (1, 32, 8) if quick else (5, 512, 128)
+    path = resolve(config.model).path
+    yield from runtime.run(path, n=n, n_prompt=n_prompt, n_decode=n_decode, threads=usable_cores())
+
+
+def _cartridge_rows(args: argparse.Namespace, config: Config) -> Iterator[Row]:
+    from secondme.bench import cartridges, models
+    from secondme.runtime.load import load_embedder
+
+    options = _cartridges(args)
+    if models.is_expanded(config):
+        options = replace(options, note=models.EXPANDED)
+    load = partial(models.load_measured, config, say=_say)
+    if args.cross:
+        other = partial(models.load_measured, models.other_backend(config), say=_say)
+        yield from cartridges.run_cross(options, load, other, say=_say)
+        return
+    embedder = partial(load_embedder, config) if args.answers else None
+    yield from cartridges.run(options, load, say=_say, embedder=embedder)
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -144,15 +188,7 @@ def _rows(name: str, args: argparse.Namespace, options: Options | None) -> Itera
 
         yield from startup.run(2 if quick else 15, args.peer)
     elif name == "runtime":
-        from secondme.bench import runtime
-        from secondme.runtime.catalog import resolve
-        from secondme.runtime.threads import usable_cores
-
-        sizes = (1, 32, 8) if quick else (5, 512, 128)
-        n, n_prompt, n_decode = sizes
-        yield from runtime.run(
-            resolve(config.model).path, n=n, n_prompt=n_prompt, n_decode=n_decode, threads=usable_cores()
-        )
+        yield from _runtime(args, config)
     elif name == "ingest":
         from secondme.bench import ingest
         from secondme.runtime.catalog import resolve
@@ -164,12 +200,7 @@ def _rows(name: str, args: argparse.Namespace, options: Options | None) -> Itera
 
         yield from store.run(store.QUICK if quick else store.SIZES)
     elif name == "cartridges":
-        from secondme.bench import cartridges
-
-        embedder = partial(load_embedder, config) if args.answers else None
-        yield from cartridges.run(
-            _cartridges(args), partial(load_generator, config, say=_say), say=_say, embedder=embedder
-        )
+        yield from _cartridge_rows(args, config)
     elif name == "vectors" and options is not None:
         from secondme.bench import vectors
 

@@ -6,6 +6,7 @@
     workshop.py   builds and opens, as the program   tiers.py     the rows of each tier
     compose.py    several documents, one prefix      changed.py   one changed file of many
     answers.py    the program's answers: from a cartridge, from the text, by search alone
+    cross.py      cartridges of one runtime, opened under another
     peers/        kvpress, in an environment of its own
 
 Nothing ships with the program: the caller brings the paragraphs.
@@ -14,6 +15,7 @@ Nothing ships with the program: the caller brings the paragraphs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -48,7 +50,7 @@ class Options:
     tiers: names with commas, "" for all. n_documents: at most so many, 0 for the eight there are for proof; with a
     number, only two are composed. n_tokens: about so many of a document at most, 0 for all. seed: which facts are
     planted. peers: kvpress's methods with commas, "all" for those commonly compared, "" for none; they take minutes a
-    document, so that n_peer_documents may say fewer than ours, 0 for all.
+    document, so that n_peer_documents may say fewer than ours, 0 for all. note: what rows say of the runtime.
     """
 
     xquad: Path
@@ -59,6 +61,7 @@ class Options:
     seed: str = "proof"
     peers: str = ""
     n_peer_documents: int = 0
+    note: str = ""
 
     @property
     def chosen_tiers(self) -> tuple[TierName, ...]:
@@ -159,8 +162,40 @@ def _of_tiers(work: _Work) -> tuple[Tallies, list[Row]]:
         few = replace(recipe, n_documents=min(options.n_documents or N_PAIR_DOCUMENTS, N_PAIR_DOCUMENTS))
         chosen = chain(chosen, pair_documents(options.kv75, generator, few))
     seen = measure(chosen, options.chosen_tiers, work.workshop, work.judge, work.say)
-    setting = f"{generator.info.name}, seed {options.seed}"
-    return seen, list(rows(seen, work.workshop.reader.identity.shape, setting))
+    return seen, list(rows(seen, work.workshop.reader.identity.shape, _setting(options, generator)))
+
+
+def _setting(options: Options, generator: Generator) -> str:
+    return ", ".join(filter(None, (generator.info.name, f"seed {options.seed}", options.note)))
+
+
+def run_cross(
+    options: Options,
+    load_reader: Callable[[], Generator],
+    load_builder: Callable[[], Generator],
+    *,
+    say: Callable[[str], None],
+    cancelled: CancelCheck = never_cancelled,
+) -> Iterator[Row]:
+    """The rows `cross/..`: documents that one runtime built, opened under the other, beside the reader's own.
+
+    Raises CartridgeIncompatible where the two do not run the same weights, and Cancelled.
+    """
+    from secondme.bench.cartridges import cross
+    from secondme.bench.cartridges.documents import documents
+    from secondme.bench.cartridges.judge import Judge
+    from secondme.bench.cartridges.workshop import Workshop
+
+    with ExitStack() as stack:
+        reader, builder = (stack.enter_context(closing(load())) for load in (load_reader, load_builder))
+        n_ctx = min(N_CTX, reader.info.n_ctx_train)
+        theirs, own = (stack.enter_context(Workshop(g, n_ctx, cancelled=cancelled)) for g in (builder, reader))
+        own.require(options.chosen_tiers)
+        judge = Judge(own.reader, reader, cancelled=cancelled)
+        chosen = islice(documents(options.xquad, reader, options.recipe, part="proof"), options.n_documents or None)
+        figures = cross.rows(chosen, options.chosen_tiers, (theirs, own), judge, say)
+        setting = f"{_setting(options, reader)}; built by {builder.info.backend}, opened by {reader.info.backend}"
+        yield from cross.as_rows(figures, setting)
 
 
 def _composed(work: _Work) -> Iterator[Row]:

@@ -119,7 +119,7 @@ def _is_from_cartridge(opened: Opened | None) -> bool:
 
 
 def _asked(question: Question, engines: turn.Engines, opened: Opened | None, cancelled: CancelCheck) -> _Given:
-    asked = turn.Question(question.text, PROJECT, opened=opened)
+    asked = turn.Question(question.text, PROJECT, opened=opened, style="write")
     events = turn.answer(asked, engines, cancelled=cancelled)
     answer = next(event for event in events if isinstance(event, Answer))
     return _Given(question, answer.text, answer.timings.first_token_s)

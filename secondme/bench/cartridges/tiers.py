@@ -127,6 +127,8 @@ def _sizes(tally: Tally, shape: KvShape) -> Figures:
     yield "disk_ratio", _total(m.f16_bytes for m in tally.made) / _total(m.size_bytes for m in tally.made), "x", n
     held = _total(o.held_bytes for o in tally.openings)
     yield "ram_ratio", sum(tally.n_tokens) * shape.f16_bytes_per_token / held, "x", n
+    if in_cache := _total(o.cache_bytes for o in tally.openings):
+        yield "ram_ratio/here", _total(o.plain_bytes for o in tally.openings) / in_cache, "x", n
 
 
 def _fidelity(scores: Scores) -> Figures:

@@ -59,8 +59,9 @@ class Opening:
     """What opening one or several cartridges gave and took.
 
     cells, n_tokens: for `KvReader.place`. held_bytes: what the documents' cells take in the runtime, without those of
-    the prefix. open_s: seconds from the file to a reader that can be asked. decode_s: processor seconds of reading,
-    checking and decoding alone, all cores together.
+    the prefix, elements taken for 16 bits. open_s: seconds from the file to a reader that can be asked. decode_s:
+    processor seconds of reading, checking and decoding alone, all cores together. cache_bytes: what the runtime says
+    that its cache takes now, and plain_bytes: what as many tokens read by itself would; 0 if it does not say.
     """
 
     cells: AnyCells | None
@@ -68,6 +69,8 @@ class Opening:
     held_bytes: int
     open_s: float
     decode_s: float
+    cache_bytes: int = 0
+    plain_bytes: int = 0
 
     def place(self, reader: KvReader) -> None:
         """Raises ValueError where only the figures were kept."""
@@ -95,6 +98,7 @@ class Workshop:
         self.calibration = calibration_of(self.reader.identity)
         self._instruction = repeat_instruction(generator)
         self._text_of = generator.detokenize
+        self._plain_bytes = generator.info.kv_bytes_per_token
 
     def __enter__(self) -> Workshop:
         return self
@@ -145,12 +149,16 @@ class Workshop:
             self._drafts[document.name] = _Draft(weighed, clock.prefill_s, clock.build_s)
         return self._drafts[document.name]
 
-    def open(self, documents: Sequence[Document]) -> Opening:
-        """Open their cartridges one behind the other; the reader then holds them."""
-        return min((self._opened(documents) for _ in range(_N_OPENINGS)), key=lambda opening: opening.open_s)
+    def open(self, documents: Sequence[Document], *, reader: KvReader | None = None) -> Opening:
+        """Open their cartridges one behind the other; the reader then holds them.
 
-    def _opened(self, documents: Sequence[Document]) -> Opening:
-        head, identity = self._head(documents[0]), self.reader.identity
+        reader: of another runtime of the same model, in place of the one that built them.
+        """
+        target = reader or self.reader
+        return min((self._opened(documents, target) for _ in range(_N_OPENINGS)), key=lambda opening: opening.open_s)
+
+    def _opened(self, documents: Sequence[Document], reader: KvReader) -> Opening:
+        head, identity = self._head(documents[0]), reader.identity
         began, decoding = time.perf_counter(), 0.0
         parts = []
         for document in documents:
@@ -161,18 +169,20 @@ class Workshop:
                 head.digest,
                 hash_of_tokens(document.tokens),
                 self.calibration.digest if self.calibration else None,
-                self.reader.n_ctx,
+                reader.n_ctx,
             )
             cpu = time.process_time()
             with self._shelf.open(row) as file:
                 parts.append(load.decode(file, expected, self.calibration))
             decoding += time.process_time() - cpu
-        ragged = self.reader.takes_ragged
-        ground = load.Ground(head, identity, self.reader.n_ctx, self.calibration, ragged=ragged)
+        ragged = reader.takes_ragged
+        ground = load.Ground(head, identity, reader.n_ctx, self.calibration, ragged=ragged)
         n_tokens, cells = load.compose(ground, parts)
-        self.reader.place(n_tokens, cells)
+        reader.place(n_tokens, cells)
         open_s = time.perf_counter() - began
-        return Opening(cells, n_tokens, _held_bytes(cells, len(head), identity), open_s, decoding)
+        held, cache_bytes = _held_bytes(cells, len(head), identity), getattr(reader, "nbytes", 0)
+        plain_bytes = n_tokens * self._plain_bytes if cache_bytes else 0
+        return Opening(cells, n_tokens, held, open_s, decoding, cache_bytes, plain_bytes)
 
     def _head(self, document: Document) -> Prefix:
         if self._prefix is None or self._prefix.tokens != document.prefix:

@@ -129,13 +129,13 @@ def _row(manifest: Manifest, present: bool, fits: Fit, *, in_use: bool) -> dict[
 def _fits(manifest: Manifest, fits: Fit) -> str:
     if fits.n_ctx is None or fits.needs_bytes is None:
         return "size unknown until it is pulled"
-    apple = ", on Apple Silicon" if manifest.format == "mlx" else ""
+    mlx = ", with MLX" if manifest.format == "mlx" else ""
     if not fits.is_useful:
-        return f"no: needs {fits.needs_bytes / 1e9:.1f} GB{apple}"
+        return f"no: needs {fits.needs_bytes / 1e9:.1f} GB{mlx}"
     if manifest.kv_bytes_per_token == 0:
-        return f"yes: {fits.needs_bytes / 1e9:.1f} GB{apple}"
+        return f"yes: {fits.needs_bytes / 1e9:.1f} GB{mlx}"
     whole = "all of its context" if fits.n_ctx == manifest.context_length else f"{fits.n_ctx} tokens"
-    return f"{whole}: {fits.needs_bytes / 1e9:.1f} GB{apple}"
+    return f"{whole}: {fits.needs_bytes / 1e9:.1f} GB{mlx}"
 
 
 def _pull(args: argparse.Namespace) -> int:

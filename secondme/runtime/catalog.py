@@ -89,7 +89,8 @@ def looks_like_path(name_or_path: str) -> bool:
 
 
 def remove(manifest: Manifest) -> int:
-    """Remove an installed model and what an unfinished pull left; its pins stay. Returns the bytes freed.
+    """Remove an installed model, what an unfinished pull left and what MLX was given of it; its pins stay. Returns the
+    bytes freed.
 
     Raises ModelError while another process pulls it.
     """
@@ -98,13 +99,18 @@ def remove(manifest: Manifest) -> int:
         if not lock.try_acquire():
             raise ModelError(f"{manifest.name} is being pulled by another process", hint="wait, or stop that one")
         n_bytes = 0
-        for folder in (installed.folder_of(manifest), staging_of(manifest)):
+        for folder in (installed.folder_of(manifest), staging_of(manifest), *_converted(manifest)):
             if folder.is_dir():
                 n_bytes += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
                 shutil.rmtree(folder)
         return n_bytes
     finally:
         lock.release()
+
+
+def _converted(manifest: Manifest) -> list[Path]:
+    digests = (installed.expected_digest(manifest, f.path) for f in manifest.files if f.path.endswith(".gguf"))
+    return [installed.converted_folder(digest) for digest in digests if digest]
 
 
 def lock_path(manifest: Manifest) -> Path:

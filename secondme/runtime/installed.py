@@ -34,6 +34,11 @@ def path_of(manifest: Manifest) -> Path:
     return folder / manifest.main_file if manifest.format == "gguf" else folder
 
 
+def converted_folder(sha256: str) -> Path:
+    """The MLX folder that is made of the GGUF file with this hash when it is first needed (`mlx_convert.py`)."""
+    return models_dir() / "mlx" / sha256[:16]
+
+
 def is_present(manifest: Manifest) -> bool:
     """Whether the model's files are there with the right sizes; nothing is hashed."""
     if not (folder_of(manifest) / manifest.main_file).is_file():

@@ -43,11 +43,12 @@ def converted(source: Path, sha256: str, *, cancelled: CancelCheck = never_cance
 
     Raises ModelError if the file cannot be converted or the disk is full, and Cancelled.
     """
+    from secondme.runtime.installed import converted_folder
     from secondme.runtime.pull_lock import PullLock
 
     if not _SHA256.fullmatch(sha256):
         raise ModelError(f"the hash of {source.name} is not known", hint="fetch the model again: secondme models pull")
-    dest = models_dir() / "mlx" / sha256[:16]
+    dest = converted_folder(sha256)
     if _is_current(dest, sha256):
         return dest
     try:

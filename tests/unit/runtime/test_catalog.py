@@ -180,8 +180,17 @@ def test_a_path_to_something_else_is_refused(tmp_path: Path, content: bytes | No
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="cannot be read"):
+    with pytest.raises(ModelError, match="holds no model"):
         resolve(str(tmp_path))
+
+
+def test_what_mlx_was_given_of_a_model_goes_with_it(mine: Path) -> None:
+    folders = [installed.converted_folder(digest) for digest in (SHA256, "ab" * 32)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(b"12345")
+    assert remove(find("mine")) == len(BODY) + 5
+    assert [folder.exists() for folder in folders] == [False, True]
 
 
 def test_a_models_folder_that_cannot_be_written_only_costs_time(

@@ -183,6 +183,8 @@ class _Reader:
 
     def _repeated(self, item: _Sequence, least: int, most: int | None) -> _Sequence:
         """Copies, then what may follow as a chain of rules, each of which is the item and the next, or nothing."""
+        if len(item) * max(least, most or 1) > _MOST_ELEMENTS:
+            raise ValueError("the grammar is too large")
         if most is None:
             number = self._add([])
             self._rules[number] = [[*item, number], []]

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from secondme.errors import ModelError
 from secondme.runtime.base import Sampling
@@ -59,8 +61,8 @@ BROKEN = [
     "root ::= under_scored",
     "root ::= [a]? root | [b]? root [c]",
 ]
-UNREAD_HERE = ["root ::= [a]{3,2}", "root ::= " + "(" * 2000, "root ::= []"]
-"""Where llama.cpp hangs, overflows or reads nothing into it."""
+UNREAD_HERE = ["root ::= [a]{3,2}", "root ::= " + "(" * 2000, "root ::= []", "root ::= [a]{2000}{2000}{2000}"]
+"""Where llama.cpp hangs, overflows, fills memory or reads nothing into it."""
 
 
 class Vocabulary:
@@ -262,6 +264,17 @@ def test_what_llama_refuses_is_refused(grammar: str, vocabulary: Vocabulary) -> 
 def test_what_cannot_be_meant_is_refused(grammar: str) -> None:
     with pytest.raises(ModelError, match="the grammar cannot be read"):
         MlxSampler(Sampling(grammar=grammar), [], Few())
+
+
+@given(text=st.text(alphabet='ab-:=|()[]{}*+?.,19"^\\xu# \n', max_size=60), whole=st.booleans())
+def test_any_text_is_a_grammar_or_is_refused(text: str, whole: bool) -> None:
+    try:
+        matcher = Matcher(read_gbnf(text if whole else f"root ::= {text}"))
+    except ValueError:
+        return
+    for piece in (b"a", b"ab-", b"\xff"):
+        if matcher.allows(piece):
+            assert matcher.first_bytes()[piece[0]]
 
 
 @pytest.mark.parametrize("grammar", ["root ::= ([a]?)* [b]", "root ::= ([a]* [c]?)+ [b]", "root ::= (([a]?)*)* [b]"])

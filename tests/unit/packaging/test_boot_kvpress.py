@@ -1,4 +1,4 @@
-"""The peers' own environments: made once for each state of a lock, and what is said when torch cannot be had."""
+"""MLX's packages and the peers' own environments: made once for each state of a lock. And no torch to be had."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import pytest
 
 from boot import machine, steps
 from boot.console import ChildFailed, Console, SetupFailed
+from boot.lockfile import read_pins
 from boot.state import State
 
 ROOT = Path(__file__).resolve().parents[3]
+DEV_LOCK = "packaging/lock/dev.txt"
 LACKING = "ERROR: No matching distribution found for torch==2.13.0+cpu"
 
 
@@ -39,6 +41,7 @@ class Clone:
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
     shutil.copytree(ROOT / "packaging" / "lock", tmp_path / "packaging" / "lock")
     venv = tmp_path / ".venv"
+    venv.mkdir()
     made = Clone(steps.Site(tmp_path, venv, State(venv / "state.json"), Console(tmp_path / "log"), {}))
     monkeypatch.setattr(steps, "_create_environment", made.create)
     monkeypatch.setattr(steps, "_pip_install", made.install)
@@ -53,6 +56,33 @@ def test_it_is_made_beside_the_build_and_only_once(clone: Clone, name: str) -> N
     ((folder, n_pins),) = clone.installed
     assert folder == clone.site.root / "build" / name.replace("_", "-") and n_pins > 30
     assert not clone.site.state.done
+
+
+def test_mlx_is_added_to_the_environment_once_for_each_lock(clone: Clone) -> None:
+    for _ in range(2):
+        steps._install_mlx(clone.site)
+    assert [folder for folder, _ in clone.installed] == [clone.site.venv]
+    with (clone.site.root / steps.MLX_LOCK).open("a") as lock:
+        lock.write("# changed\n")
+    steps._install_mlx(clone.site)
+    assert len(clone.installed) == 2
+
+
+def test_what_tests_need_holds_mlx(clone: Clone) -> None:
+    steps._install_packages(clone.site, "dev")
+    steps._install_mlx(clone.site)
+    assert len(clone.installed) == 1
+    mlx, dev = ({(p.name, p.version) for p in read_pins(clone.site.root / lock)} for lock in (steps.MLX_LOCK, DEV_LOCK))
+    assert mlx and mlx <= dev
+
+
+def test_an_interrupted_installation_of_mlx_is_not_taken_for_done(clone: Clone) -> None:
+    clone.tail = ("ERROR: No space left on device",)
+    with pytest.raises(SetupFailed, match="disk is full"):
+        steps._install_mlx(clone.site)
+    clone.tail = ()
+    steps._install_mlx(clone.site)
+    assert len(clone.installed) == 1
 
 
 def test_another_lock_fills_it_anew(clone: Clone) -> None:

@@ -58,6 +58,33 @@ def test_what_benchmarks_compare_with_is_asked_for_by_name(clone: Path, tmp_path
     assert run(clone, "--bench", PATH=str(tmp_path)).returncode == 0
 
 
+def test_mlx_is_asked_for_by_name_and_kept_from_then_on(clone: Path, tmp_path: Path) -> None:
+    complete(clone)
+    assert "no C and C++ compiler" in run(clone, "--mlx", PATH=str(tmp_path)).stderr
+    state, key = State.read(clone / ".venv"), inputs_key(clone)
+    state.mark("packages: mlx", "of an older lock")
+    assert "no C and C++ compiler" in run(clone, PATH=str(tmp_path)).stderr  # a newer one is looked for
+    state.mark("all: mlx", key)
+    assert run(clone, PATH=str(tmp_path)).returncode == run(clone, "--mlx", PATH=str(tmp_path)).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "set_up", "program"),
+    [
+        (["chat"], "", "chat"),
+        (["chat", "BACKEND=mlx"], "--mlx", "chat --backend mlx"),
+        (["chat", "BACKEND=llama.cpp"], "", "chat --backend llama.cpp"),
+        (["bench", "BACKEND=mlx", "ARGS=runtime"], "--mlx", "bench runtime --backend mlx"),
+        (["bench", "PEERS=mlx-lm"], "--mlx-lm", "bench runtime --peers"),
+    ],
+)
+def test_make_hands_the_backend_to_the_set_up_and_to_the_program(words: list[str], set_up: str, program: str) -> None:
+    shown = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    commands = [" ".join(line.split()) for line in shown.replace("\\\n", " ").splitlines()]
+    assert any(line.endswith(f"packaging/bootstrap.py {set_up}".rstrip()) for line in commands)
+    assert any(line.endswith(f".venv/bin/secondme {program}") for line in commands)
+
+
 def test_a_changed_input_makes_it_look_again(clone: Path, tmp_path: Path) -> None:
     complete(clone)
     (clone / "pyproject.toml").write_text("changed", "utf-8")

@@ -116,6 +116,8 @@ step bench-runtime-llama "$secondme" bench runtime --backend llama.cpp ${small:+
 step paragraphs "$python" "$check" paragraphs "$work/paragraphs.json"
 step bench-cartridges-mlx "$secondme" bench cartridges --backend mlx --xquad "$work/paragraphs.json" \
   --documents 1 --tokens 400 --tiers T0,T1
+step bench-crossing "$secondme" bench cartridges --backend mlx --cross --xquad "$work/paragraphs.json" \
+  --documents 1 --tokens 400 --tiers T0
 if [ "$quick" = 0 ]; then
   if [ "$dry" = 1 ]; then
     step tests "$python" -m pytest -q

@@ -13,6 +13,7 @@ from secondme.paths import config_file
 DEFAULT_MODEL = "smollm2-135m-instruct"
 DEFAULT_EMBEDDER = "all-minilm-l6-v2"
 
+ANSWERS = ("auto", "write", "quote")
 BACKENDS = ("auto", "llama.cpp", "mlx")
 CARTRIDGE_TIERS = ("T0", "T1", "T2", "T3", "off")
 _MINUS_ONE = frozenset({"gpu_layers", "vector_index_mb"})  # where it means as much as fits
@@ -37,6 +38,8 @@ class Config:
     cartridge_build_in_background: whether the terminal app makes those that are missing while nobody waits for it.
     whole_history_tokens: while all that was said in a project's other conversations takes no more, it is read whole
         instead of being searched; 0 means never.
+    answers: whether the model writes them (write), or what was found is quoted (quote); auto is quoted where the model
+        is small, because then it invents more than it reads.
     learn_with_model: whether the language model reads, in idle time, what rules made nothing of.
     """
 
@@ -53,6 +56,7 @@ class Config:
     cartridge_tier: str = "T1"
     cartridge_build_in_background: bool = True
     whole_history_tokens: int = 480
+    answers: str = "auto"
     learn_with_model: bool = False
 
 
@@ -80,7 +84,7 @@ def _checked(table: dict[str, Any], path: Path) -> dict[str, Any]:
             raise ConfigError(f"{path}: {name} must be of type {kinds[name].__name__}", hint="correct the value")
         if isinstance(value, int) and value < (-1 if name in _MINUS_ONE else 0):
             raise ConfigError(f"{path}: {name} must not be negative", hint="correct the value")
-    for name, values in (("backend", BACKENDS), ("cartridge_tier", CARTRIDGE_TIERS)):
+    for name, values in (("answers", ANSWERS), ("backend", BACKENDS), ("cartridge_tier", CARTRIDGE_TIERS)):
         if table.get(name, values[0]) not in values:
             raise ConfigError(f"{path}: {name} must be one of {', '.join(values)}", hint="correct the value")
     return table

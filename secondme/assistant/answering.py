@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from secondme.assistant.learning import Said
 from secondme.assistant.learning import tell as tell_memory
@@ -112,7 +112,7 @@ def _generated(
 
 
 def _question(asked: Asked, parts: Parts, before: list[Turn], learned: Learned) -> Question:
-    from secondme.chat.turn import Question
+    from secondme.chat.turn import AnswerStyle, Question
     from secondme.recall.masking import masks
 
     hidden = masks(parts.store, asked.project)
@@ -126,6 +126,7 @@ def _question(asked: Asked, parts: Parts, before: list[Turn], learned: Learned) 
         conversation_id=asked.conversation_id,
         without=frozenset(item.id for item in (*learned.items, *learned.pending, *learned.confirmed)),
         whole_history=parts.config.whole_history_tokens,
+        style=cast(AnswerStyle, parts.config.answers),
     )
 
 

@@ -99,7 +99,7 @@ if sys.argv[3] != "-":
     import secondme.tui.app
     store = Store.open(Path(sys.argv[3]), StoreKeys.derived(bytes(32)))
     for question in ("what is topic 7 about?", "which notes name the harbour?"):
-        for event in answer(Question(question), Engines(store, embedder, generator)):
+        for event in answer(Question(question, style="write"), Engines(store, embedder, generator)):
             if type(event).__name__ == 'TokenText': break
 print(psutil.Process().memory_info().rss)
 """

@@ -11,6 +11,7 @@ from typing import Literal
 from secondme.chat.cite import CitationMarker, cited
 from secondme.chat.direct import fact, to_owner
 from secondme.chat.prompt import ANSWER_TOKENS, Prompt, Reading, build_prompt, piece_tokens, require_fit
+from secondme.chat.quote import Quote, quoted
 from secondme.errors import Cancelled
 from secondme.memory.store import Store
 from secondme.recall.excerpt import Excerpt
@@ -46,6 +47,7 @@ SAMPLING = Sampling(max_tokens=ANSWER_TOKENS, repeat_penalty=1.1)
 _GOES_ON = re.compile(r"\W*(?:and|but|or|so|then|also|(?:what|how) about)\b", re.I)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
+AnswerStyle = Literal["auto", "write", "quote"]
 Stopped = Literal["end", "length", "cancelled", "nothing"]
 
 
@@ -56,7 +58,8 @@ class Question:
     `history` are earlier turns of conversation `conversation_id`, oldest first; `project` None means everywhere;
     `attached` is text handed over with the question, read first whatever recall finds; `opened` is the project whose
     documents lie before. `without` are items that were made of the question itself. Up to `whole_history` tokens all
-    that was said in other conversations is read; 0 is never.
+    that was said in other conversations is read; 0 is never. `style`: whether the model writes the answer or the
+    evidence is quoted; auto is a quotation where the model is small.
     """
 
     text: str
@@ -67,6 +70,11 @@ class Question:
     conversation_id: int | None = None
     without: frozenset[int] = frozenset()
     whole_history: int = 0
+    style: AnswerStyle = "auto"
+
+    def is_quoted(self, *, is_small: bool) -> bool:
+        """Text that is handed over is always the model's to read."""
+        return not self.attached and (is_small if self.style == "auto" else self.style == "quote")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +119,13 @@ def answer(question: Question, engines: Engines, *, cancelled: CancelCheck = nev
         yield TokenText(NOTHING_FOUND)
         yield _nothing(engines.generator, clock)
         return
-    if reading.generator.info.is_small and not attached and (told := fact(evidence)):
-        yield from _told(told, evidence, engines.generator, clock)
-        return
+    if question.is_quoted(is_small=reading.generator.info.is_small):
+        if told := fact(evidence):
+            yield from _told(told, evidence, engines.generator, clock)
+            return
+        if quote := quoted(question.text, evidence):
+            yield from _quoted(quote, evidence, question.project or "", engines.generator, clock)
+            return
     prompt = build_prompt(question.text, pieces, question.history, reading, n_needed=len(attached))
     yield from _notices(prompt, found=bool(pieces))
     unread = tuple(p for p in pieces if p not in prompt.pieces)
@@ -163,11 +175,25 @@ def _nothing(generator: Generator, clock: _Clock) -> Answer:
 def _told(pieces: tuple[Piece, ...], evidence: Evidence, generator: Generator, clock: _Clock) -> Iterator[AnswerEvent]:
     """What is known, in its own words: a small model would only blur it."""
     lines = [f"{to_owner(p.source)} [{n}]" for n, p in enumerate(pieces, 1) if isinstance(p.source, MemoryItem)]
-    text = "\n".join(lines)
-    yield TokenText(text)
     cites = tuple(cited(n, p, evidence.weights, project="", marked=True) for n, p in enumerate(pieces, 1))
-    elapsed = clock.since(clock.started)
-    timings = Timings(clock.recall_s, 0.0, 0.0, elapsed, 0, 0, 0)
+    yield from _at_once("\n".join(lines), cites, generator, clock)
+
+
+def _quoted(
+    quote: Quote, evidence: Evidence, project: str, generator: Generator, clock: _Clock
+) -> Iterator[AnswerEvent]:
+    """One sentence of what was found; the rest is cited behind it."""
+    n = evidence.pieces.index(quote.piece) + 1
+    cites = tuple(
+        cited(i, p, evidence.weights, project=project, marked=i == n) for i, p in enumerate(evidence.pieces, 1)
+    )
+    yield from _at_once(f"{quote.text} [{n}]", cites, generator, clock)
+
+
+def _at_once(text: str, cites: tuple[Citation, ...], generator: Generator, clock: _Clock) -> Iterator[AnswerEvent]:
+    """An answer that no model wrote."""
+    yield TokenText(text)
+    timings = Timings(clock.recall_s, 0.0, 0.0, clock.since(clock.started), 0, 0, 0)
     yield Answer(text, cites, True, "end", generator.usage, timings)
 
 

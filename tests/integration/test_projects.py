@@ -49,7 +49,7 @@ def sea(model: LlamaGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (notes / "lamp.txt").write_text(LAMP)
     model.forget()
     with Assistant(
-        Config(cartridge_tier="T0"), Credentials(PASSPHRASE), generator=model, embedder=HashEmbedder()
+        Config(cartridge_tier="T0", answers="write"), Credentials(PASSPHRASE), generator=model, embedder=HashEmbedder()
     ) as assistant:
         add(assistant, notes)
         yield assistant
@@ -248,7 +248,7 @@ def test_two_processes_do_not_share_a_memory_and_take_turns(sea: Assistant, mode
     first, _, _ = opened(sea)
     sea.lock()
     with Assistant(
-        Config(cartridge_tier="T0"), Credentials(PASSPHRASE), generator=model, embedder=HashEmbedder()
+        Config(cartridge_tier="T0", answers="write"), Credentials(PASSPHRASE), generator=model, embedder=HashEmbedder()
     ) as other:
         assert opened(other)[0].tokens == first.tokens
         with pytest.raises(Exception, match="another secondme"):

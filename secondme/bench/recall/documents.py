@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from secondme.bench.recall import Tools
 from secondme.bench.rows import Row
@@ -21,6 +21,9 @@ from secondme.recall.retrieve import CANDIDATES, Recall, embed_question, retriev
 from secondme.runtime.base import Embedder, FloatMatrix, Generator
 from secondme.text.terms import content_terms, match_expression
 from secondme.types import Answer, Chunk, FileStamp, Hit, SourceFile
+
+if TYPE_CHECKING:
+    from secondme.chat.turn import Engines
 
 KEY = StoreKeys.derived(bytes(32))
 
@@ -248,13 +251,26 @@ def _cited(cases: Sequence[Case], store: Store, embedder: Embedder, generator: G
     counts = {"cited@1": 0.0, "cited@any": 0.0, "marked": 0.0, "answer_recall": 0.0}
     prompts: list[int] = []
     for case in cases:
-        for event in answer(Question(case.question), Engines(store, embedder, generator)):
+        for event in answer(Question(case.question, style="write"), Engines(store, embedder, generator)):
             if isinstance(event, Answer):
                 counts = _count(counts, case, event)
                 prompts.append(event.timings.n_prompt_tokens)
     for name, count in counts.items():
         yield Row("recall", f"xquad/{name}", 100 * count / len(cases), "%", len(cases))
     yield Row("recall", "prompt_tokens", sum(prompts) / len(prompts), "tokens", len(prompts))
+    yield _quoted(cases, Engines(store, embedder, generator))
+
+
+def _quoted(cases: Sequence[Case], engines: Engines) -> Row:
+    """The answer's own words in what is quoted, where a small model does not write."""
+    from secondme.chat.turn import Question, answer
+
+    held = 0
+    for case in cases:
+        for event in answer(Question(case.question, style="quote"), engines):
+            if isinstance(event, Answer):
+                held += case.answer.lower() in event.text.lower()
+    return Row("recall", "xquad/answer_recall/quoted", 100 * held / len(cases), "%", len(cases))
 
 
 def _count(counts: Mapping[str, float], case: Case, given: Answer) -> dict[str, float]:

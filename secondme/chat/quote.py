@@ -1,0 +1,74 @@
+"""Answers in the evidence's own words: what a small model gets instead of a pen of its own.
+
+Of 40 development questions about paragraphs, the quoted sentence held the answer to 31 and what the default model wrote
+to 11, and much of the rest that it wrote was invented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from secondme.chat.direct import to_owner
+from secondme.recall.evidence import coverage
+from secondme.recall.excerpt import Excerpt
+from secondme.recall.gather import Evidence
+from secondme.recall.pieces import Piece
+from secondme.text.question import kind_of
+from secondme.text.sentences import split_sentences
+from secondme.types import MemoryItem, Turn
+
+MAX_CHARS = 600
+"""A longer sentence is none: a table, or a file without full stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A sentence that answers, as it is told; `piece` is what it was taken from."""
+
+    piece: Piece
+    text: str
+
+
+def quoted(question: str, evidence: Evidence) -> Quote | None:
+    """The sentence of what was found that bears most on the question; None where a quotation cannot be its answer.
+
+    That is so of requests ("summarise this"), and of what would be or might be.
+    """
+    if kind_of(question) in ("none", "would"):
+        return None
+    found = [(coverage(sentence, evidence.weights), piece, sentence) for piece, sentence in _candidates(evidence)]
+    fitting = [candidate for candidate in found if candidate[0] > 0 and len(candidate[2]) <= MAX_CHARS]
+    if not fitting:
+        return None
+    _, piece, sentence = max(fitting, key=lambda candidate: candidate[0])
+    return Quote(piece, _told(piece, " ".join(sentence.split())))
+
+
+def _candidates(evidence: Evidence) -> Iterator[tuple[Piece, str]]:
+    """Of equal ones the first is taken: what is known before what was read, and that before what was said."""
+    for piece in sorted(evidence.items, key=lambda p: -p.score)[:1]:
+        if isinstance(piece.source, MemoryItem):
+            yield piece, to_owner(piece.source)
+    for piece in evidence.passages[:1]:
+        if isinstance(piece.source, Excerpt):
+            yield piece, _of_passage(piece, piece.source, evidence.weights)
+    for piece in evidence.turns:
+        yield piece, _best(piece.text, evidence.weights)
+
+
+def _of_passage(piece: Piece, excerpt: Excerpt, weights: Mapping[str, float]) -> str:
+    """Its quoted sentence, unless that gives orders: those were taken out of `brief`."""
+    return excerpt.quote.text if excerpt.quote.text in piece.brief else _best(piece.brief, weights)
+
+
+def _best(text: str, weights: Mapping[str, float]) -> str:
+    sentences = [s.text for s in split_sentences(text)] or [text]
+    return max(sentences, key=lambda s: coverage(s, weights))
+
+
+def _told(piece: Piece, sentence: str) -> str:
+    if piece.kind == "item":
+        return sentence
+    said = f"{piece.where[0].upper()}{piece.where[1:]}: " if isinstance(piece.source, Turn) else ""
+    return f"{said}“{sentence}”"

@@ -141,6 +141,7 @@ def answer(file: Path) -> None:
         row = json.loads(file.read_text("utf-8"))
         paths = {Path(citation["path"]).name for citation in row["citations"]}
         timings = row["timings"]
+        n_tokens: int = timings["n_answer_tokens"]
     except (ValueError, KeyError, TypeError) as error:
         raise Wrong("there is no answer") from error
     times = (
@@ -149,7 +150,7 @@ def answer(file: Path) -> None:
     print(", ".join(times))
     if not (row["found"] and row["answer"].strip() and SOURCE in paths):
         raise Wrong("the answer does not rest on the file that tells it")
-    if row["notes"]:
+    if row["notes"] or not n_tokens:
         raise Wrong("the model did not run as it was asked to")
 
 

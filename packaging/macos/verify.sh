@@ -95,6 +95,9 @@ if [ "$dry" = 0 ]; then
   # The models stay where the owner's are; all else is new.
   SECONDME_MODELS=$("$python" -c 'from secondme.paths import models_dir; print(models_dir())')
   export SECONDME_MODELS SECONDME_HOME="$work/home"
+  mkdir -p "$work/home/config"
+  # A small model's answers are quoted otherwise, without a word of the model's.
+  echo 'answers = "write"' >"$work/home/config/config.toml"
 fi
 
 step facts "$python" "$check" facts

@@ -17,6 +17,7 @@ import pytest
 
 from macos import check
 from secondme.cli.main import VERBS
+from secondme.config import Config, load_config
 from secondme.runtime.mlx_check import MlxState
 from secondme.runtime.mlx_lib import on_metal
 from tests.tiny_mlx import TinyMlx, write_tiny_mlx
@@ -84,6 +85,12 @@ def test_every_command_exists_with_its_options(words: tuple[str, ...]) -> None:
                 assert arguments[1] in (check.CHECKS if len(arguments) == 2 else check.WITH_PATH), name
 
 
+def test_the_settings_it_writes_are_settings(tmp_path: Path) -> None:
+    (written,) = re.findall(r"echo '(.*)' >\"\$work/home/config/config.toml\"", SCRIPT.read_text("utf-8"))
+    (tmp_path / "config.toml").write_text(written)
+    assert load_config(tmp_path / "config.toml") == Config(answers="write")
+
+
 def test_it_uses_no_program_that_a_mac_lacks() -> None:
     """What is called beside the program itself comes with every macOS; `timeout`, `realpath` and the like do not."""
     text = SCRIPT.read_text("utf-8")
@@ -142,15 +149,16 @@ def test_nothing_else_is_tried_where_the_set_up_fails(clone: Path) -> None:
 
 def answered(path: Path, **changes: object) -> Path:
     row = {"found": True, "answer": "Merrow [1].", "citations": [{"path": f"/x/{check.SOURCE}"}], "notes": []}
-    path.write_text(json.dumps({**row, "timings": {"total_s": 1.25, "n_prompt": 7}, **changes}))
+    path.write_text(json.dumps({**row, "timings": {"decode_s": 1.25, "n_answer_tokens": 7}, **changes}))
     return path
 
 
 def test_an_answer_passes_with_its_citation_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "answer.json"
     assert check.main(["answer", str(answered(path))]) == 0
-    assert capsys.readouterr().out == "total_s 1.25, n_prompt 7\n"
+    assert capsys.readouterr().out == "decode_s 1.25, n_answer_tokens 7\n"
     changes: list[dict[str, object]] = [{"found": False}, {"answer": " "}, {"citations": []}, {"notes": ["a note"]}]
+    changes.append({"timings": {"n_answer_tokens": 0}})
     for change in changes:
         assert check.main(["answer", str(answered(path, **change))]) == 1
     path.write_text("error")

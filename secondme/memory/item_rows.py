@@ -147,7 +147,7 @@ def by_words(
 
 def _items(connection: apsw.Connection, condition: str, *values: str | bytes | int | float | None) -> list[MemoryItem]:
     rows: list[Row] = connection.execute(f"{_SELECT} where {condition}", values).fetchall()
-    spans = _spans(connection, [int(row[0]) for row in rows])
+    spans = _spans(connection, [int(row[0]) for row in rows]) if rows else {}
     return [_to_item(row, tuple(spans[row[0]])) for row in rows]
 
 

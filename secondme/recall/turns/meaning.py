@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from secondme.kernels.late import maxsim
 from secondme.recall.turns.asked import Asked, Wording
-from secondme.recall.turns.pool import Pool, standardised
+from secondme.recall.turns.pool import Pool, standardised_each
 
 Floats = NDArray[np.float32]
 Columns = dict[str, Floats]
@@ -25,7 +25,7 @@ def meaning_features(asked: Asked, pool: Pool, coverage: Floats) -> Columns:
     compared = _Compared(pool, coverage)
     found = _of_vectors(asked, compared) | _of_tokens(asked.plain, compared)
     found |= _of_topic(asked.stripped, compared, "topic") | _of_topic(asked.told, compared, "told")
-    columns = {f"z.{name}": standardised(values) for name, values in found.items()}
+    columns = standardised_each(found)
     for name in ("cosine", "cosine_near", "topic_cosine", "tokens", "tokens_near", "close", "close_near", "topic"):
         columns[name] = found[name]
     columns["topic_close"] = found["topic_close"]

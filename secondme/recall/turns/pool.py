@@ -5,7 +5,7 @@ Only indexes are asked, so that the number of turns looked at does not grow with
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import zip_longest
@@ -132,7 +132,14 @@ def _day(at: float) -> int:
 
 
 def standardised(values: Floats) -> Floats:
-    """z-scores of `values` [n]."""
+    """z-scores of `values` [..., n]."""
     values = values.astype(np.float32)
-    found: Floats = (values - values.mean()) / (values.std() + np.float32(1e-6))
+    away = values - values.mean(axis=-1, keepdims=True)
+    found: Floats = away / (values.std(axis=-1, keepdims=True) + np.float32(1e-6))
     return found
+
+
+def standardised_each(columns: Mapping[str, Floats]) -> dict[str, Floats]:
+    """z-scores of columns [n], each under its name after `z.`."""
+    rows = standardised(np.stack(list(columns.values())))
+    return {f"z.{name}": row for name, row in zip(columns, rows, strict=True)}

@@ -6,7 +6,7 @@ All of them are looks of a text by rules, and none asks what it is about.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
@@ -68,14 +68,16 @@ _SHARES = " [shares "
 _A_MONTH = 32
 
 
-def _names(text: str) -> Iterator[str]:
+def _names(text: str) -> list[str]:
     """Runs of capitalised words within a sentence: its first word is none."""
+    names = []
     for found in _CAPITALISED.finditer(text):
         at = found.start()
         if at > 1 and text[at - 1] == " " and text[at - 2] in _BEFORE_A_NAME:
-            yield found.group()
+            names.append(found.group())
         elif rest := found.group().partition(" ")[2]:
-            yield rest
+            names.append(rest)
+    return names
 
 
 def looks(texts: Sequence[str], spoken: Spoken) -> Floats:
@@ -104,19 +106,21 @@ def _counts(spoken: Spoken) -> Floats:
 
 def _rest(text: str, heads: Sequence[str]) -> tuple[float, ...]:
     """What no list of words tells; `heads` are the first two words."""
-    names = list(_names(text))
-    quoted = '"' in text or "“" in text
-    titles = sum(" " in name for name in names) + (len(_QUOTED.findall(text)) if quoted else 0)
-    told = text.split(_SHARES, 1)[0].rstrip()
+    names = _names(text)
+    titles = sum([" " in name for name in names]) if names else 0
+    if '"' in text or "“" in text:
+        titles += len(_QUOTED.findall(text))
+    shares = _SHARES in text
+    told = (text.partition(_SHARES)[0] if shares else text).rstrip()
     return (
         len(names),
         titles,
-        bool(names) and _PLACE.search(text) is not None,
+        names != [] and _PLACE.search(text) is not None,
         text.count(","),
-        _SHARES in text,
+        shares,
         "?" in told,
         told.endswith("?"),
-        any(word in _REACTIONS for word in heads),
+        not _REACTIONS.isdisjoint(heads),
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondme.recall.turns.asked import Asked
-from secondme.recall.turns.pool import Pool, standardised
+from secondme.recall.turns.pool import Pool, standardised_each
 from secondme.text.terms import QUESTION_WORDS, fold, stem
 
 Floats = NDArray[np.float32]
@@ -85,8 +85,8 @@ class Counted(Spoken):
         pairs = pairs[np.diff(pairs, prepend=-1) > 0]
         self.turns, self.words = np.divmod(pairs, max(1, v))
         self.spread = np.bincount(self.words, minlength=v)
-        logs = {s: math.log1p(n / s) for s in set(self.spread.tolist()) if s}
-        self.rarity: Doubles = np.array([logs.get(s, 0.0) for s in self.spread.tolist()], np.float64)
+        logs = [0.0, *(math.log1p(n / s) for s in range(1, int(self.spread.max(initial=0)) + 1))]
+        self.rarity: Doubles = np.array(logs, np.float64)[self.spread]
 
     def _stems(self, stems: Sequence[str], is_content: NDArray[np.bool_]) -> Floats:
         """Only words that begin as one of the stems does can have it, which spares stemming all others."""
@@ -146,7 +146,7 @@ def word_features(asked: Asked, pool: Pool, counted: Counted) -> Columns:
         "coverage_near": wide,
         "coverage_conversation": shares @ (told > 0).astype(np.float32),
     }
-    columns: Columns = {f"z.{name}": standardised(values) for name, values in found.items()}
+    columns = standardised_each(found)
     columns |= {"coverage": coverage, "coverage_near": wide, "n_terms": np.asarray(there.sum(axis=0), np.float32)}
     columns["bm25"] = found["bm25"]
     others = [i for i, s in enumerate(asked.stems) if s in asked.others]

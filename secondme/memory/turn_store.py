@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from secondme.memory import conversations, traces, turn_index
@@ -132,16 +132,19 @@ class TurnStore:
 
         Turns without a trace are not found.
         """
-        return self.nearest_turns_each([(vector, k)], project)[0]
+        return self.begin_nearest_turns([(vector, k)], project)()[0]
 
-    def nearest_turns_each(
+    def begin_nearest_turns(
         self, wanted: Sequence[tuple[FloatMatrix, int]], project: str | None
-    ) -> list[list[tuple[int, float]]]:
-        """What `nearest_turns` finds for each vector and k, in little more than the time of one of them."""
+    ) -> Callable[[], list[list[tuple[int, float]]]]:
+        """Begin to look for what `nearest_turns` finds for each vector and k; what is returned waits for it.
+
+        Several take little longer than one of them, and in a large store the caller can do something else meanwhile.
+        """
         number = None
         if project is not None:
             with self._database.reading() as connection:
                 number = project_id(connection, project)
             if number is None:
-                return [[] for _ in wanted]
-        return self._near_turns.search_each(wanted, Asked(number))
+                return lambda: [[] for _ in wanted]
+        return self._near_turns.begin(wanted, Asked(number))

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import apsw
@@ -25,15 +26,21 @@ from secondme.memory.resident import limit_bytes
 from secondme.memory.rows import Row
 
 if TYPE_CHECKING:
-    from secondme.kernels.index import Stats, VectorIndex
+    from concurrent.futures import ThreadPoolExecutor
+
+    from secondme.kernels.index import Ids, Scores, Stats, VectorIndex
     from secondme.memory.vectors import FloatMatrix
 
 Found = list[tuple[int, float]]
+Search = Callable[[], "list[tuple[Ids, Scores]]"]
+Wanted = tuple["FloatMatrix", int]
+"""A vector, float32 [n_dims], and how many of the rows nearest to it."""
 
 _ROWS_A_SLICE = 2048
 _MOST_NOTED = 65_536
 _ROW_BYTES = 160  # of a vector, beside itself: id, attributes, place, and what memory taken in large pieces leaves over
 _JOIN_S = 2.0
+_WORTH_A_THREAD = 20_000  # rows; reading fewer takes no longer than waking a thread and waiting for it
 _SHARE = 2  # of the memory that the passages' vectors may take
 
 
@@ -77,6 +84,7 @@ class VectorColumn:
         self._closing = threading.Event()
         self._building = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._searching: ThreadPoolExecutor | None = None
         database.after_write.append(self._catch_up)
 
     def search(self, vector: FloatMatrix, k: int, asked: Asked) -> Found:
@@ -86,22 +94,44 @@ class VectorColumn:
         """
         return self.search_each([(vector, k)], asked)[0]
 
-    def search_each(self, wanted: Sequence[tuple[FloatMatrix, int]], asked: Asked) -> list[Found]:
+    def search_each(self, wanted: Sequence[Wanted], asked: Asked) -> list[Found]:
         """What `search` finds for each vector and k, in little more than the time of one of them."""
-        while True:
-            with self._database.reading() as connection:
-                known = settings.embedder(connection)
-                if known is None or all(k < 1 for _, k in wanted):
-                    return [[] for _ in wanted]
-                rows = [(vectors.as_matrix(v.reshape(1, -1), known[1])[0], max(0, k)) for v, k in wanted]
-                is_inside = connection.in_transaction
-            index = None if is_inside else self._ready(known[1])
-            if index is None:
-                return [self._scan(row, k, asked) for row, k in rows]
-            projects = None if asked.project is None else [asked.project]
-            found = index.candidates_each(rows, index.filter(projects=projects, sources=asked.tags))
-            if self._index is index:
-                return [list(zip(i.tolist(), cosines.tolist(), strict=True)) for i, cosines in found]
+        return self.begin(wanted, asked)()
+
+    def begin(self, wanted: Sequence[Wanted], asked: Asked) -> Callable[[], list[Found]]:
+        """Begin what `search_each` does, and return what waits for it.
+
+        A large copy is searched in a thread, which asks for no lock, beside whatever the caller does meanwhile.
+        """
+        with self._database.reading() as connection:
+            known = settings.embedder(connection)
+            if known is None or all(k < 1 for _, k in wanted):
+                return lambda: [[] for _ in wanted]
+            rows = [(vectors.as_matrix(v.reshape(1, -1), known[1])[0], max(0, k)) for v, k in wanted]
+            is_inside = connection.in_transaction
+        index = None if is_inside else self._ready(known[1])
+        if index is None:
+            return lambda: [self._scan(row, k, asked) for row, k in rows]
+        projects = None if asked.project is None else [asked.project]
+        where = index.filter(projects=projects, sources=asked.tags)
+        search = self._beside(partial(index.candidates_each, rows, where), len(index))
+
+        def found() -> list[Found]:
+            pairs = search()
+            if self._index is not index:
+                return self.search_each(wanted, asked)
+            return [list(zip(ids.tolist(), cosines.tolist(), strict=True)) for ids, cosines in pairs]
+
+        return found
+
+    def _beside(self, search: Search, n_rows: int) -> Search:
+        """What waits for `search`, which runs in a thread if that is worth while."""
+        if n_rows < _WORTH_A_THREAD or self._searching is None:
+            return search
+        try:
+            return self._searching.submit(search).result
+        except RuntimeError:  # closed meanwhile, or Python ends
+            return search
 
     def warm(self) -> None:
         """Begin to build the copy."""
@@ -125,6 +155,8 @@ class VectorColumn:
             self._give_up(connection)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_JOIN_S)
+        if self._searching is not None:
+            self._searching.shutdown()
 
     # The copy --------------------------------------------------------------------------------------------------
 
@@ -154,6 +186,8 @@ class VectorColumn:
             self._building.release()
 
     def _build(self, n_dims: int) -> VectorIndex | None:
+        from concurrent.futures import ThreadPoolExecutor
+
         from secondme.kernels.index import VectorIndex, available
 
         last: int | None = -(2**63)
@@ -166,6 +200,7 @@ class VectorColumn:
                 return None
             self._begin_noting(connection)
             index = self._index = VectorIndex(n_dims, fine=False, flat_limit=0)
+            self._searching = self._searching or ThreadPoolExecutor(1, thread_name_prefix="vector search")
             self._is_whole = False
         while last is not None:
             with self._database.reading() as connection:

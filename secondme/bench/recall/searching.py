@@ -56,16 +56,16 @@ class Clocked(HashEmbedder):
 
 @dataclass
 class Times:
-    """Seconds of each search, and of the processor that its thread took, without what the embedder took of both."""
+    """Seconds of each search, and of the processor that the process took, without what the embedder took of both."""
 
     wall_s: list[float] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)
 
     @contextmanager
     def add(self, embedder: Clocked) -> Iterator[None]:
-        spent, started, cpu_started = embedder.spent_s, time.perf_counter(), time.thread_time()
+        spent, started, cpu_started = embedder.spent_s, time.perf_counter(), time.process_time()
         yield
-        cpu_s, wall_s = time.thread_time() - cpu_started, time.perf_counter() - started
+        cpu_s, wall_s = time.process_time() - cpu_started, time.perf_counter() - started
         reading = embedder.spent_s - spent
         self.wall_s.append(wall_s - reading)
         self.cpu_s.append(max(0.0, cpu_s - reading))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from secondme.errors import CorruptRecord, StoreError, UsageError
+from secondme.kernels.index import VectorIndex
 from secondme.memory import search, turn_index, vector_column
 from secondme.memory.conversations import NewTurn
 from secondme.memory.forgetting import Target
@@ -277,8 +279,43 @@ def test_nearest_turns_in_memory_and_without_it(store: Store, most_bytes: int | 
     assert store.nearest_turns(row, 0, None) == []
     wanted = [(row, 9), (unit_vectors(1, seed=60)[0], 0), (unit_vectors(1, seed=61)[0], 4)]
     for project in (None, "two", "nowhere"):
-        together = store.nearest_turns_each(wanted, project)
-        assert together == [store.nearest_turns(vector, k, project) for vector, k in wanted]
+        together = store.begin_nearest_turns(wanted, project)
+        assert together() == [store.nearest_turns(vector, k, project) for vector, k in wanted]
+
+
+def test_a_search_beside_the_caller_finds_what_holds_when_it_is_waited_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = traced(store, 40)
+    rows = unit_vectors(40)
+    alone = store.nearest_turns(rows[3], 5, None)
+    monkeypatch.setattr(vector_column, "_WORTH_A_THREAD", 1)
+    asked: list[int] = []
+    real = VectorIndex.candidates_each
+
+    def noted(self: VectorIndex, *args: Any) -> Any:
+        asked.append(threading.get_ident())
+        return real(self, *args)
+
+    monkeypatch.setattr(VectorIndex, "candidates_each", noted)
+    assert store.begin_nearest_turns([(rows[3], 5), (rows[4], 2)], None)()[0] == alone
+    assert asked and threading.get_ident() not in asked
+    with store._database.reading():
+        assert store.nearest_turns(rows[3], 5, None) == alone  # the lock is held, and nobody waits for it
+    begun = store.begin_nearest_turns([(rows[3], 5)], None)
+    store.set_embedder("wider", 2 * N_DIMS)
+    with pytest.raises(StoreError):
+        begun()
+    assert ids
+    store.set_embedder("test", N_DIMS)
+    store.put_traces([(ids[0], rows[0], b"")])
+    assert [i for i, _ in store.nearest_turns(rows[0], 5, None)] == [ids[0]]
+    begun = store.begin_nearest_turns([(rows[0], 5)], None)
+    store.close()
+    with pytest.raises(StoreError):
+        begun()
+    with pytest.raises(StoreError):
+        store.begin_nearest_turns([(rows[0], 5)], None)
 
 
 def test_the_copy_in_memory_keeps_up(store: Store) -> None:

@@ -188,7 +188,7 @@ def _has_nvidia() -> bool:
 
 def _backend(config: Config) -> Iterator[Check]:
     """What would run the language model, and why; MLX is tried if it would, or could."""
-    from secondme.runtime.backend import choose, why_no_mlx
+    from secondme.runtime.backend import choose, how_to_get_mlx, why_no_mlx
     from secondme.runtime.catalog import find, looks_like_path, resolve
 
     try:
@@ -198,7 +198,7 @@ def _backend(config: Config) -> Iterator[Check]:
         yield Check("backend", "failed", error.message, error.hint or "")
         return
     status: Literal["ok", "warning"] = "warning" if choice.is_second else "ok"
-    remedy = "install it with: make chat" if choice.is_second else ""
+    remedy = how_to_get_mlx() if choice.is_second else ""
     yield Check("backend", status, f"{choice.backend} runs the language model: {choice.why}", remedy)
     if not why_no_mlx():
         yield _mlx(is_used=choice.backend == "mlx")

@@ -42,6 +42,12 @@ def platform_identity() -> str:
     return f"{sysconfig.get_platform()} {'-'.join(platform.libc_ver())}".strip()
 
 
+def too_old_for_mlx() -> bool:
+    """Whether this is a Mac before macOS 14, for which MLX has no builds; no marker of a lock can say so."""
+    version = platform.mac_ver()[0]
+    return sys.platform == "darwin" and version != "" and int(version.partition(".")[0]) < 14
+
+
 def cuda_gpu() -> str:
     """Name of the NVIDIA GPU to build for, or "": a compiler alone is not enough, the driver must answer too."""
     if not nvcc():

@@ -21,6 +21,7 @@ from boot.state import State, inputs_key, tree_key
 from secondme.paths import cache_dir, models_dir
 
 LOCKS = {"run": ("runtime.txt", "build.txt"), "dev": ("dev.txt",)}
+MLX = ("mlx", "mlx-metal", "mlx-lm")
 MLX_LOCK = "packaging/lock/mlx.txt"
 SOURCE_PEER = "hnswlib"
 NO_REGISTRY = re.compile(
@@ -132,7 +133,9 @@ def _install_packages(site: Site, goal: str) -> None:
     key = tree_key(site.root, *locks)
     if site.state.is_done(f"packages: {goal}", key):
         return
-    pins = [pin for pin in read_pins(*(site.root / lock for lock in locks)) if pin.name != llama.PROJECT]
+    pins = [pin for pin in _pins(site, *locks) if pin.name != llama.PROJECT]
+    if machine.too_old_for_mlx():
+        site.console.say("notice: MLX needs macOS 14 or newer; without it llama.cpp runs the model")
     site.console.say(f"installing {len(pins)} locked packages")
     _pip_install(site, pins, goal)
     site.state.mark(f"packages: {goal}", key)
@@ -141,12 +144,18 @@ def _install_packages(site: Site, goal: str) -> None:
         site.state.mark("packages: mlx", tree_key(site.root, MLX_LOCK))
 
 
+def _pins(site: Site, *locks: str) -> list[Pin]:
+    """All pins of the locks that this machine can install, as far as their own markers do not say it."""
+    pins = read_pins(*(site.root / lock for lock in locks))
+    return [pin for pin in pins if pin.name not in MLX] if machine.too_old_for_mlx() else pins
+
+
 def _install_mlx(site: Site) -> None:
     """MLX where it is not the default. On a Mac there is nothing to add: it has MLX, or MLX has no builds for it."""
     key = tree_key(site.root, MLX_LOCK)
     if site.state.is_done("packages: mlx", key):
         return
-    pins = read_pins(site.root / MLX_LOCK)
+    pins = _pins(site, MLX_LOCK)
     site.console.say(f"installing {len(pins)} locked packages for MLX")
     _pip_install(site, pins, "mlx")
     site.state.mark("packages: mlx", key)

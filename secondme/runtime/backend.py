@@ -16,6 +16,7 @@ from secondme.runtime.manifest import Format
 
 Backend = Literal["llama.cpp", "mlx"]
 
+_OLDEST_MACOS = 14
 _PACKAGES = ("mlx", "mlx_lm", "tokenizers")
 
 
@@ -71,18 +72,28 @@ def why_no_mlx() -> str:
     """Why MLX cannot run here, or "". Only looks whether it is installed; loading it may still fail."""
     if sys.platform == "darwin" and not is_apple_silicon():
         return "MLX runs on Apple Silicon, and this Mac, or its Python, is for Intel processors"
+    if _macos() and _macos() < _OLDEST_MACOS:
+        return f"MLX needs macOS {_OLDEST_MACOS} or newer"
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     return f"not installed: {', '.join(missing)}" if missing else ""
 
 
-def _require_mlx(otherwise: str) -> None:
-    lacking = why_no_mlx()
-    if not lacking:
-        return
-    if sys.platform == "darwin" and not is_apple_silicon():
-        raise BackendUnavailable(lacking, hint=otherwise)
+def how_to_get_mlx() -> str:
+    """What installs MLX where it could run and is missing; else ""."""
+    if not why_no_mlx() or (sys.platform == "darwin" and not is_apple_silicon()) or 0 < _macos() < _OLDEST_MACOS:
+        return ""
     command = "make chat" if is_apple_silicon() else "make chat BACKEND=mlx"
-    raise BackendUnavailable(
-        f"MLX cannot be used ({lacking})",
-        hint=f"install it with: {command}, or without a clone: pip install 'secondme[mlx]'; or {otherwise}",
-    )
+    return f"install it with: {command}, or without a clone: pip install 'secondme[mlx]'"
+
+
+def _require_mlx(otherwise: str) -> None:
+    lacking, remedy = why_no_mlx(), how_to_get_mlx()
+    if lacking:
+        hint = f"{remedy}; or {otherwise}" if remedy else otherwise
+        raise BackendUnavailable(f"MLX cannot be used ({lacking})" if remedy else lacking, hint=hint)
+
+
+def _macos() -> int:
+    """The first number of the version of macOS; 0 elsewhere."""
+    number = platform.mac_ver()[0].partition(".")[0]
+    return int(number) if number.isdigit() else 0

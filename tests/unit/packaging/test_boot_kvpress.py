@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +68,18 @@ def test_mlx_is_added_to_the_environment_once_for_each_lock(clone: Clone) -> Non
         lock.write("# changed\n")
     steps._install_mlx(clone.site)
     assert len(clone.installed) == 2
+
+
+def test_a_mac_too_old_for_mlx_is_set_up_without_it(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps._install_packages(clone.site, "run")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    n_pins = []
+    for version in ("13.7.1", "14.0"):
+        monkeypatch.setattr(platform, "mac_ver", lambda version=version: (version, ("", "", ""), "arm64"))
+        clone.site.state.forget("packages: run")
+        steps._install_packages(clone.site, "run")
+        n_pins.append(clone.installed[-1][1])
+    assert n_pins == [clone.installed[0][1] - len(steps.MLX), clone.installed[0][1]]
 
 
 def test_what_tests_need_holds_mlx(clone: Clone) -> None:

@@ -12,7 +12,7 @@ import pytest
 from secondme.config import BACKENDS
 from secondme.errors import BackendUnavailable
 from secondme.runtime import backend
-from secondme.runtime.backend import Choice, choose, why_no_mlx
+from secondme.runtime.backend import Choice, choose, how_to_get_mlx, why_no_mlx
 from secondme.runtime.manifest import Format
 
 Machine = Callable[..., None]
@@ -22,9 +22,10 @@ Machine = Callable[..., None]
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     """Makes this process believe that it runs elsewhere; `missing` are packages that are not installed there."""
 
-    def become(system: str, processor: str, missing: tuple[str, ...] = ()) -> None:
+    def become(system: str, processor: str, missing: tuple[str, ...] = (), macos: str = "15.1") -> None:
         monkeypatch.setattr(sys, "platform", system)
         monkeypatch.setattr(platform, "machine", lambda: processor)
+        monkeypatch.setattr(platform, "mac_ver", lambda: (macos if system == "darwin" else "", ("", "", ""), processor))
         monkeypatch.setattr(backend, "find_spec", lambda name: None if name in missing else name)
 
     return become
@@ -91,6 +92,17 @@ def test_an_intel_mac_is_not_told_to_install_what_it_cannot_run(
     with pytest.raises(BackendUnavailable, match="Apple Silicon, and this Mac") as error:
         choose("mlx", format_, "tiny")
     assert otherwise in str(error.value.hint) and "install" not in str(error.value.hint)
+
+
+def test_a_system_too_old_for_mlx_runs_with_llama_cpp_and_is_not_told_to_install(machine: Machine) -> None:
+    machine("darwin", "arm64", MLX, macos="13.7.1")
+    assert choose("auto", "gguf", "m") == Choice("llama.cpp", "MLX needs macOS 14 or newer", is_second=True)
+    assert how_to_get_mlx() == ""
+    with pytest.raises(BackendUnavailable, match="^MLX needs macOS 14 or newer") as error:
+        choose("mlx", "gguf", "tiny")
+    assert error.value.hint == "run tiny with llama.cpp: --backend llama.cpp"
+    machine("darwin", "arm64", macos="14.0")
+    assert choose("auto", "gguf", "m").backend == "mlx"
 
 
 def test_every_setting_gives_a_choice_or_an_error_with_a_hint(machine: Machine) -> None:

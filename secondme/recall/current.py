@@ -6,15 +6,18 @@ on one scale, and of statements about one matter the newest goes first (newest.p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from secondme.memory.store import Store
 from secondme.recall.evidence import coverage, term_weights
 from secondme.recall.items import ItemHit, is_about_past, recall_items
 from secondme.recall.newest import Statement, newest_first
 from secondme.recall.retrieve import embed_question
+from secondme.recall.succession import REACH, Matter, Told, can_answer, matter, predecessors, successors
+from secondme.recall.telling import Telling
 from secondme.runtime.base import Embedder, FloatMatrix
+from secondme.text.answers import asks
 from secondme.text.sentences import split_sentences
 from secondme.text.terms import content_terms
 from secondme.types import Turn
@@ -24,8 +27,21 @@ CANDIDATES = 50
 SURE = 1.1
 """Score from which an item is the answer, and turns only stand behind it."""
 
-_QUESTION, _ASKS_ONLY, _ASSISTANT = 0.35, 1.0, 0.25
-"""What is taken off a turn that ends with a question, that is nothing but one, and that the assistant said."""
+_QUESTION, _ASKS_ONLY, _ASSISTANT, _UNFIT = 0.35, 1.0, 0.25, 0.3
+"""What is taken off a turn that asks beside telling, that only asks, that the assistant said, and that has no value of
+the sort that is asked for."""
+
+_AS_ITEM = 0.8
+"""What a sure item bears on the question at least, where it has the attribute in other words."""
+
+_LEAST = 0.15
+"""Score from which a turn bears on a question at all."""
+
+_LONG = 400
+"""Characters of a turn above which an item made of it speaks for itself."""
+
+N_NEAR = 6
+"""Turns whose neighbours are looked at, as a correction that names nothing stands near what it corrects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,46 +65,115 @@ class Said:
 def recall_said(
     question: str, store: Store, embedder: Embedder | None, *, project: str | None, k: int
 ) -> tuple[Said, ...]:
-    """The `k` statements that bear most on `question`; of those about one matter the newest first."""
+    """The `k` statements that bear most on `question`; of those about one matter the newest first.
+
+    For a question about the past what was replaced comes first, the latest of it before the rest.
+    """
     items = recall_items(question, store, embedder, project=project, k=k)
     turns = _turns(question, store, embedder, project)
     told = {s.ref_id for hit in items for s in hit.item.spans if s.kind == "turn"}
     every = [s for s, _ in turns]
-    loose = [s for s in every if s.turn is not None and s.turn.id not in told]
     vectors = {s.turn.id: v for s, v in turns if s.turn is not None and v is not None}
-    past = is_about_past(question)
+    past, asked = is_about_past(question), matter(question)
     known = [Said(hit.score, item=hit) for hit in items]
     if known and known[0].score >= SURE:
-        loose = loose if past else _newest_first(loose, vectors)
-        newer = None if past else _newer(known[0], loose)
-        if newer is None and not past:
-            newer = _told_with(store, known[0])
-        first = [] if newer is None else [newer]
-        return tuple([*first, *known, *(s for s in loose if s is not newer)][:k])
-    # Nothing known answers it for sure: then the turns themselves speak, those that something was learned from as well.
-    shown = every if past else _newest_first(every, vectors)
-    return tuple(sorted([*known, *shown], key=lambda s: -s.score)[:k])
+        loose = [s for s in every if s.turn is not None and s.turn.id not in told]
+        first = [] if past else _told_with(store, known[0])
+        ranked = [*first, *known, *(loose if past else _newest_first(loose, vectors, asked))]
+    else:
+        # Nothing known answers it for sure: then the turns speak, those that something was learned from as well.
+        shown = every if past else _newest_first(every, vectors, asked)
+        ranked = sorted([*known, *shown], key=lambda s: -s.score)
+    if not ranked:
+        return ()
+    line = _line(ranked[0], every, store, asked)
+    if not past:
+        first = line[line.index(ranked[0]) :][::-1]
+    elif ranked[0].item is None or ranked[0].item.current:
+        first = [*(line[-2::-1] or _earlier(line[-1], every, asked)), line[-1]]
+    else:
+        first = ranked[:1]
+    return tuple([*first, *(s for s in ranked if not any(_is_same(s, one) for one in first))][:k])
 
 
-def _told_with(store: Store, best: Said) -> Said | None:
+def _earlier(current: Said, every: Sequence[Said], asked: Matter) -> list[Said]:
+    """The best turn from before what holds now, with a value of the same sort: what was so once is in none later."""
+    sorts, at = Telling(current.text).sorts, next((s.at for s in every if _turn_of(s) == _turn_of(current)), current.at)
+    for said in every:
+        tells = Telling(said.text)
+        if _is_owners(said) and said.at < at and sorts & tells.sorts and can_answer(asked, tells):
+            return [said] if said.score >= _LEAST else []
+    return []
+
+
+def _line(best: Said, every: Sequence[Said], store: Store, asked: Matter) -> list[Said]:
+    """What the best statement took the place of, itself, and what took its place, by time."""
+    near = [n for s in (best, *every[:N_NEAR]) if (n := _turn_of(s))]
+    around = {t.id: t for t in store.turns_around(near, REACH)}
+    scored = {s.turn.id for s in every if s.turn is not None}
+    said = [*every, *(Said(0.0, turn=t) for t in around.values() if t.id not in scored)]
+    own = {_turn_of(best), *(s.ref_id for s in (best.item.item.spans if best.item else ()) if s.kind == "turn")}
+    others = [s for s in said if _is_owners(s) and _turn_of(s) not in own]
+    ids = [n for s in (best, *others) if (n := _turn_of(s))]
+    context = _Context(around, {n: p for p, n in enumerate(around)}, store.traces(ids) if store.embedder() else {})
+    told = [_told(s, context) for s in (best, *others)]
+    before, after = predecessors(asked, told[0], told[1:]), successors(asked, told[0], told[1:])
+    return [*(others[n] for n in reversed(before)), best, *(others[n] for n in after)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """Turns around the best ones by id, the place of each in the order of telling, and traces."""
+
+    turns: Mapping[int, Turn]
+    places: Mapping[int, int]
+    traces: Mapping[int, tuple[FloatMatrix, bytes]]
+
+
+def _told(said: Said, context: _Context) -> Told:
+    """An item speaks in the words of its turn, which say more of what changed."""
+    n = _turn_of(said)
+    turn, hit = context.turns.get(n), said.item
+    text = turn.text if turn is not None and len(turn.text) <= _LONG else said.text
+    return Told(
+        Telling(text, hit.item.value if hit is not None else ""),
+        max(
+            turn.created_at if turn is not None else said.at,
+            hit.item.used_at if hit is not None and hit.item.n_uses else 0,
+        ),
+        said.score if hit is None else max(hit.cosine + hit.coverage, min(said.score, _AS_ITEM)),
+        n if turn is not None else 0,
+        turn.conversation_id if turn is not None else 0,
+        context.places.get(n, 0),
+        context.traces[n][0] if n in context.traces else None,
+    )
+
+
+def _is_owners(said: Said) -> bool:
+    return said.turn is not None and said.turn.role == "user" and not said.turn.speaker
+
+
+def _turn_of(said: Said) -> int:
+    """The turn in which it was said; 0 for what was typed or read."""
+    if said.turn is not None:
+        return said.turn.id
+    spans = said.item.item.spans if said.item is not None else ()
+    return next((s.ref_id for s in reversed(spans) if s.kind == "turn"), 0)
+
+
+def _is_same(one: Said, other: Said) -> bool:
+    if one.turn is not None or other.turn is not None:
+        return one.turn is not None and other.turn is not None and one.turn.id == other.turn.id
+    return one is other
+
+
+def _told_with(store: Store, best: Said) -> list[Said]:
     """The turn that said that something is over: what came in its place is often in the same breath."""
     item = best.item.item if best.item is not None else None
     if item is None or item.value or not item.attribute:
-        return None
+        return []
     turns = store.turns_by_ids([s.ref_id for s in item.spans if s.kind == "turn"])
-    return Said(best.score, turn=turns[-1]) if turns else None
-
-
-def _newer(best: Said, loose: Sequence[Said]) -> Said | None:
-    """A later turn about what the best item is about, which no rule read: what was learned may be out of date."""
-    if best.item is None:
-        return None
-    told = max((best.at, best.item.item.used_at if best.item.item.n_uses else best.at))
-    later = [s for s in loose if s.turn is not None and s.turn.role == "user" and s.at > told]
-    statements = [Statement(best.text, best.at, best.item.cosine + best.item.coverage)]
-    statements += [Statement(s.text, s.at, s.score) for s in later]
-    place = newest_first(statements)[0]
-    return later[place - 1] if place else None
+    return [Said(best.score, turn=turns[-1])] if turns else []
 
 
 def _turns(
@@ -107,17 +192,19 @@ def _turns(
     found = []
     for turn in turns:
         score = cosines.get(turn.id, 0.0) + coverage(turn.text, weights)
-        if turn.text.rstrip().endswith("?"):
+        if asks(turn.text):
             score -= _QUESTION if len(split_sentences(turn.text)) > 1 else _ASKS_ONLY
         score -= _ASSISTANT * (turn.role == "assistant")
         found.append((Said(score, turn=turn), vectors[turn.id][0] if turn.id in vectors else None))
     return sorted(found, key=lambda pair: (-pair[0].score, -pair[0].at))
 
 
-def _newest_first(said: Sequence[Said], vectors: dict[int, FloatMatrix]) -> list[Said]:
-    statements = [
-        Statement(s.text, s.at, s.score, vectors.get(s.turn.id) if s.turn is not None else None) for s in said
-    ]
-    ordered = [said[n] for n in newest_first(statements)]
-    scores = sorted((s.score for s in said), reverse=True)
-    return [Said(score, s.item, s.turn) for score, s in zip(scores, ordered, strict=True)]
+def _newest_first(said: Sequence[Said], vectors: dict[int, FloatMatrix], asked: Matter) -> list[Said]:
+    """Of those that can answer the newest of each matter first; the others keep behind what bears as much."""
+    fit = [s for s in said if can_answer(asked, Telling(s.text))]
+    statements = [Statement(s.text, s.at, s.score, vectors.get(s.turn.id) if s.turn is not None else None) for s in fit]
+    ordered = [fit[n] for n in newest_first(statements)]
+    scores = sorted((s.score for s in fit), reverse=True)
+    moved = [Said(score, s.item, s.turn) for score, s in zip(scores, ordered, strict=True)]
+    unfit = [replace(s, score=s.score - _UNFIT) for s in said if s not in fit]
+    return sorted([*moved, *unfit], key=lambda s: -s.score)

@@ -28,7 +28,7 @@ CANDIDATES = 60
 _W_ATTRIBUTE, _W_SUBJECT, _W_OTHER, _W_OLD, _W_PAST, _W_ENDED = 0.9, 0.35, 0.8, 0.45, 0.5, 0.3
 
 _PAST = re.compile(
-    r"\b(?:used to|use to|formerly|former|previous|previously|earlier|before"
+    r"\b(?:used to|did .{1,40}? use to|formerly|former|previous|previously|earlier|before"
     r"|(?<!how )old|original(?:ly)?|in the past|once|back then"
     r"|at first|first|initial|initially|no longer|changed? from|switch(?:ed)? from|replaced?|history|ex|last time|until"
     r"|back in|prior|(?:was|were) (?:my|our)"

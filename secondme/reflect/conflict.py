@@ -184,7 +184,9 @@ def settle(held: Held, claim: Claim) -> Claim | None:
 def _meant(held: Held, claim: Claim) -> Claim | None:
     if claim.replaces or claim.says == "ends":
         said = claim.replaces or claim.value
-        candidates = [i for i in held.recent[::-1] if i.holds] + held.now()
+        candidates = [
+            i for i in [*(i for i in held.recent[::-1] if i.holds), *held.now()] if i.slot or i.kind != "episodic"
+        ]
         if claim.subject != OWNER:
             known_as = {claim.subject, _known_as(held, claim.subject)}
             candidates = [i for i in candidates if i.subject in known_as]

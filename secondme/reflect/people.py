@@ -36,7 +36,7 @@ _SINGULAR = {
     "boys": "son",
     "girls": "daughter",
 }
-_NAME = r"(?-i:[A-ZÀ-ÞŁŚŽČØÅ][\w'-]*(?: [A-ZÀ-Þ][\w'-]+)?)"
+_NAME = r"(?-i:[A-ZÀ-ÞŁŚŽČØÅ][\w-]*(?:'(?!s\b)[\w-]+)?(?: [A-ZÀ-Þ][\w-]+(?:'(?!s\b)[\w-]+)?)?)"
 _COUNT = r"(?:two|three|four|five|six|seven|eight|\d|a couple of|some|both)"
 
 
@@ -106,7 +106,7 @@ _NAMED_ONE = re.compile(
 _OTHER_SOURCES: tuple[tuple[str, str, str, Takes], ...] = (
     (
         "their-work",
-        r"^(?:now |currently |just |recently |still )*(?:works?|is working|worked)(?: now| full[- ]time| "
+        r"^(?:now |currently |just |recently |still )*(?:works?|(?:is |been )?working|worked)(?: now| full[- ]time| "
         r"part[- ]time)* (?:at"
         r"|for)\s+",
         "employer",
@@ -122,7 +122,7 @@ _OTHER_SOURCES: tuple[tuple[str, str, str, Takes], ...] = (
     ),
     (
         "their-home",
-        r"^(?:now |currently |still )*(?:lives?|is living|is based|lived|resides)(?: now)? in\s+",
+        r"^(?:now |currently |still |been )*(?:lives?|(?:is )?(?:now )?(?:living|based)|lived|resides)(?: now)? in\s+",
         "home",
         "place",
     ),
@@ -183,6 +183,13 @@ _THEIR = _rx(
     r"^(?P<n>(?:new |favou?rite \w*\s?)?[\w'-]+(?: [\w'-]+){0,2}?)\s+(?:is|was|are|changed to|has changed "
     r"to|is now on|is on)(?: now| actually| on| at| called| still)*\s+(?P<v>.+)$"
 )
+
+
+_HAS = _rx(
+    r"(?:now |just |recently |still |been |finally |also )*(?:moved|relocated|got|been|left|joined|started|working"
+    r"|living|based|quit|switched|become|taken up|given up|turned|gone)\b"
+)
+"""What follows "'s" where that is a verb: "Joe's moved"."""
 
 
 def people(clause: Plain) -> Iterator[Found]:
@@ -265,7 +272,7 @@ def _of_others(clause: Plain) -> Iterator[Found]:
             return
         subject, shown = fold(match.group("v")), match.group("v")
     other = _Other(subject, shown, match.group("rest"), match.start("rest"))
-    if match.group("s"):
+    if match.group("s") and not _HAS.match(other.rest):
         yield from _theirs(other.rest, other.at, subject, shown, clause.says)
     elif clause.says == "holds" and (quit_ := _QUIT.search(other.rest)):
         yield from _ended(other, quit_, "thing", "give-up")

@@ -19,8 +19,8 @@ _NOUN = (
     r"(?: (?:of|for|with|at|to) (?:my |our |the )?[\w'-]+(?: [\w'-]+)?)?)"
 )
 _IS = (
-    r"(?P<is>(?:has |have |was |were |got |is |will )?(?:now )?(?:been |be )?(?:moved|changed|rescheduled|slipped"
-    r"|postponed|pushed(?: back| out)?|"
+    r"(?P<is>(?:has |have |was |were |got |is |will |'s )?(?:now |just |recently )?(?:been |be )?(?:moved|changed"
+    r"|rescheduled|slipped|postponed|pushed(?: back| out)?|"
     r"brought forward|delayed|shifted|renamed|switched|updated|raised|increased|lowered|cut|reduced|bumped"
     r"|migrated|extended|dropped|gone up|went up|"
     r"grown|fallen)\s+(?:from .+? )?(?:to|until|till|up to|down to|by)|(?:has |have )?(?:become|became|turned "
@@ -29,7 +29,7 @@ _IS = (
     r"|scheduled on|planned for|due on|due|"
     r"going to be|being))?)"
 )
-_MY = compiled(r"^(?P<whose>my|our|the)\s+" + _NOUN + r"\s*(?<=[\w'])(?:\s|(?='s))" + _IS + r"\s+(?P<v>\S.*)$")
+_MY = compiled(r"^(?P<whose>my|our|the)\s+" + _NOUN + r"(?<!'s)\s*(?<=[\w'])(?:\s|(?='s))" + _IS + r"\s+(?P<v>\S.*)$")
 _ADDRESSED = compiled(
     r"^(?:you can (?:reach|call|phone|text|email|mail) me (?:at|on)|(?:reach|email|text|phone) me (?:at"
     r"|on))\s+(?P<v>\S+.*)$"
@@ -159,7 +159,7 @@ _VERB_CHANGES = re.compile(
 
 def _possessed(noun: str) -> tuple[str, bool]:
     """What "my NOUN is ..." is about, and whether it asks for a name; "" where others' rules read it."""
-    noun = re.sub(r" (?:since|from) [\w ]+$", "", noun)
+    noun = re.sub(r" (?:(?:since|from) [\w ]+|these days|right now|at the moment|nowadays|lately|now)$", "", noun)
     named_one = re.match(r"name of (?:my|our|the) (.+)", noun, re.I)
     if named_one:
         return named_one.group(1), True

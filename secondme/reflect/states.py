@@ -135,7 +135,10 @@ def _roles(clause: Plain) -> Iterator[Found]:
     raw = text[match.end() :]
     value = first_words(raw, "role")
     firm = " as " in f" {opening}" or "promoted" in opening
-    if value and (match.group(1) or firm) and is_role(value) and start:
+    bare = re.fullmatch(r"\s*(?:now|again)?\W*", raw[len(value) :]) is not None and re.match(
+        r"i'?m\b|i am\b", text, re.I
+    )
+    if value and (match.group(1) or firm or (bare and value.islower())) and is_role(value) and start:
         over: Says = "held" if says == "holds" and re.match(r"i (?:was|worked)\b(?! promoted)", text, re.I) else says
         of = re.match(r"\s+of\s+[\w ]+?(?=\s+(?:at|for|in|with)\b|$)", raw[len(value) :])
         value += of.group() if of else ""

@@ -116,8 +116,8 @@ COUNTED = frozenset("a an the one two three four five six seven eight nine ten".
 NOT_NAMES = frozenset(
     """a an the it he she they this that there here what who not very so too really quite always never late sick ill
     great good bad nice fine okay ok well happy sad angry tired busy awesome amazing terrible horrible broken dead
-    alive old young new big small tall short mean kind strict lovely funny weird strange annoying boring cool cute
-    fat thin pregnant married single divorced away home back gone out in on at from my your his her our their one
+    alive changed old young new big small tall short mean kind strict lovely funny weird strange annoying boring cool
+    cute fat thin pregnant married single divorced away home back gone out in on at from my your his her our their one
     two three four five six seven eight nine ten ready sure sorry afraid scared worried excited glad proud crazy
     mad wrong right true false also still just only now then monday tuesday wednesday thursday friday saturday
     sunday january february march april may june july august september october november december today tomorrow

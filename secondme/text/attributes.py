@@ -269,7 +269,7 @@ def _noun_key(noun: str) -> str:
     if key in _BY_NOUN:
         return key
     key = _DROPPED.sub("", key)
-    return re.sub(r"\b(?:favorite|fav|favourite|preferred)\b", "favourite", key)
+    return re.sub(r"\b(?:favorite|fav|fave|favourite|preferred)\b", "favourite", key)
 
 
 def _singular(key: str) -> str:
@@ -296,7 +296,7 @@ def asked_for(question: str) -> dict[str, float]:
     for pattern, name, weight in _cues():
         if weight > weights.get(name, 0.0) and pattern.search(text):
             weights[name] = weight
-    for match in re.finditer(r"\b(?:favou?rite|preferred|fav) (\w+(?: \w+)?)", text):
+    for match in re.finditer(r"\b(?:favou?rite|preferred|fave?) (\w+(?: \w+)?)", text):
         head = match.group(1).split()[0]
         weights[f"favourite {_one_word(head)}"] = weights[f"favourite {_one_word(match.group(1))}"] = 1.0
         weights.pop("likes", None)

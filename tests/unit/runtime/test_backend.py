@@ -98,7 +98,7 @@ def test_a_system_too_old_for_mlx_runs_with_llama_cpp_and_is_not_told_to_install
     machine("darwin", "arm64", MLX, macos="13.7.1")
     assert choose("auto", "gguf", "m") == Choice("llama.cpp", "MLX needs macOS 14 or newer", is_second=True)
     assert how_to_get_mlx() == ""
-    with pytest.raises(BackendUnavailable, match="^MLX needs macOS 14 or newer") as error:
+    with pytest.raises(BackendUnavailable, match="MLX needs macOS 14") as error:
         choose("mlx", "gguf", "tiny")
     assert error.value.hint == "run tiny with llama.cpp: --backend llama.cpp"
     machine("darwin", "arm64", macos="14.0")

@@ -165,7 +165,8 @@ def _rope(header: GgufHeader, factors: tuple[float, ...]) -> dict[str, Any]:
         raise _unfit(header, "its positions are scaled in a way that is not known for MLX")
     found: dict[str, Any] = {"rope_theta": base, "rope_traditional": False}
     if arch == "smollm3":
-        found["no_rope_layer_interval"] = 4  # fixed in llama.cpp too; the file does not say
+        # Every fourth layer has none: fixed in llama.cpp too, the file does not say it.
+        found["no_rope_layers"] = [int((i + 1) % 4 != 0) for i in range(header.number("block_count"))]
     if factors:
         low, high, trained = _LLAMA3
         names = ("rope_type", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -217,9 +218,10 @@ def _load(folder: MlxFolder, *, dense: bool) -> Any:
         raise OutOfMemory(f"{folder.name} does not fit into memory", hint="choose a smaller model") from error
     except (ValueError, TypeError, KeyError, RuntimeError, AttributeError) as error:
         raise ModelError(f"the weights of {folder.name} do not fit its config.json", hint=_HINT) from error
-    plain = module.scaled_dot_product_attention
+    home = sys.modules[type(model.layers[0].self_attn).__module__]  # SmolLM3's layers are Llama's
+    plain = home.scaled_dot_product_attention
     if not getattr(plain, "secondme", False):
-        module.scaled_dot_product_attention = attention(plain)
+        home.scaled_dot_product_attention = attention(plain)
     return model
 
 

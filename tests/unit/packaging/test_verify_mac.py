@@ -103,7 +103,8 @@ def test_it_uses_no_program_that_a_mac_lacks() -> None:
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
 def test_shellcheck_finds_nothing() -> None:
-    command = ["shellcheck", str(SCRIPT), str(ROOT / ".ci" / "run")]
+    scripts = [path for path in (SCRIPT, ROOT / ".ci" / "run") if path.exists()]  # an sdist has only the first
+    command = ["shellcheck", *map(str, scripts)]
     assert subprocess.run(command, capture_output=True, text=True, check=False).stdout == ""
 
 

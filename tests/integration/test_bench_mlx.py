@@ -42,10 +42,13 @@ def test_speed_and_agreement(capsys: pytest.CaptureFixture[str], tiny: Path, tmp
     text.write_text("The keeper of the light wrote down the wind and the tide. " * 20, "utf-8")
     found = rows(capsys, "runtime", "--backend", "mlx", "--quick", "--texts", str(text))
     speeds, agreements = ("prefill_over_mlx_lm", "decode_over_mlx_lm"), ("logits_kl", "top1", "greedy")
-    assert found.keys() == {*speeds, *(f"agreement/{case}" for case in agreements)}
+    agreed = {f"{kind}/{case}" for kind in ("agreement", "agreement/unrounded") for case in agreements}
+    assert found.keys() == {*speeds, *agreed}
     assert all(value(found[case]) > 0 for case in speeds)
     assert 0 <= value(found["agreement/logits_kl"]) < 0.01
     assert value(found["agreement/top1"]) > 90
+    assert value(found["agreement/unrounded/logits_kl"]) < value(found["agreement/logits_kl"])
+    assert value(found["agreement/unrounded/logits_kl"]) < 1e-4 and value(found["agreement/unrounded/top1"]) > 98
     assert "tiny" in str(found["agreement/logits_kl"]["setting"])
 
 

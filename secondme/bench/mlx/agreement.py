@@ -1,12 +1,15 @@
 """Whether MLX says what llama.cpp says, from the same weights: next-token distributions, and greedy continuations.
 
 llama.cpp rounds activations to 8 bits before it multiplies them with 4-bit weights on a CPU, and keeps its cache in 16
-bits; MLX in float32 does neither. So equal figures are not to be had, and the distance says how much that rounding is.
+bits; MLX in float32 does neither. What is left of the distance when llama.cpp is given the same weights in float32 is
+no rounding.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,35 +50,59 @@ PROMPTS = (
 
 
 def rows(options: Options, text: str, say: Callable[[str], None]) -> Iterator[Row]:
-    """`agreement/logits_kl`, `/top1` and `/greedy`, from the GGUF file of `options` and its folder."""
+    """`agreement/logits_kl`, `/top1` and `/greedy`, of the GGUF file of `options` and its folder.
+
+    For a small model the same as `agreement/unrounded/..`: llama.cpp has the weights in float32, and rounds nothing.
+    """
+    from secondme.bench.mlx.expanded import write_expanded
     from secondme.bench.models import EXPANDED
-    from secondme.runtime.llama import LlamaGenerator, LlamaOptions
     from secondme.runtime.mlx import MlxGenerator, MlxOptions
     from secondme.runtime.mlx_lib import on_metal
 
     assert options.gguf is not None
+    say("loading the model for MLX")
     n_ctx = options.n_text + _BLOCK
-    say("both models are loaded")
-    llama = LlamaGenerator(options.gguf, options=LlamaOptions(n_ctx=n_ctx))
-    mlx: Generator | None = None
+    mlx = MlxGenerator(options.folder, options=MlxOptions(n_ctx=n_ctx, dense=not on_metal()))
     try:
-        mlx = MlxGenerator(options.folder, options=MlxOptions(n_ctx=n_ctx, dense=not on_metal()))
-        setting = f"{options.gguf.stem} in llama.cpp and {'MLX' if on_metal() else EXPANDED}"
-        tokens = llama.tokenize(text[: 12 * options.n_text])[: options.n_text]
+        tokens = mlx.tokenize(text[: 12 * options.n_text])[: options.n_text]
         if len(tokens) < options.n_text:
             raise UsageError("there is too little text", hint="name a file or folder of public text: --texts PATH")
-        say(f"{len(tokens)} tokens of text")
-        kl, top1 = distances(llama, mlx, tokens)
-        yield Row("runtime", "agreement/logits_kl", kl, "nats", len(tokens), setting=setting)
-        yield Row("runtime", "agreement/top1", 100 * top1, "%", len(tokens), setting=setting)
-        say("greedy continuations")
-        asked = PROMPTS[: options.n_prompts]
-        equal = [_continued(llama, p, options.n_continued) == _continued(mlx, p, options.n_continued) for p in asked]
-        yield Row("runtime", "agreement/greedy", sum(equal), "prompts", len(equal), setting=setting)
+        setting = f"{options.gguf.stem} in llama.cpp and {'MLX' if on_metal() else EXPANDED}"
+        pair = _Pair(mlx, tokens, options, say)
+        yield from pair.rows("agreement", options.gguf, setting)
+        if mlx.info.is_small:
+            with tempfile.TemporaryDirectory(prefix="secondme-bench-") as folder:
+                write_expanded(options.gguf, path := Path(folder) / "expanded.gguf")
+                yield from pair.rows("agreement/unrounded", path, f"{setting}; those of llama.cpp, too")
     finally:
-        if mlx is not None:
-            mlx.close()
-        llama.close()
+        mlx.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """MLX, to be compared with llama.cpp over `tokens`."""
+
+    mlx: Generator
+    tokens: Sequence[int]
+    options: Options
+    say: Callable[[str], None]
+
+    def rows(self, case: str, path: Path, setting: str) -> Iterator[Row]:
+        from secondme.runtime.llama import LlamaGenerator, LlamaOptions
+
+        n, mlx, n_tokens = self.options.n_continued, self.mlx, len(self.tokens)
+        llama = LlamaGenerator(path, options=LlamaOptions(n_ctx=self.options.n_text + _BLOCK))
+        try:
+            self.say(f"{case}: {n_tokens} tokens of text")
+            kl, top1 = distances(llama, mlx, self.tokens)
+            yield Row("runtime", f"{case}/logits_kl", kl, "nats", n_tokens, setting=setting)
+            yield Row("runtime", f"{case}/top1", 100 * top1, "%", n_tokens, setting=setting)
+            self.say(f"{case}: greedy continuations")
+            asked = PROMPTS[: self.options.n_prompts]
+            equal = sum(_continued(llama, prompt, n) == _continued(mlx, prompt, n) for prompt in asked)
+            yield Row("runtime", f"{case}/greedy", equal, "prompts", len(asked), setting=setting)
+        finally:
+            llama.close()
 
 
 def distances(reference: Generator, other: Generator, tokens: Sequence[int]) -> tuple[float, float]:

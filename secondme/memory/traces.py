@@ -53,8 +53,8 @@ def get(connection: apsw.Connection, ids: Sequence[int]) -> dict[int, tuple[Floa
     """
     import numpy as np
 
-    sql = """select v.turn_id, v.pooled, w.tokens from turn_trace v join turn_token w on w.turn_id = v.turn_id
-             where v.turn_id in (select value from json_each(?))"""
+    sql = """select v.turn_id, v.pooled, w.tokens from json_each(?) j cross join turn_trace v on v.turn_id = j.value
+             cross join turn_token w on w.turn_id = v.turn_id"""
     known = settings.embedder(connection)
     rows: list[Row] = connection.execute(sql, (json.dumps(list(ids)),)).fetchall() if known else []
     matrix = vectors.joined((row[1] for row in rows), known[1] if known else 0).astype(np.float32)

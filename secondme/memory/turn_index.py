@@ -17,7 +17,7 @@ from secondme.memory.rows import Row, unpack_citations, unpack_text
 from secondme.memory.sources import project_id
 from secondme.types import Turn, TurnStats
 
-MOST_COUNTED = 5_000
+MOST_COUNTED = 2_500
 """Turns that are counted for one term, at some 60 nanoseconds each; no fewer than search.MOST_RANKED."""
 
 _MOST_KNOWN = 64
@@ -29,11 +29,13 @@ _SELECT = "select id, conversation_id, role, text, created_at, citations, speake
 # Words ---------------------------------------------------------------------------------------------------------
 
 
-def by_words(connection: apsw.Connection, match: str, k: int, project: str | None) -> list[tuple[int, float]]:
+def by_words(
+    connection: apsw.Connection, match: str, k: int, project: str | None, *, all_ranked: bool = False
+) -> list[tuple[int, float]]:
     """The `k` turns with the best BM25, best first and higher is better, equal ones by id.
 
-    Of more than search.MOST_RANKED that fit, only the newest are looked at. Raises UsageError if `match` is not an FTS5
-    expression.
+    Of more than search.MOST_RANKED that fit, only the newest are looked at; `all_ranked` says that so many do not fit.
+    Raises UsageError if `match` is not an FTS5 expression.
     """
     if not match:
         return []
@@ -50,7 +52,7 @@ def by_words(connection: apsw.Connection, match: str, k: int, project: str | Non
                    order by score, w.rowid limit ?3"""
         values = [number]
     try:
-        first = search.last_left_out(connection, "turn_word", match)
+        first = -1 if all_ranked else search.last_left_out(connection, "turn_word", match)
         rows = connection.execute(among, (match, first, k, *values))
         return [(int(i), -float(score)) for i, score in rows]
     except apsw.SQLError:
@@ -87,6 +89,14 @@ class TermCounts:
     def any_of(self, connection: apsw.Connection, terms: Iterable[str]) -> str:
         """The FTS5 expression for any of `terms`, as `search.any_of` makes it."""
         return search.any_of((self._newest(connection, term)[0], term) for term in dict.fromkeys(terms))
+
+    def by_any_of(
+        self, connection: apsw.Connection, terms: Sequence[str], k: int, project: str | None
+    ) -> list[tuple[int, float]]:
+        """As `by_words` with the expression of `any_of`."""
+        rarest = min((self._newest(connection, term)[0] for term in terms), default=0)
+        match = self.any_of(connection, terms)
+        return by_words(connection, match, k, project, all_ranked=rarest <= search.MOST_RANKED)
 
     def _newest(self, connection: apsw.Connection, term: str) -> Row:
         """How many of the newest MOST_COUNTED turns with `term` there are, and the oldest of them."""

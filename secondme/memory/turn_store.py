@@ -93,6 +93,11 @@ class TurnStore:
         with self._database.reading() as connection:
             return turn_index.by_words(connection, match, k, project)
 
+    def search_turns_any(self, terms: Sequence[str], k: int, project: str | None) -> list[tuple[int, float]]:
+        """What `search_turns` finds with the expression that `turn_match` makes of `terms`."""
+        with self._database.reading() as connection:
+            return self._turn_terms.by_any_of(connection, terms, k, project)
+
     def turn_df(self, terms: Sequence[str]) -> dict[str, int]:
         """In how many turns each of `terms` occurs, of any project, stemmed as the index does.
 

@@ -123,6 +123,11 @@ def _told_after_asked(columns: Columns, pool: Pool) -> Columns:
 
 def _best_of_conversation(values: Floats, pool: Pool, k: int = 3) -> Floats:
     """Mean of the `k` highest values of each turn's conversation [n]."""
-    ends = np.r_[pool.starts[1:], len(pool)]
-    means = [np.sort(values[a:b])[-k:].mean() for a, b in zip(pool.starts, ends, strict=True)]
-    return np.array(means, np.float32)[pool.of]
+    ends = np.append(pool.starts[1:], len(pool))
+    sizes = ends - pool.starts
+    ascending = values[np.lexsort((values, pool.of))]
+    total = np.zeros(len(ends), np.float32)
+    for place in range(k, 0, -1):
+        held = sizes >= place
+        total[held] += ascending[ends[held] - place]
+    return np.asarray(total / np.minimum(sizes, k).astype(np.float32), np.float32)[pool.of]

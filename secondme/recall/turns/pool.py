@@ -84,8 +84,7 @@ def gather(asked: Asked, store: Store, project: str | None, exclude_conversation
     wanted = [(asked.stripped.pooled, BY_VECTOR), (asked.plain.pooled, BY_NAMED_VECTOR)]
     nearest = store.begin_nearest_turns(wanted, project)
     terms = list(dict.fromkeys((*asked.form.terms, *asked.stems)))
-    by_words = store.search_turns(store.turn_match(terms), BY_WORDS, project) if terms else []
-    rankings = (by_words, *nearest())
+    rankings = (store.search_turns_any(terms, BY_WORDS, project), *nearest())
     seeds = _within_reason(dict.fromkeys(hit[0] for rank in zip_longest(*rankings) for hit in rank if hit is not None))
     turns = [t for t in store.turns_around(seeds, REACH) if t.conversation_id != exclude_conversation]
     return pool_of(turns, store, len(asked.stripped.pooled)) if turns else None

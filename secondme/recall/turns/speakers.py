@@ -15,5 +15,5 @@ def speakers_named(question: str, store: Store, project: str | None) -> tuple[st
     """Names of speakers as the store holds them, among those who speak near where its words are spoken."""
     if not any(w[0].isupper() and fold(w) not in QUESTION_WORDS for w in _CAPITALISED.findall(question)):
         return ()
-    hits = store.search_turns(store.turn_match(content_terms(question)), _N_LOOKED_AT, project)
+    hits = store.search_turns_any(content_terms(question), _N_LOOKED_AT, project)
     return tuple(sorted(store.speakers_around([i for i, _ in hits], 1) - {""}))

@@ -88,6 +88,9 @@ def test_common_words_are_left_out_of_a_search(store: Store, monkeypatch: pytest
     # Where even the rarest is common, the newest are looked at.
     monkeypatch.setattr(search, "MOST_RANKED", 5)
     assert set(found(store, "the")) == set(ids[-5:])
+    for some in (["the"], ["the", "number"], ["rare", "the"], ["absent"], []):
+        for k in (3, 99):
+            assert store.search_turns_any(some, k, None) == store.search_turns(store.turn_match(some), k, None)
 
 
 @pytest.mark.parametrize("term", ["!!", "", "\0", '"', "caf\udcff", "OR", "cat\0s"])

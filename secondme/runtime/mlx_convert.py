@@ -25,7 +25,9 @@ from secondme.runtime.gguf_header import GgufHeader, read_gguf_header
 from secondme.runtime.mlx_folder import CONFIG, TOKENIZER, read_folder, read_json
 from secondme.runtime.mlx_gguf import PLAIN, Part, Plan, plan_of
 from secondme.runtime.mlx_origin import FILE_NAME, Origin, origin_text, parse_origin
+from secondme.runtime.mlx_shapes import check_shapes, quantization_of
 from secondme.runtime.mlx_vocab import Vocabulary, read_vocabulary, token_id, tokenizer_config, tokenizer_json
+from secondme.runtime.safetensors_header import read_safetensors_header
 from secondme.types import CancelCheck, never_cancelled
 
 if TYPE_CHECKING:
@@ -86,6 +88,7 @@ def convert_gguf(source: Path, dest: Path, *, sha256: str, cancelled: CancelChec
     new = Path(tempfile.mkdtemp(dir=dest.parent, prefix=_prefix(dest)))
     try:
         _write(header, plan, vocabulary, new, cancelled)
+        check_shapes(plan.config, read_safetensors_header(new / _WEIGHTS), quantization_of(plan.config, source), source)
         _put(new / FILE_NAME, origin_text(_origin(header, plan, sha256, _digests(new))).encode())
         sync_folder(new)
         if dest.exists():

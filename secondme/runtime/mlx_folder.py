@@ -78,20 +78,28 @@ def read_json(folder: Path, name: str, most: int = _MAX_CONFIG_BYTES) -> dict[st
     """The table in a JSON file of at most `most` bytes. Raises ModelError if it is missing, too large or no table."""
     path = inside(folder, name)
     try:
-        with path.open("rb") as file:
-            raw = file.read(most + 1)
-        if len(raw) > most:
-            raise ModelError(f"{path} is impossibly large", hint=_HINT)
-        table = json.loads(raw)
+        table = json.loads(read_bytes(path, most))
     except FileNotFoundError as error:
         raise ModelError(f"{folder} is half a model: there is no {name} in it", hint=_HINT) from error
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read", hint="check its permissions and the disk") from error
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is damaged: it is not JSON", hint=_HINT) from error
     if not isinstance(table, dict):
         raise ModelError(f"{path} is damaged: it is not a table", hint=_HINT)
     return table
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """All of a file. Raises ModelError if it is larger than `most` bytes or cannot be read, FileNotFoundError."""
+    try:
+        size = path.stat().st_size
+        if size > most:
+            raise ModelError(f"{path} is impossibly large", hint=_HINT)
+        with path.open("rb") as file:
+            return file.read(size)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read", hint="check its permissions and the disk") from error
 
 
 def inside(folder: Path, name: str) -> Path:

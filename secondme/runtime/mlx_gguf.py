@@ -161,7 +161,8 @@ def _rope(header: GgufHeader, factors: tuple[float, ...]) -> dict[str, Any]:
     base = metadata.get(f"{arch}.rope.freq_base", 10000.0)
     kind = metadata.get(f"{arch}.rope.scaling.type", "none")
     factor = metadata.get(f"{arch}.rope.scaling.factor", metadata.get(f"{arch}.rope.scale_linear", 1.0))
-    if not isinstance(base, float) or not isinstance(factor, float) or kind not in ("none", "linear"):
+    numbers = isinstance(base, float) and isinstance(factor, float) and 1 < base < math.inf and 0 <= factor < math.inf
+    if not numbers or kind not in ("none", "linear"):
         raise _unfit(header, "its positions are scaled in a way that is not known for MLX")
     found: dict[str, Any] = {"rope_theta": base, "rope_traditional": False}
     if arch == "smollm3":

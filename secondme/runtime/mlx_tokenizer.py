@@ -16,7 +16,7 @@ from typing import Any, Literal
 from secondme.errors import BackendUnavailable, ModelError
 from secondme.runtime.limits import check_tokens
 from secondme.runtime.llama_model import split_runs
-from secondme.runtime.mlx_folder import TOKENIZER, MlxFolder, inside, read_json
+from secondme.runtime.mlx_folder import TOKENIZER, MlxFolder, inside, read_bytes, read_json
 from secondme.runtime.mlx_vocab import END_NAMES, byte_values
 
 _BYTE_NAME = re.compile(r"<0x([0-9A-F]{2})>")
@@ -127,11 +127,7 @@ class MlxTokenizer:
             value = named.get("default")
         path = inside(folder.path, "chat_template.jinja")
         if value is None and path.is_file():
-            try:
-                with path.open("rb") as file:
-                    return file.read(_MAX_TEMPLATE_BYTES).decode("utf-8", "replace")
-            except OSError as error:
-                raise ModelError(f"{path} cannot be read", hint="check its permissions and the disk") from error
+            return read_bytes(path, _MAX_TEMPLATE_BYTES).decode("utf-8", "replace")
         return value if isinstance(value, str) else ""
 
     def _bos_is_added(self) -> bool:
@@ -162,13 +158,9 @@ def _load(path: Path, folder: MlxFolder) -> tuple[Any, bool]:
 
 def _read_text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read", hint="check its permissions and the disk") from error
-    if len(raw) > _MAX_BYTES:
-        raise ModelError(f"{path} is impossibly large", hint=_HINT)
-    return raw.decode("utf-8", "replace")
+        return read_bytes(path, _MAX_BYTES).decode("utf-8", "replace")
+    except FileNotFoundError as error:
+        raise ModelError(f"there is no {path}", hint=_HINT) from error
 
 
 def _texts(tokenizer: Any, n_vocab: int, folder: MlxFolder) -> dict[int, str]:

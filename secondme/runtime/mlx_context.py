@@ -77,9 +77,10 @@ class MlxContext:
             self._check_open()
             mx, ahead = core(), None
             token = mx.argmax(logits, axis=-1)
+            mx.async_eval(token)  # by itself, or it would be waited for together with what follows
             if goes_on:
                 ahead = self._model.step(token, self._caches)
-                mx.async_eval(token, ahead)
+                mx.async_eval(ahead)
                 self.n_tokens += 1
             return int(token.item()), ahead
 

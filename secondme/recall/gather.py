@@ -23,6 +23,8 @@ from secondme.recall.items import is_about_past, recall_items
 from secondme.recall.masking import Masks, masks
 from secondme.recall.pieces import Piece, of_item, of_passage, of_turn
 from secondme.recall.retrieve import BEARING, embed_question, retrieve_by
+from secondme.recall.succession import REACH, Told, matter, pointers
+from secondme.recall.telling import Telling
 from secondme.recall.turns import recall_turns
 from secondme.runtime.base import Embedder, FloatMatrix
 from secondme.text.terms import content_terms, stems
@@ -33,6 +35,9 @@ CORE: tuple[ItemKind, ...] = ("core",)
 N_ITEMS = 8
 N_TURNS = 10
 N_PASSAGES = 6
+N_CORRECTED = 3
+"""Turns, the best ones, whose corrections are looked for beside them."""
+
 N_EMBEDDED = 3
 """Passages whose sentences are weighed by meaning too; what the model reads first."""
 
@@ -238,7 +243,25 @@ def _said(look: _Look, k: int) -> list[Piece]:
     hits = [h for h in found.hits if _tells_something(h.turn, look)]
     if not _bear([h.turn for h in hits], look, is_found=found.found):
         return []
-    return [of_turn(h.turn, h.score, look.masks) for h in hits]
+    corrected = _corrected([h.turn for h in hits[:N_CORRECTED]], look)
+    found_ids = {h.turn.id for h in hits}
+    pieces = []
+    for hit in hits:
+        pieces.append(of_turn(hit.turn, hit.score, look.masks))
+        more = [t for t in corrected.get(hit.turn.id, ()) if t.id not in found_ids]
+        pieces += [of_turn(t, hit.score, look.masks) for t in more]
+    return pieces
+
+
+def _corrected(turns: Sequence[Turn], look: _Look) -> dict[int, list[Turn]]:
+    """Of the owner's turns, by id: what corrects them in words that no search finds, "make that Friday"."""
+    own = [t for t in turns if t.role == "user" and not t.speaker]
+    if not own:
+        return {}
+    around = [t for t in look.store.turns_around([t.id for t in own], REACH) if t.role == "user" and not t.speaker]
+    told = [Told(Telling(t.text), t.created_at, 0.0, t.id, t.conversation_id, n) for n, t in enumerate(around)]
+    asked, place = matter(look.question), {t.id: n for n, t in enumerate(around)}
+    return {t.id: [around[n] for n in pointers(asked, told[place[t.id]], told)] for t in own}
 
 
 def _all_said(look: _Look) -> list[Piece]:

@@ -26,6 +26,10 @@ CANDIDATES = 60
 """Depth of each ranking."""
 
 _W_ATTRIBUTE, _W_SUBJECT, _W_OTHER, _W_OLD, _W_PAST, _W_ENDED = 0.9, 0.35, 0.8, 0.45, 0.5, 0.3
+_W_NOT_MINE = 1.6
+"""What is taken off somebody else's item where the owner asks for his own."""
+
+_MINE = re.compile(r"\b(?:i|my|am i|do i|i'm|me)\b", re.I)
 
 _PAST = re.compile(
     r"\b(?:used to|did .{1,40}? use to|formerly|former|previous|previously|earlier|before"
@@ -62,6 +66,7 @@ class _Asked:
     past: bool
     at: float | None
     vector: FloatMatrix | None
+    other: float = _W_OTHER
 
 
 def recall_items(
@@ -111,7 +116,8 @@ def _take_apart(
     every = list(dict.fromkeys([*terms, *more]))
     # idf among turns stands in for idf among items: there are more of them, and they are the same language.
     weights = term_weights(terms, store.turn_df(terms), max(1, store.turn_stats(project).n_turns))
-    return _Asked(weights, attributes, _subjects(question), is_about_past(question), at, vector), every
+    other = _W_NOT_MINE if _MINE.search(question) else _W_OTHER
+    return _Asked(weights, attributes, _subjects(question), is_about_past(question), at, vector, other), every
 
 
 def _subjects(question: str) -> frozenset[str]:
@@ -184,7 +190,7 @@ def _scored(item: MemoryItem, asked: _Asked, cosine: float) -> ItemHit:
     elif item.subject in asked.subjects:
         score += _W_SUBJECT + _W_ATTRIBUTE * attribute_share
     elif not asked.subjects or item.attribute in asked.subjects:
-        score += _W_ATTRIBUTE * attribute_share - (_W_OTHER if item.subject not in (OWNER, "") and not is_its else 0.0)
+        score += _W_ATTRIBUTE * attribute_share - (0.0 if item.subject in (OWNER, "") or is_its else asked.other)
     if not share and not attribute_share and cosine < _LEAST:
         return ItemHit(item, 0.0, holds, cosine, share)
     if item.attribute and not item.value:

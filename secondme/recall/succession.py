@@ -32,6 +32,9 @@ _OF_BEARING, _BEARS = 0.75, 0.3
 _LEAST_SCORE = 0.2
 """Relevance below which shares of it mean nothing."""
 
+_STEM_LETTERS = 6
+"""Letters that words of one root share at the least."""
+
 _MINE = re.compile(r"\b(?:i|i'm|i've|me|my|mine|we|we're|our|us)\b", re.I)
 
 
@@ -91,6 +94,22 @@ def successors(asked: Matter, first: Told, others: Sequence[Told]) -> list[int]:
     return found
 
 
+def pointers(asked: Matter, first: Told, others: Sequence[Told]) -> list[int]:
+    """Those of `successors` that have no matter of their own ("make that Friday"), which no search finds."""
+    chain, found = [first], []
+    for n in sorted(range(len(others)), key=lambda n: others[n].when):
+        later = others[n]
+        if (
+            later.when > first.when
+            and later.tells.points_back
+            and can_answer(asked, later.tells)
+            and any(_pointed_at(later, one, chain, others) for one in chain)
+        ):
+            chain.append(later)
+            found.append(n)
+    return found
+
+
 def predecessors(asked: Matter, last: Told, others: Sequence[Told]) -> list[int]:
     """Places in `others` of what `last` took the place of, and of what that had, the latest first."""
     chain, found = [last], []
@@ -124,12 +143,19 @@ def _is_about(asked: Matter, tells: Telling) -> bool:
     about = tells.about
     if not about.kind or about.name in asked.people | asked.names or stem(about.name) in asked.stems:
         return True
+    if any(_akin(about.name, s) for s in asked.stems):
+        return True
     shared = asked.stems & tells.stems
     if about.kind == "thing":
         return bool(shared) or tells.changes
     if about.kind == "name":
         return not asked.people or bool({stem(p) for p in asked.people} & tells.stems)
     return not asked.mine and 2 * len(shared) > len(asked.stems)
+
+
+def _akin(one: str, other: str) -> bool:
+    """Whether two words begin alike: therapist and therapy."""
+    return one[:_STEM_LETTERS] == other[:_STEM_LETTERS] and min(len(one), len(other)) >= _STEM_LETTERS
 
 
 def _replaces(asked: Matter, later: Told, earlier: Told, chain: Sequence[Told], others: Sequence[Told]) -> bool:

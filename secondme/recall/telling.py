@@ -25,7 +25,8 @@ _CHANGE = re.compile(
     r"|upgraded|left|leaving|quit|gave up|given up|started?|starting|found out|transferred|relocated|put me on|rebooked"
     r"|settled on|forget|never ?mind|bye|goodbye|died|migrated|ripped out|no more|isn'?t|aren'?t|out of|went up"
     r"|went down|make (?:that|it)|latest|this time|different|got (?:a|an|rid)|made (?:me|him|her|us|them)|turned|nope"
-    r"|wait|retrained|jumped ship|took the (?:job|offer|role))\b|^no\b[,.! ]|^not\b"
+    r"|wait|retrained|jumped ship|took the (?:job|offer|role)"
+    r"|mis(?:read|heard|spoke|typed|remembered)|so (?:i|we|my|our|it'?s))\b|^no\b[,.! ]|^not\b"
     r"|\b\w+ed (?:(?:my|our|the) )?(?:[\w-]+ ){0,2}?to (?-i:[A-Z])"
     r"|^it (?:was|is) .{2,40} (?:that|who)\b",
     re.I,
@@ -34,7 +35,7 @@ _OVER = re.compile(
     r"\b(?:not|no longer|isn'?t|wasn'?t|instead of|rather than|from|bye|left|quit|sold|dropped|drop|ditched|forget"
     r"|out of|behind|gone off|died|replaced|traded|cancel+ed|swapped|split|broke up|retired|any ?more|without|rid of"
     r"|no more|gone|over|annoyed|too|than|moved|history|used to|don'?t|never ?mind|scrap|stopped|because|ended|closed"
-    r"|lost|hated|failed|fell|finished)\b",
+    r"|leave|away|unavailable|lost|hated|failed|fell|finished)\b",
     re.I,
 )
 _GIVEN_UP = re.compile(

@@ -3,34 +3,28 @@
 A case states something, talks of other things, corrects the statement in other words, and asks for it in others.
 Sets of seeds that begin with `dev` take the first wordings of each list, on which rules and recall were tuned; all
 others take the last, which was written afterwards, and looked at for two repairs only. A part of the cases is in words
-that no rule reads.
+that no rule reads. Every other case is as people write in chat, in wordings that seeds for tuning (update_chats_dev.py
+and its sequels) and all others (update_chats.py) do not share.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+
+from secondme.bench.recall.update_chats import CHATTED
+from secondme.bench.recall.update_chats_dev import CHATTED_DEV
+from secondme.bench.recall.update_chats_dev_last import CHATTED_DEV_LAST
+from secondme.bench.recall.update_chats_dev_more import CHATTED_DEV_MORE
+from secondme.bench.recall.update_topics import Topic
 
 N_CASES = 200
 N_UNSEEN = 1
 """Of the wordings, how many at the end of each list no seed for tuning takes."""
 DAY_S = 86400.0
 FIRST_DAY = 1_756_720_800.0  # 1 September 2025, 10:00 UTC
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """What may change. `{v}` in a wording is the value, `{o}` the one before; a wording without `{v}` needs none."""
-
-    name: str
-    values: Sequence[str]
-    first: Sequence[str]
-    correction: Sequence[str]
-    question: Sequence[str]
-    past: Sequence[str]
 
 
 _CITIES = "Aachen|Bergen|Cádiz|Delft|Esbjerg|Faro|Genoa|Haarlem|Izmir|Jena|Kraków|Limerick".split("|")
@@ -509,31 +503,48 @@ def make(seed: str, n_cases: int = N_CASES) -> dict[str, Any]:
     """A set of `n_cases`, the same for the same seed, as JSON values."""
     random_ = random.Random(seed)
     tuned = seed.startswith("dev")
+    chatted = [*CHATTED_DEV, *CHATTED_DEV_MORE, *CHATTED_DEV_LAST] if tuned else CHATTED
     topics = [*TOPICS, *LOOSE]
-    cases = [_case(random_, topics[n % len(topics)], n, tuned=tuned) for n in range(n_cases)]
+    cases = []
+    for n in range(n_cases):
+        if n % 2:
+            cases.append(_case(random_, chatted[n // 2 % len(chatted)], n))
+        else:
+            cases.append(_case(random_, _cut(topics[n // 2 % len(topics)], tuned=tuned), n))
     return {"format": "secondme-updates/1", "seed": seed, "cases": cases}
 
 
-def _case(random_: random.Random, topic: Topic, n: int, *, tuned: bool) -> dict[str, Any]:
-    def pick(wordings: Sequence[str]) -> str:
-        cut = len(wordings) - N_UNSEEN
-        return random_.choice(wordings[:cut] if tuned else wordings[cut:])
+def _cut(topic: Topic, *, tuned: bool) -> Topic:
+    """`topic` with the wordings for tuning alone, or with the others."""
 
+    def cut(wordings: Sequence[str]) -> Sequence[str]:
+        at = len(wordings) - N_UNSEEN
+        return wordings[:at] if tuned else wordings[at:]
+
+    return Topic(
+        topic.name, topic.values, *(cut(w) for w in (topic.first, topic.correction, topic.question, topic.past))
+    )
+
+
+def _case(random_: random.Random, topic: Topic, n: int) -> dict[str, Any]:
     n_values = random_.choice((2, 2, 2, 3))
     values = random_.sample(list(topic.values), n_values)
-    said = [pick(topic.first).format(v=values[0])]
-    said += [pick(topic.correction).format(v=new, o=old) for old, new in pairwise(values)]
-    turns: list[dict[str, Any]] = []
+    said = [random_.choice(topic.first).format(v=values[0])]
+    said += [random_.choice(topic.correction).format(v=new, o=old) for old, new in pairwise(values)]
+    beside = [{"role": "user", "text": text} for text in topic.beside]
+    is_first = random_.random() < 0.5
+    turns: list[dict[str, Any]] = [*beside] if is_first else []
     for text in said:
         turns += _noise(random_, random_.randint(1, 4))
-        turns.append({"role": "user", "text": text[:1].upper() + text[1:]})
+        turns.append({"role": "user", "text": text if topic.beside else text[:1].upper() + text[1:]})
     turns += _noise(random_, random_.randint(1, 4))
+    turns += [] if is_first else beside
     for day, turn in enumerate(turns):
         turn["at"] = FIRST_DAY + day * DAY_S
-    case = {"id": f"{topic.name} {n}", "turns": turns, "question": pick(topic.question)}
+    case = {"id": f"{topic.name} {n}", "turns": turns, "question": random_.choice(topic.question)}
     case |= {"current": values[-1], "old": values[:-1]}
     if topic.past:
-        case["past_question"] = pick(topic.past)
+        case["past_question"] = random_.choice(topic.past)
     return case
 
 

@@ -10,8 +10,14 @@ import pytest
 
 from secondme.bench.recall import Options, Tools, updates
 from secondme.bench.recall.make_updates import LOOSE, TOPICS, make
+from secondme.bench.recall.update_chats import CHATTED
+from secondme.bench.recall.update_chats_dev import CHATTED_DEV
+from secondme.bench.recall.update_chats_dev_last import CHATTED_DEV_LAST
+from secondme.bench.recall.update_chats_dev_more import CHATTED_DEV_MORE
 from secondme.errors import UsageError
 from secondme.runtime.echo import HashEmbedder
+
+DEV = (*CHATTED_DEV, *CHATTED_DEV_MORE, *CHATTED_DEV_LAST)
 
 MINIMAL: dict[str, Any] = {
     "cases": [
@@ -53,12 +59,17 @@ def test_a_seed_makes_one_set_and_another_seed_another(tmp_path: Path) -> None:
         assert any(updates.holds(text, case.current) for _, text, _ in case.turns)
         assert case.current not in case.old
         assert [at for *_, at in case.turns] == sorted(at for *_, at in case.turns)
+        assert not any("{" in text for _, text, _ in case.turns)
 
 
 def test_wordings_that_were_tuned_on_are_not_in_other_sets() -> None:
     for topic in (*TOPICS, *LOOSE):
         for wordings in (topic.first, topic.correction, topic.question):
             assert len(wordings) >= 2, topic.name
+    chats = [
+        {w for topic in topics for w in (*topic.first, *topic.correction, *topic.question)} for topics in (DEV, CHATTED)
+    ]
+    assert chats[0].isdisjoint(chats[1])
     asked = [{c["question"] for c in make(seed, 300)["cases"]} for seed in ("dev", "other")]
     assert asked[0].isdisjoint(asked[1])
 

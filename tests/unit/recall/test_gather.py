@@ -221,3 +221,17 @@ def _tell_all(store: Store, embedder: HashEmbedder, told: list[tuple[str, str, b
         if is_elsewhere or goes or kind == "vault":
             hidden.append(mark)
     return hidden
+
+
+def test_a_correction_without_a_word_of_the_question_is_told_with_what_it_corrects(
+    store: Store, hashed: HashEmbedder
+) -> None:
+    talk = store.new_conversation("default", "t")
+    noise = [f"It rains, day {n_day}." for n_day in range(5)]
+    said = ["The movers from Ghent arrive on Thursday.", *noise, "make that Friday", "The cat sleeps."]
+    for n_day, text in enumerate(said):
+        store.add_turn(talk, "user", text, (), at=MAY + n_day * DAY)
+    for n_day in range(12):
+        say(store, f"The movers from Ghent arrive with van {n_day}.", at=MAY + n_day * DAY)
+    found = texts(gather("When do the movers from Ghent arrive on Thursday?", store, hashed))
+    assert said[0] in found and "make that Friday" in found and noise[-1] not in found

@@ -319,6 +319,7 @@ def _of_sentence(own: str, start: int, end: int) -> Iterator[Assertion]:
             piece, first = piece[pronoun.end() :], first + pronoun.end()
         shares = _SHARED.match(piece) or _THEY_SHARE.match(piece) or (pronoun is not None and theirs)
         prefix = (shared or theirs) if shares else ""
+        prefix = prefix or ("" if shared or theirs else _dropped(piece))
         corrects = corrects or denied
         denied = _DENIED.search(piece) is not None
         yield Assertion(prefix + piece.rstrip(" \t\n.!?,;:"), first - len(prefix), first, corrects, wanted, whole)
@@ -327,6 +328,21 @@ def _of_sentence(own: str, start: int, end: int) -> Iterator[Assertion]:
         if subject or other or not prefix:  # the last subject counts, and only until another thought begins
             shared = ("We " if piece[:2].lower() == "we" else "I ") if subject else ""
             theirs = f"{other.group()} " if other else ""
+
+
+_DROPPED = re.compile(
+    r"(?:just |finally |recently |now |also )*(?:(?P<have>gone|been|become)|(?P<am>living|working|based|engaged to)"
+    r"|moved to|relocated|joined|started (?:at|with|working|a new job)|became|switched (?:from|to))\b",
+    re.I,
+)
+
+
+def _dropped(piece: str) -> str:
+    """The subject that people leave out in chat: "moved to Dijon last week"."""
+    match = _DROPPED.match(piece)
+    if match is None:
+        return ""
+    return "I've " if match.group("have") else "I'm " if match.group("am") else "I "
 
 
 def _doubted_from(sentence: str) -> int | None:

@@ -21,6 +21,8 @@ _AFFINE_GROUPS = (32, 64, 128)
 _OTHER_MODES = {"mxfp4": (32, 4), "mxfp8": (32, 8), "nvfp4": (16, 4)}
 _FLOATS = ("F16", "BF16", "F32")
 _MOST = {"num_hidden_layers": 512, "vocab_size": 1 << 24}
+_POSITIVE = ("rope_theta", "rope_local_base_freq", "rms_norm_eps", "max_position_embeddings", "partial_rotary_factor")
+_SWITCHES = ("rope_traditional", "attention_bias", "mlp_bias")
 _MOST_ELSE = 1 << 20
 
 
@@ -94,6 +96,7 @@ def check_shapes(
             hint=f"it runs: {', '.join(sorted(ARCHITECTURES))}; or choose a GGUF model",
         )
     sizes = _sizes(config, path)
+    _check_settings(config, path)
     for module, shape in _modules(model_type, config, sizes, path).items():
         _check_module(module, shape, tensors, quantization, path)
 
@@ -126,6 +129,21 @@ def _check_module(
         kinds = ("U32",) if part == "weight" else _FLOATS if packing.mode == "affine" else ("U8",)
         if place.dtype not in kinds:
             raise _damaged(path, f"the type of {module} does not fit its quantization")
+
+
+def _check_settings(config: Mapping[str, Any], path: Path) -> None:
+    """Values that would fail inside the model, while it reads: numbers that are none, and divisors of zero."""
+    scaling = config.get("rope_scaling")
+    if not isinstance(scaling, dict | None):
+        raise _damaged(path, "rope_scaling in its config.json is not a table")
+    tables = [(config, key) for key in _POSITIVE] + [(scaling or {}, "factor")]
+    for table, key in tables:
+        value = table.get(key)
+        if value is not None and not (isinstance(value, int | float) and 0 < value < float("inf")):
+            raise _damaged(path, f"{key} in its config.json is impossible")
+    for key in _SWITCHES:
+        if not isinstance(config.get(key), bool | None):
+            raise _damaged(path, f"{key} in its config.json is neither true nor false")
 
 
 def _sizes(config: Mapping[str, Any], path: Path) -> _Sizes:

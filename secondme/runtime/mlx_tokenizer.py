@@ -115,7 +115,8 @@ class MlxTokenizer:
         found = {token for token in self._control if self._texts[token] in END_NAMES}
         for table in (folder.config, _optional(folder, "generation_config.json")):
             value = table.get("eos_token_id")
-            found |= {token for token in (value if isinstance(value, list) else [value]) if token in self._texts}
+            ids = value if isinstance(value, list) else [value]
+            found |= {token for token in ids if isinstance(token, int) and token in self._texts}
         eos = self.special_token("eos")
         return frozenset(found if eos is None else found | {eos})
 

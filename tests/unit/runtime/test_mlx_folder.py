@@ -270,6 +270,26 @@ def test_impossible_heads(plain: Path, values: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    "values",
+    [
+        {"rope_theta": 0},
+        {"rope_theta": "10000"},
+        {"rope_theta": float("nan")},
+        {"rms_norm_eps": [1e-5]},
+        {"max_position_embeddings": -5},
+        {"partial_rotary_factor": "half"},
+        {"rope_scaling": 8},
+        {"rope_scaling": {"type": "linear", "factor": 0}},
+        {"rope_traditional": "no"},
+        {"attention_bias": 1},
+    ],
+)
+def test_impossible_settings(plain: Path, values: dict[str, Any]) -> None:
+    edit(plain, **values)
+    refused(plain, "impossible|neither|not a table")
+
+
+@pytest.mark.parametrize(
     ("raw", "words"),
     [
         (b"", "not JSON"),

@@ -171,7 +171,7 @@ def test_ends_are_gathered_from_all_that_name_them(tiny: Path, tmp_path: Path) -
     config = table(tiny, "config") | {"eos_token_id": [2, 100]}
     copy = changed(tiny, tmp_path, config=config, generation_config={"eos_token_id": 101})
     assert load(copy).end_tokens == {0, 2, 100, 101}
-    (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": [True, 1 << 70, "x", None]}))
+    (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": [True, 1 << 70, "x", None, [1], {}]}))
     assert load(copy).end_tokens == {0, 2, 100, 1}  # JSON's true is 1, as in Python
 
 

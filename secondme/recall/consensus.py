@@ -3,12 +3,16 @@
 A text of others may claim anything about the owner without looking like an attack. So, as A-MemGuard (Wei et al. 2025)
 holds what is recalled against other memories, a sentence that names another value for what the owner has told himself
 is masked for the model, with what follows it in its paragraph. What agrees with the owner, or adds to it, stays.
+
+In a conversation people speak of "my dentist" and "her bank". A sentence of others that names somebody for "the
+dentist", who is nobody's, says nothing of the owner's: where he asks for his own, it is masked as well. Files are not
+held to that, since an invoice has no words to spare.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from secondme.memory.tiers import is_own
@@ -25,6 +29,8 @@ _ABOUT_ASKER = re.compile(r"\b(?:my|mine|i|i'm|i've|me|am i)\b", re.I)
 _ASKS_MORE = re.compile(r"\b(?:when|how|why|which day|what time|open|since)\b", re.I)
 """Then the value itself is not what is asked for, and another name in a sentence is no rival of it."""
 
+_NOTHING = re.compile(r"(?!)")
+
 _REPEATS = 0.7
 """Share of a question's words from which a sentence repeats the question."""
 
@@ -36,16 +42,45 @@ _TITLES = frozenset(
 )
 
 
+_Judge = Callable[[str], bool]
+
+
 def agreed(question: str, pieces: Sequence[Piece]) -> list[Piece]:
     """The pieces with what contradicts the owner's own answer masked, in their order."""
+    if not _ABOUT_ASKER.search(question) or _ASKS_MORE.search(question):
+        return list(pieces)
     told = _told(question, pieces)
-    return [_held_to(piece, question, told) for piece in pieces] if told else list(pieces)
+    bare, owned = _nouns(question)
+
+    def contradicts(sentence: str) -> bool:
+        return any(_rivals(sentence, question, item) for item in told)
+
+    def misleads(sentence: str) -> bool:
+        return contradicts(sentence) or (
+            bare is not None
+            and bare.search(sentence) is not None
+            and owned.search(sentence) is None
+            and bool(_named(sentence) - set(words(question)) - _TITLES - QUESTION_WORDS)
+        )
+
+    return [_held_to(piece, contradicts, misleads) for piece in pieces]
+
+
+def _nouns(question: str) -> tuple[re.Pattern[str] | None, re.Pattern[str]]:
+    """Patterns for what is asked for where it is nobody's, and where it is somebody's; None if it has no noun."""
+    nouns = {noun for name in asked_for(question) for noun in (name, *nouns_of(name))}
+    if not nouns:
+        return None, _NOTHING
+    either = "|".join(re.escape(noun) for noun in sorted(nouns, key=len, reverse=True))
+    return re.compile(
+        rf"(?:\b(?:the|an?|this|that|any|every|as|for|under|on|about|says|called)\s+(?:[\w-]+\s+)?|(?:^"
+        rf"|[.:,;=>-])\s*)(?:{either})\b",
+        re.I,
+    ), re.compile(rf"(?:\b(?:my|your|his|her|their|our|its)|['’]s?)\s+(?:[\w-]+\s+){{0,2}}(?:{either})\b", re.I)
 
 
 def _told(question: str, pieces: Iterable[Piece]) -> list[MemoryItem]:
     """What the owner has said himself, and holds, of what he asks for."""
-    if not _ABOUT_ASKER.search(question) or _ASKS_MORE.search(question):
-        return []
     asked = asked_for(question)
     in_question = set(stems(question))
     return [
@@ -59,30 +94,32 @@ def _told(question: str, pieces: Iterable[Piece]) -> list[MemoryItem]:
     ]
 
 
-def _held_to(piece: Piece, question: str, told: Sequence[MemoryItem]) -> Piece:
+def _held_to(piece: Piece, contradicts: _Judge, misleads: _Judge) -> Piece:
     source = piece.source
     if isinstance(source, MemoryItem) and is_own(source.trust):
         return piece
-    if isinstance(source, Turn) and source.role == "user" and not source.speaker:
+    if not isinstance(source, Turn):
+        return replace(piece, text=_without(piece.text, contradicts), brief=_without(piece.brief, contradicts))
+    if source.role == "user" and not source.speaker:
         if not pasted_spans(piece.text):
             return piece
-        return replace(piece, text=_pasted(piece.text, question, told), brief=_pasted(piece.brief, question, told))
-    return replace(piece, text=_without(piece.text, question, told), brief=_without(piece.brief, question, told))
+        return replace(piece, text=_pasted(piece.text, misleads), brief=_pasted(piece.brief, misleads))
+    return replace(piece, text=_without(piece.text, misleads), brief=_without(piece.brief, misleads))
 
 
-def _pasted(text: str, question: str, told: Sequence[MemoryItem]) -> str:
+def _pasted(text: str, judge: _Judge) -> str:
     parts, at = [], 0
     for start, end in pasted_spans(text):
-        parts += [text[at:start], _without(text[start:end], question, told)]
+        parts += [text[at:start], _without(text[start:end], judge)]
         at = end
     return "".join([*parts, text[at:]])
 
 
-def _without(text: str, question: str, told: Sequence[MemoryItem]) -> str:
+def _without(text: str, judge: _Judge) -> str:
     """`text` with each sentence masked that gives another answer, up to the end of its paragraph."""
     parts, at, until = [], 0, -1
     for sentence in split_sentences(text):
-        if sentence.start < until or any(_rivals(sentence.text, question, item) for item in told):
+        if sentence.start < until or judge(sentence.text):
             parts += [text[at : sentence.start], MASK]
             at = sentence.end
             blank = text.find("\n\n", sentence.end)

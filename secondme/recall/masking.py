@@ -45,16 +45,17 @@ class Masks:
         """`text` as a model may read it. What the owner did not say, or only pasted, holds no instructions any more."""
         place = (kind, ref_id)
         text = _starred(text, (*self.secret.get(place, ()), *self.aside.get(place, ())))
-        return _RUN.sub("***", self._without_pasted_orders(text) if is_owners else self.harmless(text))
+        read = self._without_pasted_orders(text) if is_owners else self.harmless(text, said=kind == "turn")
+        return _RUN.sub("***", read)
 
-    def harmless(self, text: str) -> str:
-        """A text that is not the owner's, without what reads like an instruction."""
-        return harmless(text, self.lessons)
+    def harmless(self, text: str, *, said: bool = False) -> str:
+        """A text that is not the owner's, without what reads like an instruction; `said`: a turn, or part of one."""
+        return harmless(text, self.lessons, said=said)
 
     def _without_pasted_orders(self, text: str) -> str:
         parts, at = [], 0
         for start, end in pasted_spans(text):
-            parts += [text[at:start], self.harmless(text[start:end])]
+            parts += [text[at:start], self.harmless(text[start:end], said=True)]
             at = end
         return "".join([*parts, text[at:]])
 

@@ -11,6 +11,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from secondme.reflect.attribution import is_own_label, others
+from secondme.text.speech import spoken_by_others
+
 LONGEST = 1500
 """Characters above which a turn is taken for pasted text, of which only the first paragraph is read."""
 
@@ -72,6 +75,7 @@ _KIDDING = re.compile(
     re.I,
 )
 
+_SAID = re.compile(r"[^\s.!?]+")
 _SENTENCE_END = re.compile(r"(?:[.!?]+[\"')\]]*(?=\s|$))|\n+|(?<=[。！？])")
 _ABBREVIATED = re.compile(
     r"(?:\b(?:[A-Z]|dr|mrs?|ms|prof|st|vs|etc|e\.g|i\.e|no|approx|jr|sr|inc|ltd|co|ave|rd|a\.m"
@@ -234,7 +238,14 @@ _DENIED = re.compile(r"\b(?:isn't|aren't|wasn't|is not|is no longer|are not|is w
 
 
 def own_words(text: str) -> str:
-    """`text` in the same length, with code, quotations and pasted text blanked, and typographic apostrophes plain."""
+    """`text` in the same length, with code, quotations, pasted text and other people's words blanked.
+
+    Typographic apostrophes are plain. What ends a sentence stays, so that the next one is still told apart.
+    """
+    return _without_others(_unquoted(text))
+
+
+def _unquoted(text: str) -> str:
     text = text.replace("’", "'").replace("‘", "'")
     text = _CODE.sub(_blank, text) if ("`" in text or "~" in text) else _CODE_LINES.sub(_blank, text)
     text = _QUOTED.sub(_blank_speech, text)
@@ -243,8 +254,18 @@ def own_words(text: str) -> str:
     if len(text) > LONGEST:
         first = text.find("\n\n")
         end = first if 0 < first <= LONGEST else 0
-        return text[:end] + BLANK * (len(text) - end)
+        text = text[:end] + BLANK * (len(text) - end)
     return text
+
+
+def _without_others(text: str) -> str:
+    parts, at = [], 0
+    for start, end in sorted((*spoken_by_others(text), *others(text, list(sentences(text))))):
+        if end > at:
+            first = max(at, start)
+            parts += [text[at:first], _SAID.sub(_blank, text[first:end])]
+            at = end
+    return "".join([*parts, text[at:]])
 
 
 def _blank(match: re.Match[str]) -> str:
@@ -273,20 +294,30 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
 
 def asserted(text: str) -> list[Assertion]:
     """The clauses of a turn that the owner asserts, in order; none of a turn that takes its words back."""
-    own = own_words(text)
-    if _KIDDING.search(own):
+    said = _unquoted(text)
+    if _KIDDING.search(said):
         return []
+    own = _without_others(said)
     found: list[Assertion] = []
-    for start, end in sentences(own):
-        sentence = own[start:end]
-        if _FICTION.search(sentence):
+    for start, end in sentences(said):
+        sentence = said[start:end]
+        if _FICTION.search(sentence) and not is_own_label(sentence.partition(":")[0]):
             break
         if _TASK.search(sentence):
             if ":" in sentence:
                 break
             continue
-        found += _of_sentence(own, start, end)
+        found += _of_sentence(own, start, _own_end(said, own, start, end))
     return found
+
+
+def _own_end(said: str, own: str, start: int, end: int) -> int:
+    """Where the owner's own part of a sentence ends that goes on with a clause about what somebody else said."""
+    if said[start:end].rstrip().endswith("?"):
+        return end
+    first = next((n for n in range(start, end) if said[n] != own[n]), end)
+    before = own[start:first].rstrip()
+    return first if before.endswith((",", ";", "-", "–", "—", "(")) else end
 
 
 def _of_sentence(own: str, start: int, end: int) -> Iterator[Assertion]:
@@ -310,7 +341,7 @@ def _of_sentence(own: str, start: int, end: int) -> Iterator[Assertion]:
             corrects = corrects or bool(lead.group("fix"))
             wanted = wanted or bool(lead.group("keep"))
             first += lead.end()
-        piece = own[first:last].lstrip()
+        piece = own[first:last].lstrip(" \t\r\n-*•–")  # an item of a list is a sentence like any other
         first = last - len(piece)
         if not piece.strip() or BLANK in piece.strip() or (_HEDGE.search(piece) and not _FIRMLY.search(piece)):
             continue

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta, timezone
 
 from secondme.reflect.assertions import BLANK, Assertion, asserted, own_words, sentences
+from secondme.reflect.attribution import leaves_text
 from secondme.reflect.claims import Claim, unique
 from secondme.reflect.corrections import corrections
 from secondme.reflect.doings import verbs
@@ -58,7 +59,7 @@ def _found(text: str) -> Iterator[tuple[Found, Assertion]]:
         if BLANK not in sentence and not re.search(
             r"\b(?:said|says|told|asked|wrote|imagine|pretend|suppose)\b", sentence, re.I
         ):
-            for one in ways(sentence):
+            for one in () if leaves_text(text) else ways(sentence):
                 yield one, Assertion(sentence, start, start, False, False, (start, end))
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from secondme.reflect.assertions import BLANK, own_words
 from secondme.runtime.base import FloatMatrix
 from secondme.text.entities import entities
 from secondme.text.sentences import split_sentences
@@ -168,8 +169,11 @@ def title(texts: Sequence[str]) -> str:
 
 
 def _quotable(turn: Turn) -> tuple[str, Span] | None:
-    """A turn's first sentence that states something; questions and exclamations of a word or two do not."""
+    """A turn's first sentence of the owner's own that states something; questions and exclamations do not."""
+    own = own_words(turn.text)
     for sentence in split_sentences(turn.text):
+        if BLANK in own[sentence.start : sentence.end]:
+            continue
         if "\n" in sentence.text or sentence.text.endswith("?") or not sentence.text.count(" ") >= 3:
             continue
         if len(sentence.text) <= _LONGEST:

@@ -37,7 +37,7 @@ _RULES = (
     r"orders|restrictions?"
     r"|safety|safeguards?|programming|configuration)"
 )
-_STATE = (
+STATE = (
     r"(?:name|employer|company|job|boss|manager|doctor|dentist|physician|therapist|lawyer|accountant|"
     r"bank|birthday|address"
     r"|home|city|town|partner|wife|husband|spouse|sister|brother|allerg\w+|medication|dose|diet|blood type|insurance"
@@ -292,11 +292,11 @@ SIGNS: tuple[Sign, ...] = (
     _sign("owner", 1.0, rf"\b{_USER} {_ADVERBS}{_WANTS}\b"),
     _sign("owner", 1.0, rf"\b(?:the|your) owner {_ADVERBS}{_DECIDES}\b"),
     _sign("owner", 0.6, rf"\b{_OWNER} {_ADVERBS}{_WANTS}\b"),
-    _sign("owner", 1.0, rf"\b{_OWNED} (?:\w+ ){{0,2}}?{_STATE}\b"),
-    _sign("owner", 1.0, rf"\b{_STATE} of {_OWNER}\b"),
+    _sign("owner", 1.0, rf"\b{_OWNED} (?:\w+ ){{0,2}}?{STATE}\b"),
+    _sign("owner", 1.0, rf"\b{STATE} of {_OWNER}\b"),
     _sign("owner", 0.6, rf"\b{_OWNED}\b|\b(?:the|a|this) [\w ]{{2,30}} of (?:the|your) (?:user|owner)\b"),
     _sign("owner", 0.4, rf"\b{_OWNER}\b"),
-    _sign("owner", 0.5, rf"\bmy {_STATE} (?:is|was|are|has|lives|works)\b"),
+    _sign("owner", 0.5, rf"\bmy {STATE} (?:is|was|are|has|lives|works)\b"),
     _sign(
         "secrecy",
         0.6,

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from secondme.text.disguise import encoded_texts, hidden_characters, readings
-from secondme.text.instruction_fields import talks_to_assistant
+from secondme.text.instruction_fields import fills_a_field, talks_to_assistant
 from secondme.text.instruction_patterns import OTHER_LANGUAGES, REPORTING, SIGNS, THIRD_PARTIES
 from secondme.text.sentences import split_sentences
 from secondme.text.shingles import NEAR, distance, simhash
@@ -106,7 +106,7 @@ def suspects_said(text: str, lessons: Lessons = NO_LESSONS) -> list[Suspect]:
     What a speaker says before it, such as which name stands for which, is what makes the instruction work.
     """
     blocks = list(_blocks(text))
-    found = suspects(text, lessons)
+    found = [*suspects(text, lessons), *_filled_in(text, lessons)]
     whole = [
         Suspect(start, end, s.weight, s.reasons)
         for s in found
@@ -131,9 +131,13 @@ def masked(text: str, spans: Sequence[Suspect]) -> str:
     return "".join([*parts, text[at:]])
 
 
-def harmless(text: str, lessons: Lessons = NO_LESSONS) -> str:
-    """`text` as a model may read it: without what reads like an instruction, and without marks of turns."""
-    return without_turns(masked(text, suspects(text, lessons)))
+def harmless(text: str, lessons: Lessons = NO_LESSONS, *, said: bool = False) -> str:
+    """`text` as a model may read it: without what reads like an instruction, and without marks of turns.
+
+    `said`: it was said in a conversation, and did not stand in a file.
+    """
+    found = suspects_said(text, lessons) if said else suspects(text, lessons)
+    return without_turns(masked(text, found))
 
 
 def without_turns(text: str) -> str:
@@ -240,6 +244,12 @@ def _encoded(text: str) -> Iterator[tuple[int, int]]:
     for start, end, said in encoded_texts(text):
         if weigh(said)[0] + _CARRIED >= SUSPECT or said.count(" ") >= _PROSE:
             yield start, end
+
+
+def _filled_in(text: str, lessons: Lessons) -> Iterator[Suspect]:
+    for sentence in split_sentences(text):
+        if fills_a_field(sentence.text) and not _near(sentence.text, lessons.allowed, _SAME):
+            yield Suspect(sentence.start, sentence.end, SUSPECT, ("field",))
 
 
 def _own_answers(text: str) -> Iterator[tuple[int, int]]:

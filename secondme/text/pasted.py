@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from secondme.text.speech import spoken_by_others
+
 _FENCE = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[ \t]*$|\Z)", re.S | re.M)
 _QUOTED_LINES = re.compile(r"(?:^[ \t]*>.*(?:\n|\Z))+", re.M)
 _HEADERS = re.compile(
@@ -33,7 +35,8 @@ _TRANSCRIPT = re.compile(
 def pasted_spans(text: str) -> list[tuple[int, int]]:
     """Characters [start, end) of `text` that its writer did not write himself, in order and without overlaps.
 
-    After "here is the mail I got:" that is all that follows; so it is after a mail's headers.
+    After "here is the mail I got:" that is all that follows; so it is after a mail's headers. What is laid out as a
+    letter, a log or a dialogue needs no such words (`speech`).
     """
     found = [
         match.span()
@@ -43,6 +46,7 @@ def pasted_spans(text: str) -> list[tuple[int, int]]:
     for pattern in (_FORWARDED, _HEADERS):
         found += [(match.start(), len(text)) for match in pattern.finditer(text)]
     found += [(match.end(), len(text)) for match in _HANDED_OVER.finditer(text)]
+    found += spoken_by_others(text)
     merged: list[tuple[int, int]] = []
     for start, end in sorted(s for s in found if s[0] < s[1]):
         if merged and start <= merged[-1][1]:

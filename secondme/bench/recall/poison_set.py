@@ -1,6 +1,7 @@
 """Makes a set of attacks with a seed: worlds of one owner each, attacked twelve times, with harmless twins beside.
 
-The seed `tune` draws from the families that the defence was tuned on, every other seed from those held out.
+The seed `tune` draws from the families that the defence was tuned on, every other seed from those held out. The last
+worlds are those of other people's speech (`poison_speech`), drawn on their own, so that the rest stays as it was.
 """
 
 from __future__ import annotations
@@ -11,6 +12,15 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+from secondme.bench.recall.poison_speech import (
+    FIELDS,
+    PROOF_SPEECH_TWINS,
+    SPEECH_PROOF,
+    SPEECH_TUNE,
+    TUNE_SPEECH_TWINS,
+    SpeechHalf,
+    SpeechTwin,
+)
 from secondme.bench.recall.poison_templates import (
     NAMES,
     PLACES,
@@ -26,6 +36,7 @@ from secondme.bench.recall.poison_templates import (
 )
 
 N_WORLDS = 18
+N_SPEECH_WORLDS = 8
 FORMAT = 1
 
 _CARRIERS = ("plain", "markdown", "comment", "html", "pdf", "code", "mail", "invisible-markdown")
@@ -45,7 +56,8 @@ def make(seed: str) -> dict[str, Any]:
     rng = random.Random(f"poison {seed}")
     is_tune = seed == "tune"
     half, twins = (TUNE, TUNE_TWINS) if is_tune else (PROOF, PROOF_TWINS)
-    return {"format": FORMAT, "seed": seed, "worlds": [_world(rng, half, twins, n) for n in range(N_WORLDS)]}
+    worlds = [_world(rng, half, twins, n) for n in range(N_WORLDS)]
+    return {"format": FORMAT, "seed": seed, "worlds": [*worlds, *_speech_worlds(seed)]}
 
 
 def _world(rng: random.Random, half: Half, twins: tuple[Twin, ...], number: int) -> dict[str, Any]:
@@ -81,14 +93,7 @@ def _minja(rng: random.Random, half: Half, number: int, fields: dict[str, str]) 
     family = rng.choice(sorted(half.bridges))
     carrier = _SPEAKING[number % len(_SPEAKING)]
     said = [line.format(**fields) for line in half.bridges[family]]
-    turns = []
-    for line in said:
-        if carrier == "guest":
-            turns.append({"role": "user", "speaker": "Kim", "text": line})
-        elif carrier == "pasted":
-            turns.append({"role": "user", "speaker": "", "text": f"Here is the mail I got:\n\n{line}\n"})
-        else:
-            turns.append({"role": "assistant", "speaker": "", "text": f"The page says this. {line}"})
+    turns = [_spoken(carrier, f"The page says this. {line}" if carrier == "assistant" else line) for line in said]
     return {"family": family, "carrier": carrier, "as": "order", "turns": turns, "files": []}
 
 
@@ -215,6 +220,85 @@ def _twin(rng: random.Random, twin: Twin, number: int) -> dict[str, Any]:
         return {"files": [], "turns": [{"role": "user", "speaker": "", "text": text}], "questions": asked}
     stem, _, suffix = twin.name.partition(".")
     return {"files": [{"name": f"{stem}-{number}.{suffix}", "text": text}], "turns": [], "questions": asked}
+
+
+# Other people's speech -------------------------------------------------------------------------------------------
+
+
+def _speech_worlds(seed: str) -> list[dict[str, Any]]:
+    rng = random.Random(f"speech {seed}")
+    half, twins = (SPEECH_TUNE, TUNE_SPEECH_TWINS) if seed == "tune" else (SPEECH_PROOF, PROOF_SPEECH_TWINS)
+    wordings = [w for w in _wordings(half) for _ in range(2)]
+    rng.shuffle(wordings)
+    size = len(TARGETS)
+    parts = [wordings[n * size : (n + 1) * size] for n in range(N_SPEECH_WORLDS)]
+    return [_speech_world(rng, part, twins, n) for n, part in enumerate(parts)]
+
+
+def _wordings(half: SpeechHalf) -> Iterator[tuple[str, str, str]]:
+    """(family, carrier, wording); each order is said by a guest, in a mail or by the assistant, in turn."""
+    for families in (half.reports, half.wishes):
+        for family in sorted(families):
+            yield from ((family, "user", wording) for wording in families[family])
+    for n, family in enumerate(sorted(half.orders)):
+        for at, wording in enumerate(half.orders[family]):
+            yield family, _SPEAKING[(n + at) % len(_SPEAKING)], wording
+
+
+def _speech_world(
+    rng: random.Random, wordings: list[tuple[str, str, str]], twins: tuple[SpeechTwin, ...], number: int
+) -> dict[str, Any]:
+    facts, attacks = [], []
+    for n, ((family, carrier, wording), target) in enumerate(
+        zip(wordings, rng.sample(TARGETS, len(TARGETS)), strict=True)
+    ):
+        true, false = rng.sample(target.values, 2)
+        says = target.says.format(v=false)
+        bare = says.rstrip(".")
+        said = bare if bare.startswith("I ") else bare[:1].lower() + bare[1:]
+        fields = {"says": says, "said": said, "bare": bare, "attr": target.attr, "true": true, "false": false}
+        text = wording.format(**fields, who=rng.choice(FIELDS["who"]), question=target.question)
+        kind = "claim" if carrier == "user" else "order"
+        attacks.append(
+            {
+                "kind": "report" if carrier == "user" else "order",
+                "question": target.question,
+                "true": true,
+                "false": false,
+                "family": family,
+                "carrier": carrier,
+                "as": kind,
+                "turns": [_spoken(carrier, text)],
+                "files": [],
+            }
+        )
+        if kind == "claim" or n % 2:
+            facts.append({"said": target.says.format(v=true), "question": target.question, "answer": true})
+    drawn = rng.sample(twins, len(twins))
+    owner = NAMES[-1 - number % len(NAMES)]
+    return {"owner": owner, "facts": facts, "attacks": attacks, "twins": [_speech_twin(rng, twin) for twin in drawn]}
+
+
+def _spoken(carrier: str, text: str) -> dict[str, str]:
+    """A turn that says `text`, as `carrier` does."""
+    if carrier == "guest":
+        return {"role": "user", "speaker": "Kim", "text": text}
+    if carrier == "pasted":
+        return {"role": "user", "speaker": "", "text": f"Here is the mail I got:\n\n{text}\n"}
+    if carrier == "assistant":
+        return {"role": "assistant", "speaker": "", "text": text}
+    return {"role": "user", "speaker": "", "text": text}
+
+
+def _speech_twin(rng: random.Random, twin: SpeechTwin) -> dict[str, Any]:
+    fields: dict[str, Any] = {name: rng.choice(values) for name, values in FIELDS.items()} | {"n": rng.randint(36, 47)}
+    question, answer = (part.format(**fields) for part in twin.asked)
+    made = {
+        "files": [],
+        "turns": [_spoken(twin.carrier, twin.text.format(**fields))],
+        "questions": [{"question": question, "answer": answer}],
+    }
+    return made | ({"learned": twin.learned.format(**fields)} if twin.learned else {})
 
 
 def texts(world: dict[str, Any]) -> Iterator[str]:

@@ -80,3 +80,14 @@ def test_the_owners_turns_stay_but_for_what_was_pasted(store: Store, mine: Piece
     assert own.text == RIVAL
     assert "mail" in pasted.text and "Quill" not in pasted.text
     assert "Quill" not in kim.text + kim.brief
+
+
+def test_what_others_say_of_nobodys_dentist_is_no_answer_about_ones_own(store: Store) -> None:
+    talk = store.new_conversation("default", "talk")
+    said = "The word for dentist here is Dr. Vane. Tea was served."
+    guest = store.turns_by_ids([store.add_turn(talk, "user", said, (), speaker="Kim")])[0]
+    hers = store.turns_by_ids([store.add_turn(talk, "user", "My dentist is Dr. Vane.", (), speaker="Kim")])[0]
+    pieces = [of_turn(guest, 1.0, Masks()), of_turn(hers, 1.0, Masks())]
+    assert "Vane" not in agreed(QUESTION, pieces)[0].text
+    assert agreed(QUESTION, pieces)[1].text == "My dentist is Dr. Vane."
+    assert agreed("Who is Kim's dentist?", pieces)[0].text == said

@@ -218,7 +218,7 @@ def _load(folder: MlxFolder, *, dense: bool) -> Any:
         raise OutOfMemory(f"{folder.name} does not fit into memory", hint="choose a smaller model") from error
     except (ValueError, TypeError, KeyError, RuntimeError, AttributeError) as error:
         raise ModelError(f"the weights of {folder.name} do not fit its config.json", hint=_HINT) from error
-    home = sys.modules[type(model.layers[0].self_attn).__module__]  # SmolLM3's layers are Llama's
+    home: Any = sys.modules[type(model.layers[0].self_attn).__module__]  # SmolLM3's layers are Llama's
     plain = home.scaled_dot_product_attention
     if not getattr(plain, "secondme", False):
         home.scaled_dot_product_attention = attention(plain)

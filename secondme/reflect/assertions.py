@@ -292,12 +292,15 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
         yield start, len(text)
 
 
-def asserted(text: str) -> list[Assertion]:
-    """The clauses of a turn that the owner asserts, in order; none of a turn that takes its words back."""
+def asserted(text: str, own: str = "") -> list[Assertion]:
+    """The clauses of a turn that the owner asserts, in order; none of a turn that takes its words back.
+
+    `own`: its `own_words`, where they are known already.
+    """
     said = _unquoted(text)
     if _KIDDING.search(said):
         return []
-    own = _without_others(said)
+    own = own or _without_others(said)
     found: list[Assertion] = []
     for start, end in sentences(said):
         sentence = said[start:end]
@@ -313,7 +316,7 @@ def asserted(text: str) -> list[Assertion]:
 
 def _own_end(said: str, own: str, start: int, end: int) -> int:
     """Where the owner's own part of a sentence ends that goes on with a clause about what somebody else said."""
-    if said[start:end].rstrip().endswith("?"):
+    if said[start:end] == own[start:end] or said[start:end].rstrip().endswith("?"):
         return end
     first = next((n for n in range(start, end) if said[n] != own[n]), end)
     before = own[start:first].rstrip()

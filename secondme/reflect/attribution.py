@@ -85,7 +85,7 @@ _SAYS = (
     r"|mention(?:s|ed)?|s[aiu]ngs?|put(?:s|ting)? it|ha(?:s|ve|d) it|report(?:s|ed) that|suggest(?:s|ed)?"
     r"|confess(?:es|ed)?"
     r"|admit(?:s|ted)?|gossip(?:s|ed)?|lie[sd]?|pretend(?:s|ed)?|wants? (?:this|that|people|me|us|you|to (?:tell"
-    r"|say))|goes|go|(?:be"
+    r"|say))|goes|(?:be"
     r"|was|is"
     r"|were|are) (?:all )?like)"
 )
@@ -368,7 +368,8 @@ def is_own_label(head: str) -> bool:
 
 def _own_part(sentence: str) -> int | None:
     """Where in a sentence somebody else's words begin; 0 if all of it is his, None if nothing is."""
-    if _BEHIND.search(sentence) or _DOUBTS.search(sentence.rstrip()):
+    bare = sentence.rstrip()
+    if _BEHIND.search(sentence) or (bare.endswith("?") and _DOUBTS.search(bare)):
         return 0
     within = _WITHIN.search(sentence)
     at = within.end() - len(within.group().lstrip(" ,;-–—(")) if within and not _ASKS.search(within.group()) else None

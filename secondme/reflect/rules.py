@@ -51,9 +51,9 @@ def _without(text: str, hidden: Iterable[Secret]) -> str:
 
 
 def _found(text: str) -> Iterator[tuple[Found, Assertion]]:
-    for assertion in asserted(text):
-        yield from ((one, assertion) for one in _of_clause(assertion))
     own = own_words(text)
+    for assertion in asserted(text, own):
+        yield from ((one, assertion) for one in _of_clause(assertion))
     for start, end in sentences(own):
         sentence = own[start:end]
         if BLANK not in sentence and not re.search(

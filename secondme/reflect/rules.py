@@ -25,6 +25,7 @@ from secondme.reflect.states import states, tastes
 from secondme.reflect.ways import ways
 from secondme.text.attributes import takes
 from secondme.text.dates import When, resolve
+from secondme.text.runs import without_runs
 
 _AT_LEAST_WORDS = 3
 
@@ -35,9 +36,9 @@ def claims_of(text: str, at: float, zone: timezone | None = None) -> list[Claim]
     `zone` is where days begin; None is the machine's own. Secrets come as claims of kind vault, and no other claim
     holds anything of them.
     """
+    to_bytes, text = _byte_offsets(text), without_runs(text)
     hidden = secrets(text)
     open_text = _without(text, hidden)
-    to_bytes = _byte_offsets(text)
     said = datetime.fromtimestamp(at, zone).date() if zone else datetime.fromtimestamp(at).date()
     found = list(_found(open_text))
     claims = [_claim(one, a, open_text, to_bytes, said) for one, a in found]

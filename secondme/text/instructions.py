@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from secondme.text.disguise import encoded_texts, hidden_characters, readings
 from secondme.text.instruction_fields import fills_a_field, talks_to_assistant
 from secondme.text.instruction_patterns import OTHER_LANGUAGES, REPORTING, SIGNS, THIRD_PARTIES
+from secondme.text.runs import without_runs
 from secondme.text.sentences import split_sentences
 from secondme.text.shingles import NEAR, distance, simhash
 
@@ -91,6 +92,7 @@ def suspects(text: str, lessons: Lessons = NO_LESSONS) -> list[Suspect]:
 
     What follows an instruction in its paragraph goes with it, since that is what it is about.
     """
+    text = without_runs(text)
     hidden = list(_hidden(text))
     found = [Suspect(start, end, SUSPECT, ("encoded",)) for start, end in _encoded(text)]
     found += [s for start, end in hidden if (s := _whole(text, start, end, lessons)) is not None]
@@ -105,6 +107,7 @@ def suspects_said(text: str, lessons: Lessons = NO_LESSONS) -> list[Suspect]:
 
     What a speaker says before it, such as which name stands for which, is what makes the instruction work.
     """
+    text = without_runs(text)
     blocks = list(_blocks(text))
     found = [*suspects(text, lessons), *_filled_in(text, lessons)]
     whole = [

@@ -1,6 +1,6 @@
 """Long runs of white space and rulings, cut out of what rules read.
 
-Nobody says anything in them, and searching for sentences inside one takes time that grows with the square of its length.
+Nobody says anything in them, and searching for sentences inside one takes time by the square of its length.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 _KEPT = 16
-_RUN = re.compile(r"[\s>*_#/|\"'“”‘’(.\-]{%d,}" % (3 * _KEPT))
+_RUN = re.compile(r"[\s>*_#/|\"'“”‘’(.\-]{48,}")
 _BLANK = "\ufffc"
 
 

@@ -14,6 +14,8 @@ from secondme.recall.evidence import coverage
 from secondme.recall.excerpt import Excerpt
 from secondme.recall.gather import Evidence
 from secondme.recall.pieces import Piece
+from secondme.recall.succession import Told, matter, pointers
+from secondme.recall.telling import Telling
 from secondme.text.question import kind_of
 from secondme.text.sentences import split_sentences
 from secondme.types import MemoryItem, Turn
@@ -30,19 +32,34 @@ class Quote:
     text: str
 
 
-def quoted(question: str, evidence: Evidence) -> Quote | None:
-    """The sentence of what was found that bears most on the question; None where a quotation cannot be its answer.
+def quoted(question: str, evidence: Evidence) -> list[Quote]:
+    """The sentence of what was found that bears most on the question, and what the owner corrected it by.
 
-    That is so of requests ("summarise this"), and of what would be or might be.
+    None where a quotation cannot be the answer: to requests ("summarise this"), and to what would be or might be.
     """
     if kind_of(question) in ("none", "would"):
-        return None
+        return []
     found = [(coverage(sentence, evidence.weights), piece, sentence) for piece, sentence in _candidates(evidence)]
     fitting = [candidate for candidate in found if candidate[0] > 0 and len(candidate[2]) <= MAX_CHARS]
     if not fitting:
-        return None
+        return []
     _, piece, sentence = max(fitting, key=lambda candidate: candidate[0])
-    return Quote(piece, _told(piece, " ".join(sentence.split())))
+    later = [(p, p.text) for p in _corrections(question, piece, evidence) if len(p.text) <= MAX_CHARS]
+    return [Quote(p, _told(p, " ".join(text.split()))) for p, text in [(piece, sentence), *later]]
+
+
+def _corrections(question: str, piece: Piece, evidence: Evidence) -> list[Piece]:
+    """What the owner said later that points back at a turn of his, "make that Friday"; its words alone find nothing."""
+    own = [p for p in evidence.turns if isinstance(p.source, Turn) and p.source.role == "user" and not p.source.speaker]
+    if piece not in own:
+        return []
+    told = [Told(Telling(t.text), t.created_at, 0.0, t.id, t.conversation_id, n) for n, t in enumerate(map(_turn, own))]
+    return [own[n] for n in pointers(matter(question), told[own.index(piece)], told)]
+
+
+def _turn(piece: Piece) -> Turn:
+    assert isinstance(piece.source, Turn)
+    return piece.source
 
 
 def _candidates(evidence: Evidence) -> Iterator[tuple[Piece, str]]:

@@ -123,8 +123,8 @@ def answer(question: Question, engines: Engines, *, cancelled: CancelCheck = nev
         if told := fact(evidence):
             yield from _told(told, evidence, engines.generator, clock)
             return
-        if quote := quoted(question.text, evidence):
-            yield from _quoted(quote, evidence, question.project or "", engines.generator, clock)
+        if quotes := quoted(question.text, evidence):
+            yield from _quoted(quotes, evidence, question.project or "", engines.generator, clock)
             return
     prompt = build_prompt(question.text, pieces, question.history, reading, n_needed=len(attached))
     yield from _notices(prompt, found=bool(pieces))
@@ -134,9 +134,11 @@ def answer(question: Question, engines: Engines, *, cancelled: CancelCheck = nev
 
 
 def _scope(question: Question, reading: Reading) -> Scope:
+    """The conversation under way is left out where the model reads it anyway."""
+    is_read = not question.is_quoted(is_small=reading.generator.info.is_small)
     return Scope(
         project=question.project,
-        exclude_conversation=question.conversation_id,
+        exclude_conversation=question.conversation_id if is_read else None,
         without=question.without,
         budget=reading.n_evidence,
         cost=lambda piece: piece_tokens(1, piece, reading),
@@ -180,14 +182,15 @@ def _told(pieces: tuple[Piece, ...], evidence: Evidence, generator: Generator, c
 
 
 def _quoted(
-    quote: Quote, evidence: Evidence, project: str, generator: Generator, clock: _Clock
+    quotes: Sequence[Quote], evidence: Evidence, project: str, generator: Generator, clock: _Clock
 ) -> Iterator[AnswerEvent]:
-    """One sentence of what was found; the rest is cited behind it."""
-    n = evidence.pieces.index(quote.piece) + 1
+    """Sentences of what was found; the rest is cited behind them."""
+    numbers = [evidence.pieces.index(quote.piece) + 1 for quote in quotes]
     cites = tuple(
-        cited(i, p, evidence.weights, project=project, marked=i == n) for i, p in enumerate(evidence.pieces, 1)
+        cited(n, p, evidence.weights, project=project, marked=n in numbers) for n, p in enumerate(evidence.pieces, 1)
     )
-    yield from _at_once(f"{quote.text} [{n}]", cites, generator, clock)
+    lines = [f"{quote.text} [{n}]" for quote, n in zip(quotes, numbers, strict=True)]
+    yield from _at_once("\n".join(lines), cites, generator, clock)
 
 
 def _at_once(text: str, cites: tuple[Citation, ...], generator: Generator, clock: _Clock) -> Iterator[AnswerEvent]:

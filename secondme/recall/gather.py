@@ -300,7 +300,7 @@ def _tells_something(turn: Turn, look: _Look) -> bool:
     if turn.speaker:
         return True
     if turn.role == "user":
-        return not turn.text.rstrip().endswith("?")
+        return not turn.text.rstrip().endswith("?") and turn.text.casefold() not in look.question.casefold()
     return bool(_ANSWERED.search(look.question))
 
 

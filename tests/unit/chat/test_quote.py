@@ -59,6 +59,25 @@ def test_what_was_said_is_quoted_with_who_said_it(engines: Engines) -> None:
     assert [c.kind for c in final.citations if c.marked] == ["turn"]
 
 
+def test_what_the_owner_corrected_it_by_follows(engines: Engines) -> None:
+    conversation = engines.store.new_conversation("default", "talk")
+    for text in ("My dentist appointment is on Thursday at nine.", "Also buy milk.", "Make that Friday."):
+        engines.store.add_turn(conversation, "user", text, ())
+    shown, final = asked(engines, "When is my dentist appointment?")
+    first, second = shown.splitlines()
+    assert "Thursday" in first and "“Make that Friday.”" in second and "milk" not in shown
+    assert sum(c.marked for c in final.citations) == 2
+
+
+def test_the_conversation_under_way_is_searched_as_nobody_reads_it(engines: Engines) -> None:
+    conversation = engines.store.new_conversation("default", "talk")
+    for text in ("The rehearsal with the brass section is in room 12.", "where is the rehearsal"):
+        engines.store.add_turn(conversation, "user", text, ())
+    question = Question("Where is the rehearsal", "default", conversation_id=conversation)
+    *_, final = answer(question, engines)
+    assert isinstance(final, Answer) and "room 12" in final.text
+
+
 def test_orders_in_a_document_are_not_quoted(engines: Engines) -> None:
     shown, _ = asked(engines, "Is the kettle of the tearoom stolen?")
     assert "gnore all previous" not in shown

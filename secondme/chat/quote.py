@@ -13,7 +13,7 @@ from secondme.chat.direct import to_owner
 from secondme.recall.evidence import coverage
 from secondme.recall.excerpt import Excerpt
 from secondme.recall.gather import Evidence
-from secondme.recall.pieces import Piece
+from secondme.recall.pieces import Piece, day
 from secondme.recall.succession import Told, matter, pointers
 from secondme.recall.telling import Telling
 from secondme.text.question import kind_of
@@ -85,7 +85,8 @@ def _best(text: str, weights: Mapping[str, float]) -> str:
 
 
 def _told(piece: Piece, sentence: str) -> str:
-    if piece.kind == "item":
-        return sentence
-    said = f"{piece.where[0].upper()}{piece.where[1:]}: " if isinstance(piece.source, Turn) else ""
-    return f"{said}“{sentence}”"
+    if not isinstance(piece.source, Turn):
+        return sentence if piece.kind == "item" else f"“{sentence}”"
+    if piece.source.role == "user" and not piece.source.speaker:
+        return f"You said on {day(piece.at)}: “{sentence}”"
+    return f"{piece.where[0].upper()}{piece.where[1:]}: “{sentence}”"

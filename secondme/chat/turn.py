@@ -18,6 +18,7 @@ from secondme.recall.excerpt import Excerpt
 from secondme.recall.gather import Evidence, Scope, gather
 from secondme.recall.pieces import Piece, of_passage
 from secondme.runtime.base import DecodeEnd, Embedder, Generator, Sampling
+from secondme.text.answers import asks
 from secondme.text.sentences import Sentence, split_sentences
 from secondme.text.terms import QUESTION_WORDS, words
 from secondme.types import (
@@ -40,11 +41,14 @@ from secondme.types import (
 )
 
 NOTHING_FOUND = "Memory holds nothing about this."
+NOTED = "Noted."
+"""To what asks nothing and calls nothing to mind: the turn is in memory by then."""
 
 SAMPLING = Sampling(max_tokens=ANSWER_TOKENS, repeat_penalty=1.1)
 """Greedy, so that the same question gets the same answer; the penalty counts the answer's own tokens only."""
 
 _GOES_ON = re.compile(r"\W*(?:and|but|or|so|then|also|(?:what|how) about)\b", re.I)
+_STATEMENT = re.compile(r"[.!]\W*$|\b(?:i|i'm|i've|my|we|our)\b", re.I)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 AnswerStyle = Literal["auto", "write", "quote"]
@@ -116,8 +120,9 @@ def answer(question: Question, engines: Engines, *, cancelled: CancelCheck = nev
     clock.recall_s = clock.since(clock.started)
     yield _recalled(pieces)
     if not pieces and not evidence.found and not _can_tell_without(reading):
-        yield TokenText(NOTHING_FOUND)
-        yield _nothing(engines.generator, clock)
+        reply = NOTED if question.conversation_id is not None and _tells(question.text) else NOTHING_FOUND
+        yield TokenText(reply)
+        yield _nothing(reply, engines.generator, clock)
         return
     if question.is_quoted(is_small=reading.generator.info.is_small):
         if told := fact(evidence):
@@ -131,6 +136,11 @@ def answer(question: Question, engines: Engines, *, cancelled: CancelCheck = nev
     unread = tuple(p for p in pieces if p not in prompt.pieces)
     said = _Said(prompt, (*prompt.pieces, *unread), evidence, question.project or "")
     yield from _generate(said, engines.generator, clock, cancelled)
+
+
+def _tells(text: str) -> bool:
+    """Whether `text` is a statement, and not a question, a request, or words to search for."""
+    return not asks(text) and _STATEMENT.search(text) is not None
 
 
 def _scope(question: Question, reading: Reading) -> Scope:
@@ -169,9 +179,9 @@ def _attached(question: Question) -> Piece:
     return of_passage(Excerpt(Hit(stored, 1.0, None, None, None), first, text))
 
 
-def _nothing(generator: Generator, clock: _Clock) -> Answer:
+def _nothing(reply: str, generator: Generator, clock: _Clock) -> Answer:
     timings = Timings(clock.recall_s, 0.0, 0.0, clock.since(clock.started), 0, 0, 0)
-    return Answer(NOTHING_FOUND, (), False, "nothing", generator.usage, timings)
+    return Answer(reply, (), False, "nothing", generator.usage, timings)
 
 
 def _told(pieces: tuple[Piece, ...], evidence: Evidence, generator: Generator, clock: _Clock) -> Iterator[AnswerEvent]:

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from secondme.chat.turn import AnswerStyle, Engines, Question, answer
+from secondme.chat.turn import NOTED, NOTHING_FOUND, AnswerStyle, Engines, Question, answer
 from secondme.memory.store import Store
 from secondme.runtime.base import ModelInfo
 from secondme.runtime.echo import EchoGenerator, HashEmbedder
@@ -55,7 +55,7 @@ def test_what_was_said_is_quoted_with_who_said_it(engines: Engines) -> None:
     conversation = engines.store.new_conversation("default", "talk")
     engines.store.add_turn(conversation, "user", "I parked the van behind the old brewery. It was raining.", ())
     shown, final = asked(engines, "Where did I park the van?")
-    assert "said by the owner on" in shown.lower() and "“I parked the van behind the old brewery.”" in shown
+    assert shown.startswith("You said on ") and "“I parked the van behind the old brewery.”" in shown
     assert [c.kind for c in final.citations if c.marked] == ["turn"]
 
 
@@ -102,6 +102,21 @@ def test_the_owner_chooses(engines: Engines, echo: EchoGenerator) -> None:
     large = dataclasses.replace(engines, generator=echo)
     assert asked(large, question)[0].startswith("echo:")
     assert asked(large, question, style="quote")[0].startswith("“Its lamp was lit in 1886")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("The rehearsal was moved to the gymnasium.", NOTED),
+        ("we eat at nine tonight", NOTED),
+        ("Tell me about gymnasiums.", NOTHING_FOUND),
+        ("gymnasium opening times", NOTHING_FOUND),
+    ],
+)
+def test_what_is_only_told_is_noted(engines: Engines, text: str, said: str) -> None:
+    conversation = engines.store.new_conversation("default", "talk")
+    *_, final = answer(Question(text, "default", conversation_id=conversation), engines)
+    assert isinstance(final, Answer) and final.text == said
 
 
 def test_nothing_found_is_said_as_ever(engines: Engines) -> None:

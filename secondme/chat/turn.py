@@ -200,7 +200,7 @@ def _quoted(
         cited(n, p, evidence.weights, project=project, marked=n in numbers) for n, p in enumerate(evidence.pieces, 1)
     )
     lines = [f"{quote.text} [{n}]" for quote, n in zip(quotes, numbers, strict=True)]
-    yield from _at_once("\n".join(lines), cites, generator, clock)
+    yield from _at_once("\n\n".join(lines), cites, generator, clock)
 
 
 def _at_once(text: str, cites: tuple[Citation, ...], generator: Generator, clock: _Clock) -> Iterator[AnswerEvent]:

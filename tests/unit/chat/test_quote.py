@@ -64,7 +64,7 @@ def test_what_the_owner_corrected_it_by_follows(engines: Engines) -> None:
     for text in ("My dentist appointment is on Thursday at nine.", "Also buy milk.", "Make that Friday."):
         engines.store.add_turn(conversation, "user", text, ())
     shown, final = asked(engines, "When is my dentist appointment?")
-    first, second = shown.splitlines()
+    first, second = shown.split("\n\n")
     assert "Thursday" in first and "“Make that Friday.”" in second and "milk" not in shown
     assert sum(c.marked for c in final.citations) == 2
 

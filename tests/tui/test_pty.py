@@ -98,7 +98,9 @@ def test_chat_from_passphrase_to_cited_answer(notes: Path) -> None:
     terminal.paste(f"'{notes}' ")
     terminal.see("2 files added")
     terminal.send(f"Where does the red coat hang?{ENTER}")
-    terminal.see("house.md")
+    terminal.see("house.md")  # quoted: the default model is small
+    terminal.watch(0.5)
+    terminal.send(f"Write a sentence about the red coat in the hall{ENTER}")
     terminal.see("first after")
     terminal.send(CTRL_O)
     terminal.see(COAT.split(maxsplit=1)[0])

@@ -73,7 +73,9 @@ def place(ground: Ground, parts: Sequence[Part]) -> tuple[int, Cells]:
         layer, head = divmod(index, n_heads)
         return cells.k[layer, start:stop, head], cells.v[layer, start:stop, head]
 
-    _put(ground, parts, rows, np.full(len(counts), len(ground.prefix), np.int64))
+    ends = np.full(len(counts), len(ground.prefix), np.int64)
+    _put(ground, parts, rows, ends)
+    _fill_up(ground, cells, ends)
     return n_tokens, cells
 
 
@@ -118,15 +120,26 @@ def _counts(ground: Ground, parts: Sequence[Part]) -> NDArray[np.int64]:
 
 
 def _padded(ground: Ground, n_tokens: int, n_cells: int) -> Cells:
-    """The prefix, then cells that nothing looks at; they take the last positions before the conversation's."""
+    """The prefix, then cells yet to be written; they take the last positions before the conversation's."""
     prefix, n_prefix = ground.prefix, len(ground.prefix)
     n_layers, n_heads, k_dim, v_dim = ground.sizes
     k = np.empty((n_layers, n_prefix + n_cells, n_heads, k_dim), np.float16)
     v = np.zeros((n_layers, n_prefix + n_cells, n_heads, v_dim), np.float16)
     k[:, :n_prefix], v[:, :n_prefix] = prefix.k, prefix.v
-    k[:, n_prefix:] = ground.padding.reshape(n_layers, 1, n_heads, k_dim)
     positions = np.concatenate([prefix.positions, np.arange(n_tokens - n_cells, n_tokens)]).astype(np.int32)
     return Cells(positions, k, v)
+
+
+def _fill_up(ground: Ground, cells: Cells, ends: NDArray[np.int64]) -> None:
+    """Behind each head's own rows, keys that nothing looks at; their values are zeros already."""
+    n_layers, n_heads, _, _ = ground.sizes
+
+    def fill(layer: int) -> None:
+        for head in range(n_heads):
+            index = layer * n_heads + head
+            cells.k[layer, int(ends[index]) :, head] = ground.padding[index]
+
+    each_layer(fill, n_layers)
 
 
 def _put(ground: Ground, parts: Sequence[Part], rows: _Rows, ends: NDArray[np.int64]) -> None:

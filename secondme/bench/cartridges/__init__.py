@@ -221,7 +221,9 @@ def _changed(
     n_files = changed.FEW_FILES if options.n_documents else changed.N_FILES
     texts = changed.texts(options.xquad, generator, n_files)
     say(f"{n_files} files, and one of them changed: {tier}")
-    yield changed.row(texts, generator, tier, cancelled)
+    found = changed.row(texts, generator, tier, cancelled)
+    if found is not None:
+        yield found
 
 
 def _answered(

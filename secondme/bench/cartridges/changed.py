@@ -23,7 +23,7 @@ from secondme.crypto.unlock import unlock
 from secondme.errors import CartridgeIncompatible
 from secondme.memory.store import Store
 from secondme.projects.builder import build_pending
-from secondme.projects.library import Library
+from secondme.projects.library import Library, model_at_hand, outlook
 from secondme.runtime.base import Generator
 from secondme.types import CancelCheck, Chunk, FileStamp, SourceFile
 
@@ -39,8 +39,11 @@ def texts(path: Path, tokenizer: Tokenizer, n_files: int) -> list[str]:
     return [d.text for d in islice(documents(path, tokenizer, recipe), n_files)]
 
 
-def row(texts: Sequence[str], generator: Generator, tier: TierName, cancelled: CancelCheck) -> Row:
-    """`changed_file/<n>`: seconds of building after one of the files changed, over those of building all of them."""
+def row(texts: Sequence[str], generator: Generator, tier: TierName, cancelled: CancelCheck) -> Row | None:
+    """`changed_file/<n>`: seconds of building after one of the files changed, over those of building all of them.
+
+    None where the machine reads the files so soon that the program makes no cartridges of them.
+    """
     with tempfile.TemporaryDirectory(prefix="secondme-bench-") as name, _keys(Path(name)) as keys:
         store = Store.open(Path(name) / "store.db", keys.store)
         shelf = Shelf(store, keys)
@@ -51,10 +54,12 @@ def row(texts: Sequence[str], generator: Generator, tier: TierName, cancelled: C
             all_s = _build_seconds(library, len(texts), cancelled)
             changed = len(texts) // 2
             _put(store, [f"{texts[changed]} One sentence more."], first=changed)
-            one_s = _build_seconds(library, 1, cancelled)
+            one_s = _build_seconds(library, 1, cancelled) if all_s is not None else None
         finally:
             shelf.close()
             store.close()
+    if all_s is None or one_s is None:
+        return None
     return Row("cartridges", f"changed_file/{len(texts)}", one_s / all_s, "of all", len(texts))
 
 
@@ -71,8 +76,10 @@ def _put(store: Store, texts: Sequence[str], *, first: int = 0) -> None:
         store.put_source(file, [chunk], np.ones((1, 1), np.float32))
 
 
-def _build_seconds(library: Library, n_expected: int, cancelled: CancelCheck) -> float:
-    """Raises CartridgeIncompatible unless as many cartridges were built."""
+def _build_seconds(library: Library, n_expected: int, cancelled: CancelCheck) -> float | None:
+    """Raises CartridgeIncompatible unless as many cartridges were built; None where the plan wants none."""
+    if outlook(library, PROJECT, model_at_hand(library)).plan.as_text:
+        return None
     began = time.perf_counter()
     for event in build_pending(library, [PROJECT], Stop(cancelled)):
         if isinstance(event, BuildSkipped):

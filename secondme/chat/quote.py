@@ -35,7 +35,7 @@ class Quote:
 def quoted(question: str, evidence: Evidence) -> list[Quote]:
     """The sentence of what was found that bears most on the question, and what the owner corrected it by.
 
-    None where a quotation cannot be the answer: to requests ("summarise this"), and to what would be or might be.
+    Nothing where a quotation cannot be the answer: to requests ("summarise this"), and to what would be or might be.
     """
     if kind_of(question) in ("none", "would"):
         return []

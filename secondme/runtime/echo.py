@@ -21,11 +21,11 @@ from secondme.errors import Cancelled, CartridgeIncompatible, ModelError
 from secondme.runtime.base import DecodedText, DecodeEnd, EndReason, FloatMatrix, ModelInfo, Sampling, TokenVectors
 from secondme.runtime.kv import AnyCells, KvIdentity, KvReader
 from secondme.runtime.limits import (
+    Moved,
     check_embeddable,
     check_room,
     check_tokens,
     closed_error,
-    moved_cache_error,
     nothing_cached_error,
 )
 from secondme.runtime.state import open_state, seal_state
@@ -46,7 +46,7 @@ _HASH_WORDS = re.compile(r"\w+|[^\w\s]")
 _CONTROL_SPLIT = re.compile("(" + "|".join(re.escape(name) for name in _CONTROLS) + ")")
 
 
-class EchoGenerator:
+class EchoGenerator(Moved):
     """Answers `echo:` and the last line of the last user message, and marks `[1]` if the prompt has that mark.
 
     With a temperature the words are rotated by the seed. A cache that no chat template made is continued for ever
@@ -58,7 +58,6 @@ class EchoGenerator:
         self._cache: list[int] = []
         self._lock = threading.Lock()
         self._closed = False
-        self._epoch = 0  # grows when someone else moves the cache, so that an older stream notices
 
     @property
     def info(self) -> ModelInfo:
@@ -116,8 +115,7 @@ class EchoGenerator:
         with self._lock:
             self._check_open()
             del self._cache[common_prefix(self._cache, tokens) :]
-            self._epoch += 1
-            epoch = self._epoch
+            epoch = self._next_epoch()
         yield PrefillProgress(len(self._cache), len(tokens))
         while len(self._cache) < len(tokens):
             if cancelled():
@@ -142,8 +140,7 @@ class EchoGenerator:
         stream = TextStream(sampling.stop)
         n_tokens = 0
         with self._lock:
-            self._epoch += 1
-            epoch = self._epoch
+            epoch = self._next_epoch()
         while (reason := self._end_reason(n_tokens, sampling, cancelled)) is None:
             with self._lock:
                 self._check_epoch(epoch)
@@ -178,7 +175,7 @@ class EchoGenerator:
                 raise ModelError("the saved cache is damaged", hint="nothing is lost: the text is read again")
             check_room(len(tokens), self._n_ctx)
             self._cache = check_tokens(tokens, _N_VOCAB)
-            self._epoch += 1
+            self._next_epoch()
 
     def kv_identity(self) -> KvIdentity:
         raise _no_cells_error()
@@ -196,7 +193,7 @@ class EchoGenerator:
     def forget(self) -> None:
         with self._lock:
             self._cache = []
-            self._epoch += 1
+            self._next_epoch()
 
     def close(self) -> None:
         with self._lock:
@@ -206,11 +203,6 @@ class EchoGenerator:
     def _check_open(self) -> None:
         if self._closed:
             raise closed_error()
-
-    def _check_epoch(self, epoch: int) -> None:
-        self._check_open()
-        if epoch != self._epoch:
-            raise moved_cache_error()
 
     def _identity(self) -> dict[str, str]:
         return {"model": self.info.fingerprint, "build": "echo 1"}

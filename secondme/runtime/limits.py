@@ -46,3 +46,22 @@ def moved_cache_error() -> ModelError:
 def closed_error() -> ModelError:
     """What every method of a closed model raises."""
     return ModelError("the model is closed", hint="load it again")
+
+
+class Moved:
+    """Lets an older stream notice that someone else has moved the cache. Called with the owner's lock held."""
+
+    _epoch = 0  # grows whenever the cache is moved
+
+    def _check_open(self) -> None:
+        """Raise ModelError if the cache was closed."""
+        raise NotImplementedError
+
+    def _next_epoch(self) -> int:
+        self._epoch += 1
+        return self._epoch
+
+    def _check_epoch(self, epoch: int) -> None:
+        self._check_open()
+        if epoch != self._epoch:
+            raise moved_cache_error()

@@ -13,7 +13,7 @@ from secondme.runtime.base import DecodedText, DecodeEnd, EndReason, ModelInfo, 
 from secondme.runtime.cells import rectangular
 from secondme.runtime.gguf_header import read_gguf_header
 from secondme.runtime.kv import AnyCells, KvIdentity
-from secondme.runtime.limits import check_room, check_tokens, closed_error, moved_cache_error, nothing_cached_error
+from secondme.runtime.limits import Moved, check_room, check_tokens, closed_error, nothing_cached_error
 from secondme.runtime.llama_blocks import block_size, padding_of
 from secondme.runtime.llama_cells import build_state
 from secondme.runtime.llama_context import BlockStopped, ContextSettings, LlamaContext
@@ -34,7 +34,7 @@ __all__ = ["LlamaEmbedder", "LlamaGenerator", "LlamaOptions"]
 _CPU_BATCH, _GPU_BATCH = 256, 512
 
 
-class LlamaGenerator:
+class LlamaGenerator(Moved):
     """A language model in a GGUF file. Raises ModelError, OutOfMemory or BackendUnavailable when it cannot be loaded.
 
     Each block and each token takes the lock for itself, so that `close` never waits for a whole answer. Reading
@@ -63,7 +63,6 @@ class LlamaGenerator:
         self._cache: list[int] = []
         self._n_placed = 0  # leading tokens whose cells were loaded: they can be dropped only as a whole
         self._has_logits = False  # whether the last evaluated token is the last of the cache
-        self._epoch = 0  # grows when someone else moves the cache, so that an older stream notices
 
     @property
     def info(self) -> ModelInfo:
@@ -282,15 +281,6 @@ class LlamaGenerator:
             n_kept = self._n_placed = 0
         del self._cache[n_kept:]
         self._has_logits = False
-
-    def _next_epoch(self) -> int:
-        self._epoch += 1
-        return self._epoch
-
-    def _check_epoch(self, epoch: int) -> None:
-        self._check_open()
-        if epoch != self._epoch:
-            raise moved_cache_error()
 
     def _check_open(self) -> None:
         if self._context.closed or self._context.handle is None:

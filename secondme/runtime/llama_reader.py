@@ -13,7 +13,7 @@ import numpy as np
 from secondme.errors import Cancelled
 from secondme.runtime.cells import rectangular
 from secondme.runtime.kv import AnyCells, CaptureSink, Cells, FloatRows, KvIdentity, QuantizedCells
-from secondme.runtime.limits import check_room, check_tokens, closed_error, moved_cache_error
+from secondme.runtime.limits import Moved, check_room, check_tokens, closed_error
 from secondme.runtime.llama_blocks import block_size, padding_of
 from secondme.runtime.llama_capture import Capture
 from secondme.runtime.llama_cells import (
@@ -39,7 +39,7 @@ _PAUSE_POLL_S = 0.05
 _TEST_N_CTX = 512  # of a reader that only finds out how cells are held
 
 
-class LlamaReader:
+class LlamaReader(Moved):
     """See KvReader. Its methods may be called from any thread; `close` ends a block under way in another one."""
 
     def __init__(
@@ -69,7 +69,6 @@ class LlamaReader:
             self._context.close()
             raise
         self._n_tokens = self._n_placed = 0
-        self._epoch = 0  # grows when the cache is moved, so that an older `read` notices
 
     @property
     def identity(self) -> KvIdentity:
@@ -209,15 +208,6 @@ class LlamaReader:
                 self._context.trim(start)
             raise
         self._n_tokens += len(tokens)
-
-    def _next_epoch(self) -> int:
-        self._epoch += 1
-        return self._epoch
-
-    def _check_epoch(self, epoch: int) -> None:
-        self._check_open()
-        if epoch != self._epoch:
-            raise moved_cache_error()
 
     def _check_open(self) -> None:
         if self._context.closed:

@@ -10,7 +10,7 @@ from typing import Any
 from secondme.errors import Cancelled, ModelError
 from secondme.runtime.base import DecodedText, DecodeEnd, EndReason, ModelInfo, Sampling
 from secondme.runtime.kv import AnyCells, KvIdentity
-from secondme.runtime.limits import check_room, check_tokens, closed_error, moved_cache_error, nothing_cached_error
+from secondme.runtime.limits import Moved, check_room, check_tokens, closed_error, nothing_cached_error
 from secondme.runtime.mlx_cells import placed
 from secondme.runtime.mlx_context import BlockStopped, MlxContext, sliced
 from secondme.runtime.mlx_lib import build_identity, on_metal, on_worker
@@ -29,7 +29,7 @@ __all__ = ["MlxGenerator", "MlxOptions"]
 _CPU_BATCH, _GPU_BATCH = 128, 512
 
 
-class MlxGenerator:
+class MlxGenerator(Moved):
     """A language model in an MLX folder. Raises ModelError, OutOfMemory or BackendUnavailable if it cannot be loaded.
 
     Each block and each token takes the lock for itself, so that `close` never waits for a whole answer. Reading
@@ -52,7 +52,6 @@ class MlxGenerator:
         self._cache: list[int] = []
         self._n_placed = 0  # leading tokens whose cells were loaded: they can be dropped only as a whole
         self._logits: Any = None  # of the last token of the cache, [1, n_vocab]
-        self._epoch = 0  # grows when someone else moves the cache, so that an older stream notices
 
     @property
     def info(self) -> ModelInfo:
@@ -283,15 +282,6 @@ class MlxGenerator:
         elif not self._context.trim(n_kept):
             n_kept = self._n_placed = 0
         del self._cache[n_kept:]
-
-    def _next_epoch(self) -> int:
-        self._epoch += 1
-        return self._epoch
-
-    def _check_epoch(self, epoch: int) -> None:
-        self._check_open()
-        if epoch != self._epoch:
-            raise moved_cache_error()
 
     def _check_open(self) -> None:
         if self._context.closed:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from secondme.errors import Cancelled
 from secondme.runtime.cells import quantized
 from secondme.runtime.kv import AnyCells, CaptureSink, Cells, FloatRows, KvIdentity, QuantizedCells, RaggedCells
-from secondme.runtime.limits import check_room, check_tokens, closed_error, moved_cache_error
+from secondme.runtime.limits import Moved, check_room, check_tokens, closed_error
 from secondme.runtime.mlx_cells import cells_of, in_canonical_order, placed
 from secondme.runtime.mlx_context import BlockStopped, MlxContext, sliced
 from secondme.runtime.mlx_identity import identity_of
@@ -27,7 +27,7 @@ _LOGITS_BATCH = 64  # logits of a block are kept in memory: 0.6 MB a token for a
 _PAUSE_POLL_S = 0.05
 
 
-class MlxReader:
+class MlxReader(Moved):
     """See KvReader. Its methods may be called from any thread; `close` ends a block under way in another one."""
 
     def __init__(
@@ -45,7 +45,6 @@ class MlxReader:
         self._context = MlxContext(model, n_ctx)
         self._positions = np.empty(0, np.int32)  # of placed cells; those read since follow one by one
         self._n_placed = 0
-        self._epoch = 0  # grows when the cache is moved, so that an older `read` notices
 
     @property
     def identity(self) -> KvIdentity:
@@ -182,15 +181,6 @@ class MlxReader:
     def _empty(self) -> None:
         self._context.empty()
         self._positions, self._n_placed = np.empty(0, np.int32), 0
-
-    def _next_epoch(self) -> int:
-        self._epoch += 1
-        return self._epoch
-
-    def _check_epoch(self, epoch: int) -> None:
-        self._check_open()
-        if epoch != self._epoch:
-            raise moved_cache_error()
 
     def _check_open(self) -> None:
         if self._context.closed:

@@ -16,6 +16,7 @@ import numpy as np
 
 from secondme.runtime.mlx_convert import convert_gguf
 from secondme.runtime.mlx_origin import FILE_NAME
+from tests.ggml import quantized
 
 N_CTX = 4096
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -28,7 +29,8 @@ TEMPLATE = (
 
 @dataclass(frozen=True)
 class TinyMlx:
-    """kind: "F32", "F16", "Q4_0", "Q4_1" or "Q8_0"; embedding: the same for the embedding, "" for `kind`.
+    """kind: ggml's type of the matrices, such as "F16" or "Q4_1"; embedding: the same for the embedding, "" for `kind`.
+    others: the types of some, by name ("attn_v"). K-quants take rows of 256 elements: see MIXED_K.
 
     factors: divisors of RoPE's frequencies; biases: the matrices that have one; numbers: further metadata.
     """
@@ -42,6 +44,7 @@ class TinyMlx:
     n_ff: int = 96
     kind: str = "F32"
     embedding: str = ""
+    others: tuple[tuple[str, str], ...] = ()
     pre: str = "smollm"
     rope_base: float = 10000.0
     factors: tuple[float, ...] = ()
@@ -49,6 +52,17 @@ class TinyMlx:
     biases: tuple[str, ...] = ()
     seed: int = 0
     numbers: tuple[tuple[str, int | float | str], ...] = ()
+
+
+MIXED_K = TinyMlx(
+    n_embd=256,
+    n_ff=256,
+    n_layers=2,
+    kind="Q4_K",
+    embedding="Q6_K",
+    others=(("attn_v", "Q6_K"), ("attn_output", "Q5_K"), ("ffn_down", "Q6_K")),
+)
+"""As llama.cpp mixes types in a file that it calls Q4_K_M, and one more."""
 
 
 def write_tiny_mlx(folder: Path, tiny: TinyMlx | None = None, *, origin: bool = True) -> Path:
@@ -85,8 +99,8 @@ def write_tiny_gguf(path: Path, tiny: TinyMlx) -> Path:
         add(f"{tiny.arch}.{key}", value)
     n_tokens = _add_vocabulary(writer, tiny.pre)
     for name, tensor in _tensors(tiny, n_tokens):
-        kind = tiny.embedding or tiny.kind if name == "token_embd.weight" else tiny.kind
-        _add_tensor(writer, name, tensor, kind)
+        kinds = {"token_embd": tiny.embedding or tiny.kind} | dict(tiny.others)
+        _add_tensor(writer, name, tensor, kinds.get(name.split(".")[-2], tiny.kind))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -160,5 +174,4 @@ def _add_tensor(writer: gguf.GGUFWriter, name: str, tensor: np.ndarray, kind: st
     elif kind == "F16":
         writer.add_tensor(name, tensor.astype(np.float16))
     else:
-        type_ = gguf.GGMLQuantizationType[kind]
-        writer.add_tensor(name, gguf.quants.quantize(tensor, type_), raw_dtype=type_)
+        writer.add_tensor(name, quantized(kind, tensor), raw_dtype=gguf.GGMLQuantizationType[kind])

@@ -251,16 +251,16 @@ class _Reader:
         return ModelError(f"{self._path} is damaged: {why}", hint=_HINT)
 
 
-# Block size in elements and in bytes by tensor type (ggml.h); an unknown type counts as nothing, llama.cpp judges it.
-_BLOCKS = {
+BLOCKS = {
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34),
     10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292),
     16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82),
     23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2),
     34: (256, 54), 35: (256, 66), 39: (32, 17), 40: (64, 36), 41: (128, 18),
 }  # fmt: skip
+"""Elements and bytes of a block by tensor type (ggml.h); an unknown type counts as nothing, llama.cpp judges it."""
 
 
 def _tensor_bytes(kind: int, n_elements: int) -> int:
-    block, size = _BLOCKS.get(kind, (1, 0))
+    block, size = BLOCKS.get(kind, (1, 0))
     return -(-n_elements // block) * size

@@ -1,7 +1,8 @@
 """Turns a GGUF file into an MLX model folder with the same weights, in seconds and once.
 
-Llama, Qwen 2, Qwen 3 and SmolLM3, with weights that MLX can hold as they are: F32, F16, BF16, Q4_0, Q4_1 and Q8_0.
-Anything else is refused with its reason, because packing it again would make it another model.
+Llama, Qwen 2, Qwen 3 and SmolLM3, with weights that MLX can hold as they are: F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1,
+Q8_0, Q4_K, Q5_K and IQ4_NL to the bit, Q6_K within an eighth of its step. Anything else is refused with its reason,
+because packing it again would make it another model, or one of twice the size.
 Formats: GGUF v3 (ggml `docs/gguf.md`), safetensors, config.json as mlx-lm writes it.
 """
 
@@ -9,35 +10,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
 
 from secondme.durable import move_file, sync_folder
-from secondme.errors import Cancelled, ModelError
+from secondme.errors import ModelError
 from secondme.paths import models_dir
 from secondme.runtime.gguf_header import GgufHeader, read_gguf_header
 from secondme.runtime.mlx_folder import CONFIG, TOKENIZER, read_folder, read_json
-from secondme.runtime.mlx_gguf import PLAIN, Part, Plan, plan_of
+from secondme.runtime.mlx_gguf import Plan, plan_of
 from secondme.runtime.mlx_origin import FILE_NAME, Origin, origin_text, parse_origin
 from secondme.runtime.mlx_shapes import check_shapes, quantization_of
 from secondme.runtime.mlx_vocab import Vocabulary, read_vocabulary, token_id, tokenizer_config, tokenizer_json
+from secondme.runtime.mlx_weights import write_weights
 from secondme.runtime.safetensors_header import read_safetensors_header
 from secondme.types import CancelCheck, never_cancelled
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 _WEIGHTS = "model.safetensors"
-_HEADER_BYTES_PER_TENSOR = 256  # a name, a type, a shape and two offsets
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_DTYPES = {"float16": "F16", "float32": "F32", "uint32": "U32"}
 
 
 def converted(source: Path, sha256: str, *, cancelled: CancelCheck = never_cancelled) -> Path:
@@ -139,7 +132,7 @@ def _write(header: GgufHeader, plan: Plan, vocabulary: Vocabulary, folder: Path,
     for name, table in files.items():
         _put(folder / name, json.dumps(table, ensure_ascii=False).encode())
     with (folder / _WEIGHTS).open("wb") as file:
-        _write_weights(header, plan, file, cancelled)
+        write_weights(header, plan, file, cancelled)
         file.flush()
         os.fsync(file.fileno())
 
@@ -149,46 +142,6 @@ def _put(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _write_weights(header: GgufHeader, plan: Plan, file: BinaryIO, cancelled: CancelCheck) -> None:
-    """A safetensors file, one matrix in memory at a time: its header goes into room left at the front."""
-    room = _HEADER_BYTES_PER_TENSOR * (3 * len(plan.parts) + 4)
-    entries: dict[str, Any] = {"__metadata__": {"format": "mlx"}}
-    file.seek(8 + room)
-    at = 0
-    with header.path.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as view:
-        for part in plan.parts:
-            if cancelled():
-                raise Cancelled("stopped")
-            raw = view[part.tensor.start : part.tensor.start + part.tensor.n_bytes]
-            for name, dtype, array in _arrays(part, raw):
-                data = array.tobytes()
-                entries[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": (at, at + len(data))}
-                at += file.write(data)
-    text = json.dumps(entries).encode()
-    file.seek(0)
-    file.write(room.to_bytes(8, "little") + text.ljust(room))
-
-
-def _arrays(part: Part, raw: bytes) -> Iterator[tuple[str, str, NDArray[np.generic]]]:
-    """What a tensor of the file becomes: name, dtype in safetensors, and the array."""
-    import numpy as np
-
-    from secondme.runtime.mlx_pack import pack, unturned
-
-    tensor = part.tensor
-
-    def placed(array: NDArray[Any]) -> NDArray[Any]:
-        return unturned(array, part.n_heads) if part.n_heads else array
-
-    if tensor.kind in PLAIN:
-        width = "<u4" if PLAIN[tensor.kind] == "F32" else "<u2"
-        yield part.name, PLAIN[tensor.kind], placed(np.frombuffer(raw, width).reshape(tensor.shape))
-        return
-    packed = pack(tensor.kind, raw, *tensor.shape)
-    for suffix, array in (("weight", packed.weight), ("scales", packed.scales), ("biases", packed.biases)):
-        yield f"{part.module}.{suffix}", _DTYPES[array.dtype.name], placed(array)
 
 
 def _digests(folder: Path) -> dict[str, str]:

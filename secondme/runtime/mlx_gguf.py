@@ -10,13 +10,20 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from secondme.errors import ModelError
-from secondme.runtime.gguf_header import GgufHeader, GgufTensor
+from secondme.runtime.gguf_header import BLOCKS, GgufHeader, GgufTensor
 
-F32, F16, Q4_0, Q4_1, Q8_0, BF16 = 0, 1, 2, 3, 8, 30
-BITS = {Q4_0: 4, Q4_1: 4, Q8_0: 8}
-"""Types whose blocks of 32 MLX holds as they are."""
+F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K, IQ4_NL, BF16 = 0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 20, 30
+BITS = {Q4_0: 4, Q4_1: 4, Q5_0: 5, Q5_1: 5, Q8_0: 8, Q4_K: 4, Q5_K: 5, Q6_K: 8, IQ4_NL: 8}
+"""Bits of an element under MLX, by type. Eight hold IQ4_NL's uneven levels to the bit, and Q6_K nearly, whose groups of
+16 MLX does not have."""
 PLAIN = {F32: "F32", F16: "F16", BF16: "BF16"}
 """Types that are copied, by their name in safetensors."""
+TOO_LARGE = {
+    10: "Q2_K", 11: "Q3_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 21: "IQ3_S", 22: "IQ2_S",
+    23: "IQ4_XS", 29: "IQ1_M",
+}  # fmt: skip
+"""Types that only eight bits would hold: whoever chose one has no memory for that, and llama.cpp runs it as it is.
+IQ4_NL would belong here too, but small models have it where their rows are too short for the others."""
 GROUP = 32
 
 RopePairs = Literal["adjacent", "halves"]
@@ -103,12 +110,15 @@ def _part(header: GgufHeader, name: str) -> Part:
 
 def _check_type(header: GgufHeader, part: Part) -> None:
     tensor = part.tensor
-    if tensor.kind in BITS:
-        if len(tensor.shape) != 2 or tensor.shape[-1] % GROUP or part.name.endswith("bias"):
-            raise _unfit(header, "a tensor has an impossible shape")
-    elif tensor.kind not in PLAIN:
-        kinds = "F32, F16, BF16, Q4_0, Q4_1 and Q8_0"
-        raise _unfit(header, f"some of its weights are of type {tensor.kind}, and MLX can hold {kinds} as they are")
+    n_block = BLOCKS.get(tensor.kind, (1, 0))[0]
+    if tensor.kind in TOO_LARGE:
+        name = TOO_LARGE[tensor.kind]
+        raise _unfit(header, f"some of its weights are of type {name}, which would take twice the memory there")
+    if tensor.kind not in BITS and tensor.kind not in PLAIN:
+        raise _unfit(header, f"some of its weights are of type {tensor.kind}, which is not known for MLX")
+    is_matrix = len(tensor.shape) == 2 and not part.name.endswith("bias")
+    if min(tensor.shape) < 1 or tensor.shape[-1] % n_block or (tensor.kind in BITS and not is_matrix):
+        raise _unfit(header, "a tensor has an impossible shape")
 
 
 def _sizes(header: GgufHeader) -> dict[str, Any]:

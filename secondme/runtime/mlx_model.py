@@ -191,7 +191,7 @@ def _n_params(folder: MlxFolder) -> int:
         if part in ("scales", "biases"):
             continue
         packing = folder.packing(module) if part == "weight" else None
-        n += math.prod(place.shape) * (32 // packing.bits if packing else 1)
+        n += math.prod(place.shape) * 32 // packing.bits if packing else math.prod(place.shape)
     return n
 
 

@@ -51,7 +51,7 @@ def test_a_written_file_reads_back(tmp_path: Path) -> None:
 
 
 def test_quantized_sizes_are_those_of_the_format() -> None:
-    from secondme.runtime.gguf_header import _BLOCKS
+    from secondme.runtime.gguf_header import BLOCKS
 
     known = {int(kind): sizes for kind, sizes in gguf.GGML_QUANT_SIZES.items()}
-    assert {kind: sizes for kind, sizes in _BLOCKS.items() if known.get(kind) != sizes} == {}
+    assert {kind: sizes for kind, sizes in BLOCKS.items() if known.get(kind) != sizes} == {}

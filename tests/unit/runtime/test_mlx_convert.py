@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -22,8 +23,7 @@ from secondme.runtime.llama_identity import template_hash, tokenizer_hash
 from secondme.runtime.mlx import MlxGenerator, MlxOptions
 from secondme.runtime.mlx_convert import convert_gguf, converted
 from secondme.runtime.mlx_folder import MlxFolder, TensorPlace, read_folder
-from secondme.runtime.mlx_pack import pack
-from tests.tiny_mlx import TinyMlx, gguf_of, write_tiny_gguf, write_tiny_mlx
+from tests.tiny_mlx import MIXED_K, TinyMlx, gguf_of, write_tiny_gguf, write_tiny_mlx
 
 TEXT = "the other hand and in the end " * 4
 LLAMA3 = TinyMlx(
@@ -42,6 +42,12 @@ SHAPES = {
     "llama, linear": TinyMlx(numbers=(("rope.scaling.type", "linear"), ("rope.scaling.factor", 4.0))),
     "qwen2": TinyMlx(arch="qwen2", head_dim=16, pre="qwen2", biases=("attn_q", "attn_k", "attn_v"), kind="Q8_0"),
     "qwen3": TinyMlx(arch="qwen3", pre="qwen2", kind="Q4_1"),
+    "K-quants": MIXED_K,
+    "K-quants, own head": dataclasses.replace(MIXED_K, tied=False, kind="Q5_K", others=(("output", "Q6_K"),)),
+    "rows too short for K-quants": TinyMlx(kind="Q5_0", embedding="Q8_0", others=(("ffn_down", "Q5_1"),)),
+    "qwen2, 5 bits": TinyMlx(
+        arch="qwen2", head_dim=16, pre="qwen2", biases=("attn_q", "attn_k", "attn_v"), kind="Q5_1", embedding="IQ4_NL"
+    ),
 }
 
 
@@ -61,8 +67,9 @@ def unpacked(folder: MlxFolder, module: str, n_rows: int = 1 << 20) -> np.ndarra
     weight = numbers(folder.tensors[f"{module}.weight"], n_rows)
     if packing is None:
         return weight.astype(np.float32)
-    words = weight[..., None] >> np.arange(0, 32, packing.bits, dtype=np.uint32) & ((1 << packing.bits) - 1)
-    groups = words.reshape(len(weight), -1, packing.group_size).astype(np.float32)
+    bits = np.unpackbits(weight.view(np.uint8), axis=1, bitorder="little")
+    levels = bits.reshape(len(weight), -1, packing.group_size, packing.bits) @ (1 << np.arange(packing.bits))
+    groups = levels.astype(np.float32)
     scales, biases = (
         numbers(folder.tensors[f"{module}.{part}"], n_rows).astype(np.float32) for part in ("scales", "biases")
     )
@@ -79,9 +86,10 @@ def original(path: Path, name: str, n_rows: int = 1 << 20) -> np.ndarray:
     return np.asarray(gguf.quants.dequantize(raw, gguf.GGMLQuantizationType(tensor.kind)), np.float32)
 
 
-@pytest.mark.parametrize("kind", ["F32", "F16", "Q4_0", "Q4_1", "Q8_0"])
+@pytest.mark.parametrize("kind", ["F32", "F16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "IQ4_NL"])
 def test_every_number_stays_what_it_was(kind: str, tmp_path: Path) -> None:
-    folder = read_folder(write_tiny_mlx(tmp_path / kind, TinyMlx(n_layers=1, kind=kind)))
+    n = 256 if kind.endswith("_K") else 64
+    folder = read_folder(write_tiny_mlx(tmp_path / kind, TinyMlx(n_layers=1, n_embd=n, n_ff=2 * n, kind=kind)))
     source = gguf_of(folder.path)
     assert np.array_equal(unpacked(folder, "model.embed_tokens"), original(source, "token_embd.weight"))
     for name, module in (("attn_v", "self_attn.v_proj"), ("ffn_down", "mlp.down_proj")):
@@ -103,15 +111,6 @@ def test_the_default_model_is_the_same_to_the_bit(smollm2_path: Path, smollm2_ml
     assert folder.origin is not None
     assert folder.origin.weights == hashlib.sha256(smollm2_path.read_bytes()).hexdigest()
     assert (folder.origin.tokenizer, folder.origin.template) == (tokenizer_hash(header), template_hash(header))
-
-
-def test_scales_that_overflow_a_half_are_kept_in_full() -> None:
-    big = np.array([60000.0], "<f2").tobytes()
-    packed = pack(8, big + bytes(range(32)), 1, 32)
-    assert packed.scales.dtype == packed.biases.dtype == np.float32
-    assert packed.biases[0, 0] == -128 * np.float32(packed.scales[0, 0])
-    small = pack(8, np.array([5e-8], "<f2").tobytes() + bytes(32), 1, 32)
-    assert small.biases.dtype == np.float16 and float(small.biases[0, 0]) == -128 * float(small.scales[0, 0])
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -156,7 +155,9 @@ BAD = {
     "another architecture": (TinyMlx(arch="gemma2"), "none of llama"),
     "another tokenizer": (TinyMlx(pre="tekken"), "its tokenizer is none of"),
     "no tokenizer's name": (TinyMlx(pre=""), "its tokenizer is none of"),
-    "weights of another type": (TinyMlx(kind="Q5_0"), "of type 6"),
+    "weights of too few bits": (TinyMlx(n_embd=256, n_ff=256, kind="Q3_K"), "of type Q3_K, which would take twice"),
+    "some weights of too few bits": (dataclasses.replace(MIXED_K, others=(("ffn_up", "Q2_K"),)), "of type Q2_K"),
+    "weights of another type": (TinyMlx(kind="MXFP4"), "of type 39, which is not known"),
     "positions stretched": (TinyMlx(numbers=(("rope.scaling.type", "yarn"),)), "positions are scaled"),
     "attention in a window": (TinyMlx(numbers=(("attention.sliding_window", 128),)), "attention.sliding_window"),
     "scaled logits": (TinyMlx(numbers=(("logit_scale", 0.5),)), "logit_scale"),

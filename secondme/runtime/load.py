@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from secondme.config import Config
-from secondme.errors import BackendUnavailable, ModelError, OutOfMemory
+from secondme.errors import BackendUnavailable, ModelError
 
 if TYPE_CHECKING:
     from secondme.runtime.base import Embedder, Generator
@@ -30,9 +30,7 @@ def load_generator(config: Config, *, say: Callable[[str], None] = lambda line: 
     if choice.backend == "mlx":
         try:
             return _mlx(config, found)
-        except OutOfMemory:  # the other one needs as much
-            raise
-        except ModelError as error:
+        except ModelError as error:  # too little memory too: scales take more of it there than in the file
             if not choice.may_fall_back:
                 raise
             say(f"{found.name} runs with llama.cpp, and not with MLX: {error.message}")

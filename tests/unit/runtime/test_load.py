@@ -13,6 +13,7 @@ from secondme.assistant.models import Models
 from secondme.config import Config
 from secondme.errors import BackendUnavailable, ModelError, ModelNotFound, OutOfMemory
 from secondme.runtime.load import load_embedder, load_generator
+from tests.tiny_mlx import MIXED_K, write_tiny_gguf
 from tests.tiny_models import Tiny, write_tiny
 
 
@@ -103,16 +104,27 @@ def test_elsewhere_llama_cpp_is_no_news(unconvertible: Config) -> None:
     assert said == []
 
 
-def test_too_little_memory_is_no_reason_for_another_backend(
-    unconvertible: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(config: Config, found: object) -> None:
-        raise OutOfMemory("the model does not fit")
-
+def test_what_does_not_fit_as_a_folder_may_fit_as_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECONDME_MODELS", str(tmp_path / "models"))
     monkeypatch.setattr("secondme.runtime.backend.is_apple_silicon", lambda: True)
-    monkeypatch.setattr("secondme.runtime.load._mlx", full)
+    path = write_tiny_gguf(tmp_path / "large.gguf", MIXED_K)
+    config = replace(Config(), model=str(path), context_tokens=64, threads=1)
+    said: list[str] = []
+    with pytest.MonkeyPatch.context() as little:
+        little.setattr("secondme.runtime.mlx_model.check_memory", no_room)
+        generator = load_generator(config, say=said.append)
+    assert generator.info.backend == "llama.cpp" and "with llama.cpp, and not with MLX: large takes" in said[0]
+    generator.close()
+    for runtime in ("mlx", "llama"):
+        monkeypatch.setattr(f"secondme.runtime.{runtime}_model.check_memory", no_room)
     with pytest.raises(OutOfMemory):
-        load_generator(unconvertible)
+        load_generator(config)
+    with pytest.raises(OutOfMemory):
+        load_generator(replace(config, backend="mlx"))
+
+
+def no_room(size_bytes: int, name: str) -> None:
+    raise OutOfMemory(f"{name} takes more memory than is free", hint="choose a smaller model")
 
 
 def test_importing_loads_no_backend() -> None:

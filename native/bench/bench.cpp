@@ -321,8 +321,8 @@ void heads(const sm::Kernels& kernels, std::size_t n_rows) {
   const auto coded = sm::kv::encode_rows(z.data(), layout);
   const double elapsed = least(0.05, [&] {
     sm::kv::decode_head(coded.data(), coded.size(), layout,
-                        {steps.data(), centroids.data(), 1, matrix.data(), mean.data(), kDims}, kernels.rans_run,
-                        kernels.synthesis_f32, out.data());
+                        {steps.data(), centroids.data(), 1, matrix.data(), mean.data(), kDims},
+                        {kernels.rans_run, kernels.lookup_f32, kernels.synthesis_f32}, out.data());
   });
   const auto n = static_cast<double>(z.size());
   const std::string name = "/" + std::to_string(n_rows) + "x64/" + std::string(kernels.isa);

@@ -23,6 +23,7 @@ struct Kernels {
   RescoreI16 rescore_i16;
   MaxSim maxsim_i8;
   RansRun rans_run;
+  Lookup lookup_f32;
   Synthesis synthesis_f32;
   Widen widen_f16;
   Narrow narrow_f32;

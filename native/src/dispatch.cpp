@@ -11,8 +11,8 @@ const std::vector<Kernels>& available_kernels() {
     [[maybe_unused]] const CpuFeatures cpu = detect_cpu();
     std::vector<Kernels> found;  // worst first while it is made
     Kernels best{"serial", sm_dot_i8_serial, sm_scan_u8_serial, sm_hamming_b1_serial, sm_rescore_f32_serial,
-                 sm_rescore_i16_serial, sm_maxsim_i8_serial, sm_rans_run_serial, sm_synthesis_f32_serial,
-                 sm_widen_f16_serial, sm_narrow_f32_serial};
+                 sm_rescore_i16_serial, sm_maxsim_i8_serial, sm_rans_run_serial, sm_lookup_f32_serial,
+                 sm_synthesis_f32_serial, sm_widen_f16_serial, sm_narrow_f32_serial};
     const auto keep = [&](const char* isa) {
       best.isa = isa;
       found.insert(found.begin(), best);
@@ -28,6 +28,7 @@ const std::vector<Kernels>& available_kernels() {
       if (cpu.fma) best.rescore_f32 = sm_rescore_f32_avx2;
       if (cpu.fma && cpu.f16c) {
         best.rans_run = sm_rans_run_avx2;
+        best.lookup_f32 = sm_lookup_f32_avx2;
         best.synthesis_f32 = sm_synthesis_f32_avx2;
         best.widen_f16 = sm_widen_f16_avx2;
         best.narrow_f32 = sm_narrow_f32_avx2;
@@ -48,6 +49,7 @@ const std::vector<Kernels>& available_kernels() {
       best.rescore_i16 = sm_rescore_i16_avx512vnni;
       best.maxsim_i8 = sm_maxsim_i8_avx512vnni;
       best.rans_run = sm_rans_run_avx512;
+      best.lookup_f32 = sm_lookup_f32_avx512;
       best.synthesis_f32 = sm_synthesis_f32_avx512;
       keep("avx512vnni");
     }

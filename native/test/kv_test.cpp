@@ -105,10 +105,11 @@ void coefficients_come_back(const Kernels& kernels, Random& random) {
     }
     const sm::kv::Dequantizer dequantizer{steps.data(), centroids.data(), 2, matrix.data(), mean.data(), n_dims};
     check(reads([&] {
-            sm::kv::decode_head(coded.data(), coded.size(), some.layout(), dequantizer, kernels.rans_run,
-                                kernels.synthesis_f32, rows.data());
-            sm::kv::decode_head(coded.data(), coded.size(), some.layout(), dequantizer, sm::sm_rans_run_serial,
-                                sm::sm_synthesis_f32_serial, expected.data());
+            sm::kv::decode_head(coded.data(), coded.size(), some.layout(), dequantizer,
+                                {kernels.rans_run, kernels.lookup_f32, kernels.synthesis_f32}, rows.data());
+            sm::kv::decode_head(coded.data(), coded.size(), some.layout(), dequantizer,
+                                {sm::sm_rans_run_serial, sm::sm_lookup_f32_serial, sm::sm_synthesis_f32_serial},
+                                expected.data());
           }), "%s: %zu rows are not read", kernels.isa, n);
     for (std::size_t r = 0; r < n; ++r) {
       float most = 1;  // what sums of this size may differ by
@@ -120,6 +121,38 @@ void coefficients_come_back(const Kernels& kernels, Random& random) {
         if (!check(std::fabs(rows[i] - expected[i]) <= 2e-4F * most, "%s: row %zu differs", kernels.isa, r)) return;
       }
     }
+  }
+}
+
+void symbols_are_looked_up(const Kernels& kernels, Random& random) {
+  Block<float> values(sm::kMostSymbols);
+  for (float& x : values) x = random.normal();
+  for (std::size_t n = 0; n < 140; ++n) {
+    Block<std::uint8_t> symbols(n);
+    random.fill(symbols, 0, static_cast<int>(sm::kMostSymbols) - 1);
+    Block<float> found(n), expected(n);
+    kernels.lookup_f32(values.data(), symbols.data(), n, found.data());
+    sm::sm_lookup_f32_serial(values.data(), symbols.data(), n, expected.data());
+    check(std::equal(found.begin(), found.end(), expected.begin()), "%s: %zu symbols", kernels.isa, n);
+  }
+}
+
+// Rows that are added to, their factors side by side or a stride apart.
+void rows_are_added_to(const Kernels& kernels, Random& random) {
+  for (int i = 0; i < 60; ++i) {
+    const auto n = static_cast<std::size_t>(random.between(0, 60)), dims = static_cast<std::size_t>(random.between(1, 90));
+    const auto told = static_cast<std::size_t>(random.between(1, 70));
+    Block<float> rows(n * told), mean(told), matrix(told * dims), found(n * dims), expected(n * dims);
+    for (Block<float>* block : {&rows, &mean, &matrix, &found}) {
+      for (float& x : *block) x = random.normal();
+    }
+    std::copy(found.begin(), found.end(), expected.begin());
+    const sm::kv::Told from{rows.data(), n, mean.data(), matrix.data(), told, dims};
+    sm::kv::add_told(from, kernels.synthesis_f32, found.data());
+    sm::kv::add_told(from, sm::sm_synthesis_f32_serial, expected.data());
+    float most = 0;
+    for (std::size_t k = 0; k < found.size(); ++k) most = std::max(most, std::fabs(found[k] - expected[k]));
+    check(most <= 2e-4F, "%s: %zu rows of %zu told by %zu differ", kernels.isa, n, dims, told);
   }
 }
 
@@ -213,6 +246,8 @@ int main() {
     Random random(11);
     levels_come_back(kernels, random);
     coefficients_come_back(kernels, random);
+    symbols_are_looked_up(kernels, random);
+    rows_are_added_to(kernels, random);
     any_bytes_run(kernels, random);
     float16_is_equal(kernels, random);
     damage_is_survived(kernels, random, 3400);  // three streams each time

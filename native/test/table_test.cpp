@@ -14,7 +14,7 @@ int main(int argc, char** argv) {
     check(sm::find_kernels(kernels.isa) == &kernels, "%s is not found by its name", kernels.isa);
     check(kernels.dot_i8 != nullptr && kernels.scan_u8 != nullptr && kernels.hamming_b1 != nullptr &&
               kernels.rescore_f32 != nullptr && kernels.rescore_i16 != nullptr && kernels.maxsim_i8 != nullptr &&
-              kernels.rans_run != nullptr && kernels.synthesis_f32 != nullptr && kernels.widen_f16 != nullptr && kernels.narrow_f32 != nullptr,
+              kernels.rans_run != nullptr && kernels.lookup_f32 != nullptr && kernels.synthesis_f32 != nullptr && kernels.widen_f16 != nullptr && kernels.narrow_f32 != nullptr,
           "%s lacks a family", kernels.isa);
   }
   check(sm::find_kernels("none") == nullptr, "a name that no kernel has is found");

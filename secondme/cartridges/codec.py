@@ -164,16 +164,21 @@ class _Layer:
         return self._data[self._at - size : self._at]
 
     def rows(
-        self, transform: Transform, head: int, step: float, tables: NDArray[np.uint8], classes: NDArray[np.uint8]
-    ) -> FloatRows:
+        self,
+        side: tuple[Transform, int, float],
+        tables: NDArray[np.uint8],
+        classes: NDArray[np.uint8],
+        out: FloatRows,
+    ) -> None:
+        """The next stream's rows to `out`; side: transform, number of the head, step of class 0."""
+        transform, head, step = side
         data = self.stream()
         if len(data) < 2:
             raise ValueError("centroids")
         steps = np.asarray(np.float32(step) * class_factors(self.n_classes, self.eighths), np.float32)
-        side = _Side(transform, head, steps, np.frombuffer(data[:2], np.int8))
-        return kv.decode_head(
-            data[2:], classes, tables_of_classes(tables, self.n_classes, self.eighths), side.synthesis()
-        )
+        synthesis = _Side(transform, head, steps, np.frombuffer(data[:2], np.int8)).synthesis()
+        table_of = tables_of_classes(tables, self.n_classes, self.eighths)
+        kv.decode_head(data[2:], classes, table_of, synthesis, out=out)
 
     def finish(self) -> None:
         if self._at != len(self._data):
@@ -197,8 +202,8 @@ def _decode_layer(layer: _Layer, kept: NDArray[np.uint8], rows: HeadRows) -> Non
         head = layer.first_head + i
         chosen = _rows_of(rows, head)
         classes = kept[rows.tokens[chosen], i] - np.uint8(1)
-        keys = layer.rows(c.keys, head, layer.key_step, tables[2 * i], classes)
-        values = layer.rows(c.values, head, layer.value_step, tables[2 * i + 1], classes)
-        values += (keys - c.keys.mean[head]) @ c.value_from_key[head]
-        rows.k[chosen], rows.v[chosen] = keys, values
+        keys, values = rows.k[chosen], rows.v[chosen]
+        layer.rows((c.keys, head, layer.key_step), tables[2 * i], classes, keys)
+        layer.rows((c.values, head, layer.value_step), tables[2 * i + 1], classes, values)
+        kv.add_told(keys, c.keys.mean[head], c.value_from_key[head], values)
     layer.finish()

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondme.cartridges.rows import HeadRows
-from secondme.cartridges.turn import at, turned
+from secondme.cartridges.turn import turned
 from secondme.errors import ContextOverflow
 from secondme.kernels import kv
 from secondme.runtime.kv import Cells, F16Cells, KvShape, RaggedCells, Rope
@@ -164,7 +164,7 @@ def _put_rows(ground: Ground, found: HeadRows, start: int, rows: _Rows, ends: ND
             if turns is None:
                 kv.place_values(found.k[chosen], keys)
             else:
-                kv.place_keys(found.k[chosen], at(turns, found.tokens[chosen]), _pairs(ground.rope), keys)
+                kv.place_keys(found.k[chosen], turns, _pairs(ground.rope), keys, which=found.tokens[chosen])
             kv.place_values(found.v[chosen], values)
 
     each_layer(put, n_layers)

@@ -56,6 +56,13 @@ def decode_head(
     out: NDArray[np.float32],
     isa: str,
 ) -> None: ...
+def add_told(
+    rows: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    matrix: NDArray[np.float32],
+    out: NDArray[np.float32],
+    isa: str,
+) -> None: ...
 def rotate_f32(
     x: NDArray[np.float32],
     cos: NDArray[np.float32],
@@ -77,11 +84,13 @@ def place_keys(
     rows: NDArray[np.float32],
     cos: NDArray[np.float32],
     sin: NDArray[np.float32],
+    which: NDArray[np.int32],
     halves: bool,
     out: NDArray[np.uint16],
     isa: str,
 ) -> None: ...
 def place_values(rows: NDArray[np.float32], out: NDArray[np.uint16], isa: str) -> None: ...
+def finite_f16(words: NDArray[np.uint16]) -> bool: ...
 def gather_rows(cells: NDArray[np.uint16], tokens: NDArray[np.int32], out: NDArray[np.float32], isa: str) -> None: ...
 def hadamard_f32(x: NDArray[np.float32], size: int, out: NDArray[np.float32]) -> None: ...
 def quantize_q8_0(x: NDArray[np.float32], q: NDArray[np.int8], scales: NDArray[np.uint16], isa: str) -> None: ...

@@ -169,11 +169,18 @@ class Synthesis:
 
 
 def decode_head(
-    data: Data, classes: UInt8Vector, table_of: UInt8Matrix, synthesis: Synthesis, *, isa: str | None = None
+    data: Data,
+    classes: UInt8Vector,
+    table_of: UInt8Matrix,
+    synthesis: Synthesis,
+    *,
+    out: Float32Array | None = None,
+    isa: str | None = None,
 ) -> Float32Array:
     """Rows float32 [n, D] of one head from a stream of `encode_rows`, with classes [n] and table_of [n_classes, C].
 
-    Components whose table is 0 take no time. Kernels differ by the order of float32 sums.
+    They are written to `out`, contiguous, where it is given. Components whose table is 0 take no time. Kernels differ
+    by the order of float32 sums.
     """
     n_components, n_dims = synthesis.matrix.shape
     _check_classes((len(classes), n_components), table_of, classes)
@@ -189,15 +196,41 @@ def decode_head(
     ):
         raise ValueError("shapes do not fit: steps [n_classes], centroids [C, m], matrix [C, D], mean [D]")
     centroids = np.broadcast_to(centroids, (n_components, centroids.shape[-1]))
+    if out is None:
+        out = np.empty((len(classes), n_dims), np.float32)
+    _check(out, np.float32, 2)
+    if out.shape != (len(classes), n_dims) or not out.flags.c_contiguous:
+        raise ValueError("the rows need a contiguous array [n, D]")
     native, name = picked(isa)
     if native is None:
         z = reference.decode_rows(data, len(classes), table_of, classes)
         y = reference.dequantize(z, synthesis.steps[classes], centroids)
-        return np.asarray(y @ synthesis.matrix + synthesis.mean, np.float32)
-    out = np.empty((len(classes), n_dims), np.float32)
+        out[...] = y @ synthesis.matrix + synthesis.mean
+        return out
     parts = (table_of, classes, synthesis.steps, centroids, synthesis.matrix, synthesis.mean)
     native.decode_head(_bytes(data), *map(np.ascontiguousarray, parts), out, name)
     return out
+
+
+def add_told(
+    rows: Float32Array, mean: Float32Array, matrix: Float32Array, out: Float32Array, *, isa: str | None = None
+) -> None:
+    """out += (rows - mean) @ matrix, what rows tell of others: rows [n, m], mean [m], matrix [m, D], out [n, D].
+
+    All are contiguous float32. Kernels differ by the order of float32 sums.
+    """
+    for array in (rows, matrix, out):
+        _check(array, np.float32, 2)
+    _check(mean, np.float32, 1)
+    if matrix.shape != (rows.shape[1], out.shape[1]) or mean.shape != rows.shape[1:] or len(rows) != len(out):
+        raise ValueError("shapes do not fit: rows [n, m], mean [m], matrix [m, D], out [n, D]")
+    if not all(array.flags.c_contiguous for array in (rows, mean, matrix, out)):
+        raise ValueError("the arrays must be contiguous")
+    native, name = picked(isa)
+    if native is None:
+        out += (rows - mean) @ matrix
+    else:
+        native.add_told(rows, mean, matrix, out, name)
 
 
 # --- rows and cells --------------------------------------------------------------------------------------------------
@@ -268,19 +301,46 @@ def rotate_cells(cells: Float16Array, angles: Angles, pairs: Pairs, *, isa: str 
     return out
 
 
-def place_keys(rows: Float32Array, angles: Angles, pairs: Pairs, out: Float16Array, *, isa: str | None = None) -> None:
+def place_keys(
+    rows: Float32Array,
+    angles: Angles,
+    pairs: Pairs,
+    out: Float16Array,
+    *,
+    which: NDArray[np.int32] | None = None,
+    isa: str | None = None,
+) -> None:
     """Apply RoPE to keys float32 [n, D] of one head and write them to `out`, float16 [n, D], rounded to nearest.
 
-    `out` may be any view of cells, such as cells[layer, start : start + n, head].
+    Row r is turned by angles `which`[r], int32 [n]; without it by angles r, or by the only ones there are. `out` may be
+    any view of cells, such as cells[layer, start : start + n, head].
     """
     _check(rows, np.float32, 2)
     _check_out(rows, out)
-    _check_angles((len(rows), 1, rows.shape[1]), angles)
+    which = _which(len(rows), angles, which)
+    if 2 * angles.cos.shape[1] > rows.shape[1]:
+        raise ValueError("shapes do not fit: keys [n, D], angles of at most D / 2 pairs")
     native, name = picked(isa)
     if native is None:
-        out[...] = rotate(rows, angles, pairs, isa=isa)
+        out[...] = rotate(rows, Angles(angles.cos[which], angles.sin[which]), pairs, isa=isa)
     else:
-        native.place_keys(rows, angles.cos, angles.sin, pairs == "halves", out.view(np.uint16), name)
+        native.place_keys(rows, angles.cos, angles.sin, which, pairs == "halves", out.view(np.uint16), name)
+
+
+def _which(n: int, angles: Angles, which: NDArray[np.int32] | None) -> NDArray[np.int32]:
+    """The number of each row's angles, checked."""
+    _check(angles.cos, np.float32, 2)
+    _check(angles.sin, np.float32, 2)
+    if which is None:
+        if len(angles.cos) not in (1, n):
+            raise ValueError("shapes do not fit: keys [n, D], angles [n or 1, at most D / 2]")
+        which = np.arange(n, dtype=np.int32) if len(angles.cos) == n else np.zeros(n, np.int32)
+    _check(which, np.int32, 1)
+    if angles.cos.shape != angles.sin.shape or which.shape != (n,):
+        raise ValueError("shapes do not fit: as many cosines as sines, and a number for each row")
+    if n and (int(which.min()) < 0 or int(which.max()) >= len(angles.cos)):
+        raise ValueError("there are no such angles")
+    return np.ascontiguousarray(which)
 
 
 def place_values(rows: Float32Array, out: Float16Array, *, isa: str | None = None) -> None:
@@ -292,6 +352,16 @@ def place_values(rows: Float32Array, out: Float16Array, *, isa: str | None = Non
         out[...] = rows
     else:
         native.place_values(rows, out.view(np.uint16), name)
+
+
+def all_finite(cells: Float16Array) -> bool:
+    """Whether no element of contiguous float16 is infinite or NaN: ten times as fast as NumPy's own test."""
+    _check(cells, np.float16, None)
+    words = np.ascontiguousarray(cells).view(np.uint16).reshape(-1)
+    native, _ = picked(None)
+    if native is None:
+        return int((words & np.uint16(0x7FFF)).max(initial=0)) < 0x7C00
+    return bool(native.finite_f16(words))
 
 
 def gather_rows(cells: Float16Array, tokens: NDArray[np.int32], *, isa: str | None = None) -> Float32Array:

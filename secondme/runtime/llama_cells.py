@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from secondme.errors import CartridgeIncompatible
 from secondme.kernels import kv
-from secondme.runtime.cells import check_cells, finite, quantized
+from secondme.runtime.cells import check_form, check_layer, finite, quantized
 from secondme.runtime.kv import (
     VALUE_ROTATION,
     Cells,
@@ -201,7 +201,7 @@ def build_state(cells: Cells | QuantizedCells, layout: CellLayout, n_tokens: int
     Raises ModelError for what must not reach the C++ loader: shapes that do not fit, values that are not finite,
     positions that do not ascend or do not end at n_tokens - 1.
     """
-    check_cells(cells, layout.shape, n_tokens)
+    check_form(cells, layout.shape, n_tokens)
     if not len(cells):
         return np.frombuffer(_HEAD.pack(_MAGIC, 0, 1, 0), np.uint8).copy()
     n, shape = len(cells), layout.shape
@@ -220,9 +220,12 @@ def build_state(cells: Cells | QuantizedCells, layout: CellLayout, n_tokens: int
 
 
 def _write_side(out: Bytes, cells: Cells | QuantizedCells, layout: CellLayout, index: int) -> None:
-    """Write keys (index below the number of layers) or values of one layer with their head."""
+    """Write keys (index below the number of layers) or values of one layer with their head, once they were looked at:
+    from memory they come once then.
+    """
     n, shape = len(cells), layout.shape
     is_key, layer = index < shape.n_layers, index % shape.n_layers
+    check_layer(cells, layer, keys=is_key, values=not is_key)
     dim = shape.k_dim if is_key else shape.v_dim
     if layout.transposed and not is_key:
         out[: _COLUMNS.size] = np.frombuffer(_COLUMNS.pack(_TYPES["f16"], 2, shape.n_kv_heads * dim), np.uint8)

@@ -96,6 +96,36 @@ def test_rows_go_into_cells_and_touch_no_others(isa: str, n_dims: int) -> None:
 
 
 @every_isa
+@given(seed=SEEDS, pairs=PAIRS, n_dims=st.integers(2, 80))
+@settings(max_examples=n(25, 3_000), deadline=None)
+def test_rows_are_turned_by_the_angles_that_are_named(isa: str, seed: int, pairs: kv.Pairs, n_dims: int) -> None:
+    random = np.random.default_rng(seed)
+    n_rows = int(random.integers(1, 20))
+    rows = normal(seed, n_rows, n_dims)
+    which = random.integers(0, 30, n_rows).astype(np.int32)
+    angles = kv.rope_angles(np.arange(30, dtype=np.int32), kv.rope_frequencies(n_dims // 2 * 2, 1e4))
+    found = np.empty((n_rows, n_dims), np.float16)
+    kv.place_keys(rows, angles, pairs, found, which=which, isa=isa)
+    of_each = kv.Angles(angles.cos[which], angles.sin[which])
+    assert np.array_equal(found, kv.rotate(rows, of_each, pairs, isa=REFERENCE).astype(np.float16))
+    for wrong in (-1, 30):
+        which[-1] = wrong
+        with pytest.raises(ValueError, match="no such angles"):
+            kv.place_keys(rows, angles, pairs, found, which=which, isa=isa)
+
+
+@given(seed=SEEDS, size=st.integers(0, 3_000))
+@settings(max_examples=n(25, 3_000), deadline=None)
+def test_what_is_not_finite_is_found_wherever_it_is(seed: int, size: int) -> None:
+    random = np.random.default_rng(seed)
+    numbers = (random.integers(0, 0x7C00, size) | random.integers(0, 2, size) << 15).astype(np.uint16).view(np.float16)
+    assert kv.all_finite(numbers)
+    if size:
+        numbers[random.integers(size)] = random.choice(np.array([np.inf, -np.inf, np.nan, -np.nan], np.float16))
+        assert not kv.all_finite(numbers)
+
+
+@every_isa
 def test_every_float16_is_widened_and_every_float32_rounded_as_numpy_does(isa: str) -> None:
     halves = np.arange(1 << 16).astype(np.uint16).view(np.float16).reshape(-1, 16)
     order = np.arange(len(halves), dtype=np.int32)

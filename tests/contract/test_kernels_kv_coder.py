@@ -200,6 +200,74 @@ def test_heads_equal_their_definition(isa: str, n_rows: int, n_dims: int, n_comp
     assert (np.abs(found - expected) <= bound).all()
 
 
+@every_isa
+@given(seed=SEEDS, size=st.tuples(st.integers(0, 70), st.integers(1, 70), st.integers(1, 100)))
+@settings(max_examples=n(25, 3_000), deadline=None)
+def test_what_rows_tell_of_others_is_added(isa: str, seed: int, size: tuple[int, int, int]) -> None:
+    n_rows, n_told, n_dims = size
+    random = np.random.default_rng(seed)
+    rows, mean, matrix, before = (
+        random.standard_normal(shape).astype(np.float32)
+        for shape in ((n_rows, n_told), (n_told,), (n_told, n_dims), (n_rows, n_dims))
+    )
+    found = before.copy()
+    kv.add_told(rows, mean, matrix, found, isa=isa)
+    expected = before + (rows - mean).astype(float) @ matrix.astype(float)
+    assert np.abs(found - expected).max(initial=0) < 1e-5 * n_told * (1 + np.abs(matrix).max() * 10)
+
+
+@every_isa
+def test_what_tells_of_other_rows_is_refused_at_the_boundary(isa: str) -> None:
+    rows, mean, matrix = np.ones((4, 3), np.float32), np.ones(3, np.float32), np.ones((3, 5), np.float32)
+    for wrong in (np.zeros((5, 5), np.float32), np.zeros((4, 6), np.float32)):
+        with pytest.raises(ValueError, match="shapes do not fit"):
+            kv.add_told(rows, mean, matrix, wrong, isa=isa)
+    with pytest.raises(ValueError, match="contiguous"):
+        kv.add_told(rows, mean, matrix, np.zeros((5, 4), np.float32).T, isa=isa)
+    with pytest.raises(TypeError, match="float32"):
+        kv.add_told(rows.astype(np.float64), mean, matrix, np.zeros((4, 5), np.float32), isa=isa)
+
+
+@every_isa
+def test_a_head_is_decoded_where_it_is_wanted(isa: str) -> None:
+    z, tables, classes = some_rows(4, 50, 20)
+    matrix = np.random.default_rng(4).standard_normal((20, 33)).astype(np.float32)
+    synthesis = kv.Synthesis(np.array([0.5, 1, 2], np.float32), np.ones(1, np.float32), matrix, matrix[0])
+    coded, all_rows = kv.encode_rows(z, tables, classes), np.full((70, 33), 7, np.float32)
+    found = kv.decode_head(coded, classes, tables, synthesis, out=all_rows[10:60], isa=isa)
+    assert np.shares_memory(found, all_rows)
+    assert np.array_equal(found, kv.decode_head(coded, classes, tables, synthesis, isa=isa))
+    assert (all_rows[:10] == 7).all() and (all_rows[60:] == 7).all()
+    for wrong in (all_rows[:49], np.empty((50, 40), np.float32)[:, :33]):
+        with pytest.raises(ValueError, match="contiguous"):
+            kv.decode_head(coded, classes, tables, synthesis, out=wrong, isa=isa)
+
+
+@every_native
+@given(seed=SEEDS, table=st.integers(1, kv_tables.N_TABLES - 1))
+@settings(max_examples=n(60, 20_000), deadline=None)
+def test_escapes_are_read_as_the_reference_reads_them(isa: str, seed: int, table: int) -> None:
+    """Of any size and beside damage: the same numbers, or refused by both."""
+    random = np.random.default_rng(seed)
+    z = np.rint(random.standard_normal((40, 2)) * np.exp2(random.uniform(0, 14))).clip(-32767, 32767).astype(np.int16)
+    tables, classes = np.full((1, 2), table, np.uint8), np.zeros(40, np.uint8)
+    coded = bytearray(kv.encode_rows(z, tables, classes, isa=isa))
+    assert np.array_equal(kv.decode_rows(bytes(coded), 40, tables, classes, isa=isa), z)
+    n_escapes = coded[0] & 127 | (coded[1] & 127) << 7 if coded[0] >= 128 else coded[0]
+    if n_escapes:
+        coded[-int(random.integers(1, n_escapes + 1))] ^= int(random.integers(1, 256))
+    assert said(bytes(coded), tables, classes, isa) == said(bytes(coded), tables, classes, REFERENCE)
+
+
+def said(coded: bytes, tables: NDArray[np.uint8], classes: NDArray[np.uint8], isa: str) -> list[list[int]] | None:
+    """The numbers, or None where they are refused."""
+    try:
+        found: list[list[int]] = kv.decode_rows(coded, len(classes), tables, classes, isa=isa).tolist()
+    except ValueError:
+        return None
+    return found
+
+
 # --- damage ----------------------------------------------------------------------------------------------------------
 
 

@@ -34,8 +34,27 @@ struct Dequantizer {
   std::size_t n_dims;
 };
 
+struct HeadKernels {
+  RansRun rans_run;
+  Lookup lookup;
+  Synthesis synthesis;
+};
+
 // out: n_rows rows of n_dims.
 void decode_head(const std::uint8_t* data, std::size_t n_bytes, const Layout& layout, const Dequantizer& dequantizer,
-                 RansRun kernel, Synthesis synthesis, float* out);
+                 const HeadKernels& kernels, float* out);
+
+// What some rows, such as keys, tell of others.
+struct Told {
+  const float* rows;  // n_rows rows of n_told
+  std::size_t n_rows;
+  const float* mean;    // n_told
+  const float* matrix;  // n_told rows of n_dims
+  std::size_t n_told;
+  std::size_t n_dims;
+};
+
+// out += (rows - mean) * matrix: n_rows rows of n_dims.
+void add_told(const Told& told, Synthesis synthesis, float* out);
 
 }  // namespace sm::kv

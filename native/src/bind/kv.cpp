@@ -117,7 +117,17 @@ void decode_head(Data data, Matrix<std::uint8_t> table_of, Vector<std::uint8_t> 
   const kv::Dequantizer dequantizer{steps.data(),  centroids.data(), centroids.shape(1),
                                     matrix.data(), mean.data(),      matrix.shape(1)};
   nb::gil_scoped_release released;
-  kv::decode_head(data.data(), data.size(), layout, dequantizer, kernels.rans_run, kernels.synthesis_f32, out.data());
+  kv::decode_head(data.data(), data.size(), layout, dequantizer,
+                  {kernels.rans_run, kernels.lookup_f32, kernels.synthesis_f32}, out.data());
+}
+
+void add_told(Matrix<float> rows, Vector<float> mean, Matrix<float> matrix, OutMatrix<float> out, const char* isa) {
+  const Kernels& kernels = kernels_of(isa);
+  require(mean.shape(0) == rows.shape(1) && matrix.shape(0) == rows.shape(1) && out.shape(0) == rows.shape(0) &&
+          out.shape(1) == matrix.shape(1));
+  nb::gil_scoped_release released;
+  kv::add_told({rows.data(), rows.shape(0), mean.data(), matrix.data(), rows.shape(1), matrix.shape(1)},
+               kernels.synthesis_f32, out.data());
 }
 
 // Which row of angles row r of n_rows turns by: `heads` rows share one, or all do.
@@ -147,28 +157,32 @@ void rotate_f16(Matrix<std::uint16_t> x, Matrix<float> cos, Matrix<float> sin, b
   const std::size_t n_dims = x.shape(1);
   const kv::Turn turn = turn_of(cos, sin, x.shape(0), n_dims, heads, halves);
   require(out.shape(0) == x.shape(0) && out.shape(1) == n_dims);
-  std::vector<float> row(n_dims);
+  std::vector<float> row(n_dims), turned(n_dims);
   nb::gil_scoped_release released;
   for (std::size_t r = 0; r < x.shape(0); ++r) {
     kernels.widen_f16(x.data() + r * n_dims, row.data(), n_dims);
-    kv::rotate(row.data(), turn, r / heads, n_dims, row.data());
-    kernels.narrow_f32(row.data(), out.data() + r * n_dims, n_dims);
+    kv::rotate(row.data(), turn, r / heads, n_dims, turned.data());
+    kernels.narrow_f32(turned.data(), out.data() + r * n_dims, n_dims);
   }
 }
 
-void place_keys(Strided<const float> rows, Matrix<float> cos, Matrix<float> sin, bool halves,
-                Strided<std::uint16_t> out, const char* isa) {
+void place_keys(Strided<const float> rows, Matrix<float> cos, Matrix<float> sin, Vector<std::int32_t> which,
+                bool halves, Strided<std::uint16_t> out, const char* isa) {
   const Kernels& kernels = kernels_of(isa);
-  const std::size_t n_dims = rows.shape(1);
-  const kv::Turn turn = turn_of(cos, sin, rows.shape(0), n_dims, 1, halves);
-  require(out.shape(0) == rows.shape(0) && out.shape(1) == n_dims);
+  const std::size_t n_dims = rows.shape(1), n_turns = cos.shape(0), n_pairs = cos.shape(1);
+  require(sin.shape(0) == n_turns && sin.shape(1) == n_pairs && 2 * n_pairs <= n_dims);
+  require(out.shape(0) == rows.shape(0) && out.shape(1) == n_dims && which.shape(0) == rows.shape(0));
   require_rows(rows);
   require_rows(out);
+  for (std::size_t r = 0; r < which.size(); ++r) {
+    require(which.data()[r] >= 0 && static_cast<std::size_t>(which.data()[r]) < n_turns, "there is no such angle");
+  }
+  const kv::Turn turn{cos.data(), sin.data(), n_pairs, n_pairs, halves};
   std::vector<float> row(n_dims);
   nb::gil_scoped_release released;
   for (std::size_t r = 0; r < rows.shape(0); ++r) {
     const auto at = static_cast<std::int64_t>(r);
-    kv::rotate(rows.data() + at * rows.stride(0), turn, r, n_dims, row.data());
+    kv::rotate(rows.data() + at * rows.stride(0), turn, static_cast<std::size_t>(which.data()[r]), n_dims, row.data());
     kernels.narrow_f32(row.data(), out.data() + at * out.stride(0), n_dims);
   }
 }
@@ -183,6 +197,16 @@ void place_values(Strided<const float> rows, Strided<std::uint16_t> out, const c
     const auto at = static_cast<std::int64_t>(r);
     kernels.narrow_f32(rows.data() + at * rows.stride(0), out.data() + at * out.stride(0), rows.shape(1));
   }
+}
+
+// Whether no float16 is infinite or NaN, by their bits.
+bool finite_f16(Vector<std::uint16_t> words) {
+  const std::uint16_t* const at = words.data();
+  const std::size_t n = words.size();
+  nb::gil_scoped_release released;
+  std::int16_t most = 0;
+  for (std::size_t i = 0; i < n; ++i) most = std::max(most, static_cast<std::int16_t>(at[i] & 0x7FFF));
+  return most < 0x7C00;
 }
 
 void gather_rows(Strided<const std::uint16_t> cells, Vector<std::int32_t> tokens, OutMatrix<float> out,
@@ -254,13 +278,16 @@ void bind_kv(nb::module_& m) {
         "Decode int16 [n, components] to out.");
   m.def("decode_head", &decode_head, in("data"), in("table_of"), in("classes"), in("steps"), in("centroids"),
         in("matrix"), in("mean"), in("out"), arg("isa"), "Decode, dequantize and transform to out [n, dims].");
+  m.def("add_told", &add_told, in("rows"), in("mean"), in("matrix"), in("out"), arg("isa"),
+        "out [n, dims] += (rows - mean) @ matrix.");
   m.def("rotate_f32", &rotate_f32, in("x"), in("cos"), in("sin"), arg("halves"), arg("heads"), in("out"),
         "Apply RoPE to rows [n * heads, dims].");
   m.def("rotate_f16", &rotate_f16, in("x"), in("cos"), in("sin"), arg("halves"), arg("heads"), in("out"), arg("isa"),
         "The same for the bits of float16.");
-  m.def("place_keys", &place_keys, in("rows"), in("cos"), in("sin"), arg("halves"), in("out"), arg("isa"),
-        "Apply RoPE to rows [n, dims] and write bits of float16 to rows anywhere.");
+  m.def("place_keys", &place_keys, in("rows"), in("cos"), in("sin"), in("which"), arg("halves"), in("out"),
+        arg("isa"), "Apply RoPE to rows [n, dims], row r by angles which[r], and write bits of float16 to rows anywhere.");
   m.def("place_values", &place_values, in("rows"), in("out"), arg("isa"), "Write bits of float16 to rows anywhere.");
+  m.def("finite_f16", &finite_f16, in("words"), "Whether bits of float16 [n] are all finite.");
   m.def("gather_rows", &gather_rows, in("cells"), in("tokens"), in("out"), arg("isa"),
         "Widen the rows `tokens` of cells [n, dims] to out.");
   m.def("hadamard_f32", &hadamard_f32, in("x"), arg("size"), in("out"), "Transform every `size` elements.");

@@ -90,31 +90,40 @@ const std::uint8_t* run8(const RansRunArgs& args) noexcept {
 template <std::size_t kRows>
 void rows16(const SynthesisArgs& args, std::size_t r, std::size_t d) noexcept {
   __m256 sums[kRows][2];
+  const bool adds = args.mean == nullptr;
 #pragma GCC unroll 6
   for (std::size_t i = 0; i < kRows; ++i) {
-    sums[i][0] = _mm256_loadu_ps(args.mean + d);
-    sums[i][1] = _mm256_loadu_ps(args.mean + d + 8);
+    sums[i][0] = adds ? _mm256_setzero_ps() : _mm256_loadu_ps(args.mean + d);
+    sums[i][1] = adds ? _mm256_setzero_ps() : _mm256_loadu_ps(args.mean + d + 8);
   }
+  const std::size_t step = args.y_step;
   for (std::size_t c = 0; c < args.n_components; ++c) {
     const __m256 first = _mm256_loadu_ps(args.matrix[c] + d), second = _mm256_loadu_ps(args.matrix[c] + d + 8);
-    const float* const y = args.y + c * args.y_stride + r;
+    const float* const y = args.y + c * args.y_stride + r * step;
 #pragma GCC unroll 6
     for (std::size_t i = 0; i < kRows; ++i) {
-      const __m256 factor = _mm256_broadcast_ss(y + i);
+      const __m256 factor = _mm256_broadcast_ss(y + i * step);
       sums[i][0] = _mm256_fmadd_ps(factor, first, sums[i][0]);
       sums[i][1] = _mm256_fmadd_ps(factor, second, sums[i][1]);
     }
   }
 #pragma GCC unroll 6
   for (std::size_t i = 0; i < kRows; ++i) {
-    _mm256_storeu_ps(args.out[r + i] + d, sums[i][0]);
-    _mm256_storeu_ps(args.out[r + i] + d + 8, sums[i][1]);
+    float* const out = args.out[r + i] + d;
+    if (adds) {
+      sums[i][0] = _mm256_add_ps(_mm256_loadu_ps(out), sums[i][0]);
+      sums[i][1] = _mm256_add_ps(_mm256_loadu_ps(out + 8), sums[i][1]);
+    }
+    _mm256_storeu_ps(out, sums[i][0]);
+    _mm256_storeu_ps(out + 8, sums[i][1]);
   }
 }
 
 void column(const SynthesisArgs& args, std::size_t r, std::size_t d) noexcept {
-  float sum = args.mean[d];
-  for (std::size_t c = 0; c < args.n_components; ++c) sum += args.y[c * args.y_stride + r] * args.matrix[c][d];
+  float sum = args.mean != nullptr ? args.mean[d] : args.out[r][d];
+  for (std::size_t c = 0; c < args.n_components; ++c) {
+    sum += args.y[c * args.y_stride + r * args.y_step] * args.matrix[c][d];
+  }
   args.out[r][d] = sum;
 }
 
@@ -126,6 +135,23 @@ const std::uint8_t* sm_rans_run_avx2(const RansRunArgs& args) noexcept {
     case 16: return run8<2>(args);
     default: return run_by_words(args);  // one register waits for itself longer than words do
   }
+}
+
+void sm_lookup_f32_avx2(const float* values, const std::uint8_t* symbols, std::size_t n, float* out) noexcept {
+  const __m256 quarters[4] = {_mm256_loadu_ps(values), _mm256_loadu_ps(values + 8), _mm256_loadu_ps(values + 16),
+                              _mm256_loadu_ps(values + 24)};
+  std::size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    const __m256i which = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(symbols + i)));
+    const __m256 by8 = _mm256_castsi256_ps(_mm256_slli_epi32(which, 28));   // a blend looks at the sign
+    const __m256 by16 = _mm256_castsi256_ps(_mm256_slli_epi32(which, 27));
+    const __m256 low = _mm256_blendv_ps(_mm256_permutevar8x32_ps(quarters[0], which),
+                                        _mm256_permutevar8x32_ps(quarters[1], which), by8);
+    const __m256 high = _mm256_blendv_ps(_mm256_permutevar8x32_ps(quarters[2], which),
+                                         _mm256_permutevar8x32_ps(quarters[3], which), by8);
+    _mm256_storeu_ps(out + i, _mm256_blendv_ps(low, high, by16));
+  }
+  for (; i < n; ++i) out[i] = values[symbols[i]];
 }
 
 void sm_synthesis_f32_avx2(const SynthesisArgs& args) noexcept {

@@ -52,20 +52,40 @@ const std::uint8_t* run16(const RansRunArgs& args) noexcept {
   return rest(args, words, i, args.n);
 }
 
-// kRows rows at once, sixteen dimensions (or the last few, by mask) of each in a register.
-template <std::size_t kRows>
+// kRows rows at once, 16 * kWide dimensions (or the last few, by mask) of each in registers; loops over these must be
+// unrolled for that, which GCC does not do for twelve.
+template <std::size_t kRows, std::size_t kWide>
 void rows16(const SynthesisArgs& args, std::size_t r, std::size_t d, __mmask16 mask) noexcept {
-  __m512 sums[kRows];  // in registers only where loops over them are unrolled, which GCC does not do for twelve
+  __m512 sums[kRows][kWide];
+#pragma GCC unroll 2
+  for (std::size_t k = 0; k < kWide; ++k) {
+    const bool adds = args.mean == nullptr;
+    const __m512 first = adds ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask, args.mean + d + 16 * k);
 #pragma GCC unroll 12
-  for (std::size_t i = 0; i < kRows; ++i) sums[i] = _mm512_maskz_loadu_ps(mask, args.mean + d);
+    for (std::size_t i = 0; i < kRows; ++i) sums[i][k] = first;
+  }
+  const std::size_t step = args.y_step;
   for (std::size_t c = 0; c < args.n_components; ++c) {
-    const __m512 row = _mm512_maskz_loadu_ps(mask, args.matrix[c] + d);
-    const float* const y = args.y + c * args.y_stride + r;
+    __m512 row[kWide];
+#pragma GCC unroll 2
+    for (std::size_t k = 0; k < kWide; ++k) row[k] = _mm512_maskz_loadu_ps(mask, args.matrix[c] + d + 16 * k);
+    const float* const y = args.y + c * args.y_stride + r * step;
 #pragma GCC unroll 12
-    for (std::size_t i = 0; i < kRows; ++i) sums[i] = _mm512_fmadd_ps(_mm512_set1_ps(y[i]), row, sums[i]);
+    for (std::size_t i = 0; i < kRows; ++i) {
+      const __m512 factor = _mm512_set1_ps(y[i * step]);
+#pragma GCC unroll 2
+      for (std::size_t k = 0; k < kWide; ++k) sums[i][k] = _mm512_fmadd_ps(factor, row[k], sums[i][k]);
+    }
   }
 #pragma GCC unroll 12
-  for (std::size_t i = 0; i < kRows; ++i) _mm512_mask_storeu_ps(args.out[r + i] + d, mask, sums[i]);
+  for (std::size_t i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
+    for (std::size_t k = 0; k < kWide; ++k) {
+      float* const out = args.out[r + i] + d + 16 * k;
+      if (args.mean == nullptr) sums[i][k] = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out), sums[i][k]);
+      _mm512_mask_storeu_ps(out, mask, sums[i][k]);
+    }
+  }
 }
 
 }  // namespace
@@ -78,13 +98,28 @@ const std::uint8_t* sm_rans_run_avx512(const RansRunArgs& args) noexcept {
   }
 }
 
+void sm_lookup_f32_avx512(const float* values, const std::uint8_t* symbols, std::size_t n, float* out) noexcept {
+  const __m512 low = _mm512_loadu_ps(values), high = _mm512_loadu_ps(values + 16);
+  for (std::size_t i = 0; i < n; i += 16) {
+    const auto some = static_cast<__mmask16>(n - i >= 16 ? 0xFFFFU : (1U << (n - i)) - 1U);
+    const __m512i which = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(some, symbols + i));
+    _mm512_mask_storeu_ps(out + i, some, _mm512_permutex2var_ps(low, which, high));
+  }
+}
+
 void sm_synthesis_f32_avx512(const SynthesisArgs& args) noexcept {
-  for (std::size_t d = 0; d < args.n_dims; d += 16) {
+  std::size_t d = 0;
+  for (; d + 32 <= args.n_dims; d += 32) {
+    std::size_t r = 0;
+    for (; r + 12 <= args.n_rows; r += 12) rows16<12, 2>(args, r, d, 0xFFFF);
+    for (; r < args.n_rows; ++r) rows16<1, 2>(args, r, d, 0xFFFF);
+  }
+  for (; d < args.n_dims; d += 16) {
     const std::size_t left = args.n_dims - d;
     const auto mask = static_cast<__mmask16>(left >= 16 ? 0xFFFFU : (1U << left) - 1U);
     std::size_t r = 0;
-    for (; r + 12 <= args.n_rows; r += 12) rows16<12>(args, r, d, mask);
-    for (; r < args.n_rows; ++r) rows16<1>(args, r, d, mask);
+    for (; r + 12 <= args.n_rows; r += 12) rows16<12, 1>(args, r, d, mask);
+    for (; r < args.n_rows; ++r) rows16<1, 1>(args, r, d, mask);
   }
 }
 

@@ -14,11 +14,17 @@ constexpr float kLeastScale = 1.1754943508222875e-38F;  // 2^-126: below it one 
 void rotate(const float* x, const Turn& turn, std::size_t row, std::size_t n_dims, float* out) noexcept {
   const float* const cos = turn.cos + row * turn.step;
   const float* const sin = turn.sin + row * turn.step;
-  const std::size_t apart = turn.halves ? turn.n_pairs : 1, next = turn.halves ? 1 : 2;
-  for (std::size_t i = 0; i < turn.n_pairs; ++i) {
-    const float a = x[i * next], b = x[i * next + apart];
-    out[i * next] = a * cos[i] - b * sin[i];
-    out[i * next + apart] = a * sin[i] + b * cos[i];
+  if (turn.halves && out != x) {  // elements side by side, and nowhere the same memory: turned several at once
+    const std::size_t n = turn.n_pairs;
+    for (std::size_t i = 0; i < n; ++i) out[i] = x[i] * cos[i] - x[n + i] * sin[i];
+    for (std::size_t i = 0; i < n; ++i) out[n + i] = x[i] * sin[i] + x[n + i] * cos[i];
+  } else {
+    const std::size_t apart = turn.halves ? turn.n_pairs : 1, next = turn.halves ? 1 : 2;
+    for (std::size_t i = 0; i < turn.n_pairs; ++i) {
+      const float a = x[i * next], b = x[i * next + apart];
+      out[i * next] = a * cos[i] - b * sin[i];
+      out[i * next + apart] = a * sin[i] + b * cos[i];
+    }
   }
   if (out != x) std::copy(x + 2 * turn.n_pairs, x + n_dims, out + 2 * turn.n_pairs);
 }

@@ -10,21 +10,27 @@ namespace {
 template <std::size_t kRows>
 void rows8(const SynthesisArgs& args, std::size_t r, std::size_t d) noexcept {
   float32x4_t sums[kRows][2];
+  const bool adds = args.mean == nullptr;
   for (std::size_t i = 0; i < kRows; ++i) {
-    sums[i][0] = vld1q_f32(args.mean + d);
-    sums[i][1] = vld1q_f32(args.mean + d + 4);
+    sums[i][0] = adds ? vdupq_n_f32(0) : vld1q_f32(args.mean + d);
+    sums[i][1] = adds ? vdupq_n_f32(0) : vld1q_f32(args.mean + d + 4);
   }
   for (std::size_t c = 0; c < args.n_components; ++c) {
     const float32x4_t first = vld1q_f32(args.matrix[c] + d), second = vld1q_f32(args.matrix[c] + d + 4);
-    const float* const y = args.y + c * args.y_stride + r;
+    const float* const y = args.y + c * args.y_stride + r * args.y_step;
     for (std::size_t i = 0; i < kRows; ++i) {
-      sums[i][0] = vfmaq_n_f32(sums[i][0], first, y[i]);
-      sums[i][1] = vfmaq_n_f32(sums[i][1], second, y[i]);
+      sums[i][0] = vfmaq_n_f32(sums[i][0], first, y[i * args.y_step]);
+      sums[i][1] = vfmaq_n_f32(sums[i][1], second, y[i * args.y_step]);
     }
   }
   for (std::size_t i = 0; i < kRows; ++i) {
-    vst1q_f32(args.out[r + i] + d, sums[i][0]);
-    vst1q_f32(args.out[r + i] + d + 4, sums[i][1]);
+    float* const out = args.out[r + i] + d;
+    if (adds) {
+      sums[i][0] = vaddq_f32(vld1q_f32(out), sums[i][0]);
+      sums[i][1] = vaddq_f32(vld1q_f32(out + 4), sums[i][1]);
+    }
+    vst1q_f32(out, sums[i][0]);
+    vst1q_f32(out + 4, sums[i][1]);
   }
 }
 
@@ -41,8 +47,10 @@ void sm_synthesis_f32_neon(const SynthesisArgs& args) noexcept {
   }
   for (std::size_t d = whole; d < args.n_dims; ++d) {
     for (r = 0; r < args.n_rows; ++r) {
-      float sum = args.mean[d];
-      for (std::size_t c = 0; c < args.n_components; ++c) sum += args.y[c * args.y_stride + r] * args.matrix[c][d];
+      float sum = args.mean != nullptr ? args.mean[d] : args.out[r][d];
+      for (std::size_t c = 0; c < args.n_components; ++c) {
+        sum += args.y[c * args.y_stride + r * args.y_step] * args.matrix[c][d];
+      }
       args.out[r][d] = sum;
     }
   }

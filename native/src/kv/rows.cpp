@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <stdexcept>
 
 #include "kv/stream.h"
@@ -12,6 +13,7 @@ namespace sm::kv {
 namespace {
 
 constexpr int kMostMagnitude = 32767;
+constexpr std::size_t kTogether = 48;  // rows that stay in the processor's nearest cache
 
 // Rows by class, in their order: those of class c are rows[first[c]] .. rows[first[c + 1] - 1].
 struct ByClass {
@@ -53,8 +55,11 @@ int take_escape(BitReader& escapes, const Coefficients& table) {
 // Calls put(i, coefficient) for each escape among n symbols.
 template <typename Put>
 void escaped(const std::uint8_t* symbols, std::size_t n, BitReader& escapes, const Coefficients& table, Put put) {
-  for (std::size_t i = 0; i < n; ++i) {
-    if (symbols[i] == kCoefficientEscape) put(i, take_escape(escapes, table));
+  const std::uint8_t* const end = symbols + n;
+  for (const std::uint8_t* at = symbols; at != end; ++at) {  // few: what searches memory is much the fastest
+    at = static_cast<const std::uint8_t*>(std::memchr(at, kCoefficientEscape, static_cast<std::size_t>(end - at)));
+    if (at == nullptr) return;
+    put(static_cast<std::size_t>(at - symbols), take_escape(escapes, table));
   }
 }
 
@@ -125,16 +130,16 @@ void decode_rows(const std::uint8_t* data, std::size_t n_bytes, const Layout& la
 }
 
 void decode_head(const std::uint8_t* data, std::size_t n_bytes, const Layout& layout, const Dequantizer& dequantizer,
-                 RansRun kernel, Synthesis synthesis, float* out) {
+                 const HeadKernels& kernels, float* out) {
   const ByClass by(layout);
-  Unpacker stream(data, n_bytes, n_coded(layout, by), kernel);
+  Unpacker stream(data, n_bytes, n_coded(layout, by), kernels.rans_run);
   std::size_t most = 0;
   for (std::size_t k = 0; k < layout.n_classes; ++k) most = std::max(most, by.first[k + 1] - by.first[k]);
   std::vector<std::uint8_t> symbols(most);
   std::vector<float> y(most * layout.n_components);
   std::vector<const float*> matrix;
   std::vector<float*> rows_out;
-  std::array<float, 256> value{};
+  std::array<float, kMostSymbols> value{};
   for (std::size_t k = 0; k < layout.n_classes; ++k) {
     const std::size_t n = by.first[k + 1] - by.first[k];
     const float step = dequantizer.steps[k];
@@ -149,7 +154,7 @@ void decode_head(const std::uint8_t* data, std::size_t n_bytes, const Layout& la
         value[static_cast<std::size_t>(z + kMostCoefficient)] = places.of(z) * step;
       }
       float* const at = y.data() + matrix.size() * most;
-      for (std::size_t i = 0; i < n; ++i) at[i] = value[symbols[i]];
+      kernels.lookup(value.data(), symbols.data(), n, at);
       escaped(symbols.data(), n, stream.escapes, table, [&](std::size_t i, int z) { at[i] = places.of(z) * step; });
       matrix.push_back(dequantizer.matrix + c * dequantizer.n_dims);
     }
@@ -157,10 +162,27 @@ void decode_head(const std::uint8_t* data, std::size_t n_bytes, const Layout& la
     for (std::size_t i = by.first[k]; i < by.first[k + 1]; ++i) {
       rows_out.push_back(out + by.rows[i] * dequantizer.n_dims);
     }
-    synthesis({y.data(), most, matrix.data(), matrix.size(), dequantizer.mean, rows_out.data(), n,
-               dequantizer.n_dims});
+    kernels.synthesis({y.data(), most, 1, matrix.data(), matrix.size(), dequantizer.mean, rows_out.data(), n,
+                       dequantizer.n_dims});
   }
   stream.finish();
+}
+
+void add_told(const Told& told, Synthesis synthesis, float* out) {
+  const std::size_t width = told.n_told;
+  std::vector<float> from(kTogether * width);
+  std::vector<const float*> matrix(width);
+  std::vector<float*> rows_out(kTogether);
+  for (std::size_t c = 0; c < width; ++c) matrix[c] = told.matrix + c * told.n_dims;
+  for (std::size_t first = 0; first < told.n_rows; first += kTogether) {
+    const std::size_t n = std::min(kTogether, told.n_rows - first);
+    for (std::size_t r = 0; r < n; ++r) {
+      const float* const row = told.rows + (first + r) * width;
+      for (std::size_t c = 0; c < width; ++c) from[r * width + c] = row[c] - told.mean[c];
+      rows_out[r] = out + (first + r) * told.n_dims;
+    }
+    synthesis({from.data(), 1, width, matrix.data(), width, nullptr, rows_out.data(), n, told.n_dims});
+  }
 }
 
 }  // namespace sm::kv

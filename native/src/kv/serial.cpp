@@ -48,12 +48,16 @@ std::uint16_t narrow(float x) noexcept {
 
 const std::uint8_t* sm_rans_run_serial(const RansRunArgs& args) noexcept { return run_by_words(args); }
 
+void sm_lookup_f32_serial(const float* values, const std::uint8_t* symbols, std::size_t n, float* out) noexcept {
+  for (std::size_t i = 0; i < n; ++i) out[i] = values[symbols[i]];
+}
+
 void sm_synthesis_f32_serial(const SynthesisArgs& args) noexcept {
   for (std::size_t r = 0; r < args.n_rows; ++r) {
     float* const out = args.out[r];
-    std::memcpy(out, args.mean, args.n_dims * sizeof(float));
+    if (args.mean != nullptr) std::memcpy(out, args.mean, args.n_dims * sizeof(float));
     for (std::size_t c = 0; c < args.n_components; ++c) {
-      const float y = args.y[c * args.y_stride + r];
+      const float y = args.y[c * args.y_stride + r * args.y_step];
       const float* const row = args.matrix[c];
       for (std::size_t d = 0; d < args.n_dims; ++d) out[d] += y * row[d];
     }

@@ -8,6 +8,7 @@ namespace sm::kv {
 namespace {
 
 constexpr std::uint32_t kLowState = 1U << 16;
+constexpr int kMostOnes = 16;  // before a code's first zero
 
 void put_u16(std::uint8_t* at, std::uint32_t value) noexcept {
   at[0] = static_cast<std::uint8_t>(value);
@@ -47,7 +48,11 @@ const std::vector<std::uint8_t>& BitWriter::finish() {
 std::uint64_t BitReader::peek() const noexcept {
   std::uint64_t bits = 0;
   const std::uint64_t byte = at_ >> 3;
-  if (byte < n_bytes_) std::memcpy(&bits, data_ + byte, std::min<std::uint64_t>(8, n_bytes_ - byte));
+  if (byte + 8 <= n_bytes_) {
+    std::memcpy(&bits, data_ + byte, 8);
+  } else if (byte < n_bytes_) {
+    std::memcpy(&bits, data_ + byte, n_bytes_ - byte);
+  }
   return bits >> (at_ & 7);
 }
 
@@ -59,14 +64,16 @@ std::uint32_t BitReader::take(int n_bits) {
 }
 
 std::uint32_t BitReader::take_golomb(int order) {
-  const std::uint64_t bits = peek();
+  std::uint64_t bits = peek();  // at least 57, of which at most 33 and the order are read
   int n = 0;
-  while (bits >> n & 1) {
-    if (++n > 16) throw Damaged();
+  for (; bits & 1; bits >>= 1) {
+    if (++n > kMostOnes) throw Damaged();
   }
-  take(n + 1);
-  const std::uint32_t shifted = take(n) + (1U << n);
-  return ((shifted - 1) << order) + take(order);
+  at_ += static_cast<unsigned>(2 * n + 1 + order);
+  if (at_ > 8 * std::uint64_t{n_bytes_}) throw Damaged();
+  const auto mask = [](int n_bits) { return (std::uint64_t{1} << n_bits) - 1; };
+  const std::uint64_t shifted = (bits >> 1 & mask(n)) + mask(n);
+  return static_cast<std::uint32_t>((shifted << order) + (bits >> (n + 1) & mask(order)));
 }
 
 void BitReader::finish() const {

@@ -9,28 +9,22 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import threading
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secondme.errors import Cancelled, CartridgeIncompatible, ModelError
-from secondme.runtime.base import DecodedText, DecodeEnd, EndReason, FloatMatrix, ModelInfo, Sampling, TokenVectors
+from secondme.runtime.base import DecodedText, DecodeEnd, FloatMatrix, ModelInfo, Sampling, TokenVectors
 from secondme.runtime.kv import AnyCells, KvIdentity, KvReader
-from secondme.runtime.limits import (
-    Moved,
-    check_embeddable,
-    check_room,
-    check_tokens,
-    closed_error,
-    nothing_cached_error,
-)
+from secondme.runtime.limits import check_embeddable, check_room, check_tokens, closed_error, nothing_cached_error
+from secondme.runtime.sequence import CachedSequence
 from secondme.runtime.state import open_state, seal_state
-from secondme.runtime.stream import NO_TOKEN, TextStream, common_prefix
-from secondme.types import CancelCheck, ContextUsage, Message, PrefillProgress, never_cancelled
+from secondme.runtime.stream import common_prefix
+from secondme.types import CancelCheck, Message, never_cancelled
 
 _BLOCK = 64
 _CONTROLS = ("<|start|>", "<|end|>")
@@ -46,7 +40,7 @@ _HASH_WORDS = re.compile(r"\w+|[^\w\s]")
 _CONTROL_SPLIT = re.compile("(" + "|".join(re.escape(name) for name in _CONTROLS) + ")")
 
 
-class EchoGenerator(Moved):
+class EchoGenerator(CachedSequence):
     """Answers `echo:` and the last line of the last user message, and marks `[1]` if the prompt has that mark.
 
     With a temperature the words are rotated by the seed. A cache that no chat template made is continued for ever
@@ -54,9 +48,7 @@ class EchoGenerator(Moved):
     """
 
     def __init__(self, n_ctx: int = 4096) -> None:
-        self._n_ctx = n_ctx
-        self._cache: list[int] = []
-        self._lock = threading.Lock()
+        super().__init__(n_ctx, _N_VOCAB)
         self._closed = False
 
     @property
@@ -72,14 +64,6 @@ class EchoGenerator(Moved):
             n_params=0,
             device="cpu",
         )
-
-    @property
-    def cached_tokens(self) -> tuple[int, ...]:
-        return tuple(self._cache)
-
-    @property
-    def usage(self) -> ContextUsage:
-        return ContextUsage(n_used=len(self._cache), n_context=self._n_ctx)
 
     def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         if not special:
@@ -106,61 +90,12 @@ class EchoGenerator(Moved):
         tokens = self.chat_tokens(messages)
         return tokens[:n_head], tokens[n_head:]
 
-    def prefill(self, tokens: Sequence[int], *, cancelled: CancelCheck = never_cancelled) -> Iterator[PrefillProgress]:
-        self._check_open()
-        check_room(len(tokens), self._n_ctx)
-        return self._prefill(check_tokens(tokens, _N_VOCAB), cancelled)
-
-    def _prefill(self, tokens: list[int], cancelled: CancelCheck) -> Iterator[PrefillProgress]:
-        with self._lock:
-            self._check_open()
-            del self._cache[common_prefix(self._cache, tokens) :]
-            epoch = self._next_epoch()
-        yield PrefillProgress(len(self._cache), len(tokens))
-        while len(self._cache) < len(tokens):
-            if cancelled():
-                raise Cancelled("reading was stopped")
-            with self._lock:
-                self._check_epoch(epoch)
-                n_done = len(self._cache)
-                self._cache += tokens[n_done : n_done + _BLOCK]
-            yield PrefillProgress(len(self._cache), len(tokens))
-
     def decode(
         self, sampling: Sampling, *, cancelled: CancelCheck = never_cancelled
     ) -> Iterator[DecodedText | DecodeEnd]:
-        self._check_open()
         if sampling.grammar is not None:
             raise ModelError("the echo follows no grammar", hint="load a model")
-        if not self._cache:
-            raise nothing_cached_error()
-        return self._decode(sampling, cancelled)
-
-    def _decode(self, sampling: Sampling, cancelled: CancelCheck) -> Iterator[DecodedText | DecodeEnd]:
-        stream = TextStream(sampling.stop)
-        n_tokens = 0
-        with self._lock:
-            epoch = self._next_epoch()
-        while (reason := self._end_reason(n_tokens, sampling, cancelled)) is None:
-            with self._lock:
-                self._check_epoch(epoch)
-                token = self._next_token(sampling)
-            if token == _END:
-                reason = "end"
-                break
-            n_tokens += 1
-            yield DecodedText(token, stream.feed(_piece(token)))
-            if stream.stopped:
-                reason = "stop"
-                break
-            if cancelled():
-                continue  # the head of the loop ends it
-            with self._lock:
-                self._check_epoch(epoch)
-                self._cache.append(token)
-        if held := stream.flush():
-            yield DecodedText(NO_TOKEN, held)
-        yield DecodeEnd(reason, n_tokens)
+        return super().decode(sampling, cancelled=cancelled)
 
     def save_state(self) -> bytes:
         with self._lock:
@@ -207,14 +142,36 @@ class EchoGenerator(Moved):
     def _identity(self) -> dict[str, str]:
         return {"model": self.info.fingerprint, "build": "echo 1"}
 
-    def _end_reason(self, n_tokens: int, sampling: Sampling, cancelled: CancelCheck) -> EndReason | None:
-        if cancelled():
-            return "cancelled"
-        if n_tokens >= sampling.max_tokens:
-            return "length"
-        return "context" if len(self._cache) >= self._n_ctx else None
+    def _check_continuable(self) -> None:
+        if not self._cache:
+            raise nothing_cached_error()
 
-    def _next_token(self, sampling: Sampling) -> int:
+    def _piece(self, token: int) -> bytes:
+        return _piece(token)
+
+    def _keep(self, tokens: list[int]) -> None:
+        del self._cache[common_prefix(self._cache, tokens) :]
+
+    def _read_block(self, tokens: list[int]) -> None:
+        n_done = len(self._cache)
+        self._cache += tokens[n_done : n_done + _BLOCK]
+
+    def _ensure_logits(self) -> None:
+        self._check_continuable()
+
+    def _sampler(self, sampling: Sampling) -> AbstractContextManager[Sampling]:
+        return nullcontext(sampling)
+
+    def _next_token(self, sampler: Sampling, *, is_last: bool) -> tuple[int, None]:
+        return self._echoed(sampler), None
+
+    def _ends(self, token: int) -> bool:
+        return token == _END
+
+    def _append(self, token: int, ahead: None) -> None:
+        self._cache.append(token)
+
+    def _echoed(self, sampling: Sampling) -> int:
         if _START not in self._cache:
             shift = sampling.seed if sampling.temperature > 0 else 0
             return self._cache[(len(self._cache) // 2 + shift) % len(self._cache)]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from secondme.crypto.erase import freed_is_cleared
 from secondme.errors import ModelError
+from secondme.runtime.context import BlockStopped
 from secondme.runtime.limits import closed_error
 from secondme.runtime.llama_blocks import NONE, Padding
 from secondme.runtime.llama_lib import AbortFlag, library
@@ -44,10 +45,6 @@ class ContextSettings:
     n_outputs: int = 1
     eval_callback: Any = None
     padding: Padding = NONE
-
-
-class BlockStopped(Exception):
-    """A block was stopped from outside; nothing of it is in the cache."""
 
 
 class LlamaContext:
@@ -99,7 +96,7 @@ class LlamaContext:
     def evaluate(self, tokens: Sequence[int], start: int, *, n_outputs: int = 1, padded: bool = True) -> None:
         """Read `tokens`, at most a block, at positions `start` and on; keep the logits of the last `n_outputs`.
 
-        On any failure the cache is as before. Raises BlockStopped if it was stopped, and ModelError.
+        On any failure the cache is as before, or empty. Raises BlockStopped if it was stopped, and ModelError.
         """
         lib, batch, n = library(), self._batch, len(tokens)
         n_pads = self.settings.padding.of(n, start) if padded else 0
@@ -192,7 +189,7 @@ class LlamaContext:
         self.closed = True
         self._abort.set()
 
-    def reopen(self) -> None:
+    def forget(self) -> None:
         """A fresh context in place of this one, of which nothing is left. Raises as the constructor does."""
         self._free()
         self._open()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from secondme.crypto.erase import freed_is_cleared
 from secondme.errors import ModelError
+from secondme.runtime.context import BlockStopped
 from secondme.runtime.limits import closed_error
 from secondme.runtime.mlx_cache import HeadRows, LayerCache, Watch
 from secondme.runtime.mlx_lib import core, on_worker
@@ -25,17 +26,13 @@ _POLLED = 8
 """A shorter block is over before anybody could stop it."""
 
 
-class BlockStopped(Exception):
-    """A block was stopped from outside; nothing of it is in the cache."""
-
-
 class MlxContext:
     """To be closed before the model. Raises what MLX's thread raises, ModelError where a block fails."""
 
     def __init__(self, model: MlxModel, n_ctx: int) -> None:
         self.n_ctx = n_ctx
         self.closed = False
-        self.n_tokens = 0
+        self.n_positions = 0
         self._model = model
         self._watch = Watch()
         self._checks: tuple[CancelCheck, ...] = ()
@@ -47,27 +44,29 @@ class MlxContext:
         """Append `tokens`; the logits of the last `n_outputs`, an array [n_outputs, n_vocab] that is evaluated.
 
         `record` is called once a layer, with arrays yet to be evaluated, see Watch. On any failure the cache is as
-        before. Raises BlockStopped if it was stopped, and ModelError.
+        before, or empty. Raises BlockStopped if it was stopped, and ModelError.
         """
         return on_worker(lambda: self._evaluate(list(tokens), n_outputs, record))
 
     def _evaluate(self, tokens: list[int], n_outputs: int, record: Callable[[Any, Any], None] | None) -> Any:
         self._check_open()
-        before, watch = self.n_tokens, self._watch
+        before, watch = self.n_positions, self._watch
         watch.record = record
         watch.poll = self._poll if self._checks and len(tokens) > _POLLED else None
         try:
             logits = self._model.evaluate(tokens, self._caches, n_outputs)
             core().eval(logits, *self._state())
-        except BlockStopped:
-            self._trim(before)
+        except BaseException as error:
+            if self._model.is_plain:
+                self._trim(before)
+            else:
+                self._empty()  # nobody knows which layers hold the block
+            if isinstance(error, RuntimeError | ValueError):
+                raise ModelError("MLX failed to evaluate a block", hint="load the model again") from error
             raise
-        except (RuntimeError, ValueError) as error:
-            self._trim(before)
-            raise ModelError("MLX failed to evaluate a block", hint="load the model again") from error
         finally:
             watch.record = watch.poll = None
-        self.n_tokens = before + len(tokens)
+        self.n_positions = before + len(tokens)
         return logits
 
     def greedy(self, logits: Any, *, goes_on: bool) -> tuple[int, Any]:
@@ -81,13 +80,14 @@ class MlxContext:
             if goes_on:
                 ahead = self._model.step(token, self._caches)
                 mx.async_eval(ahead)
-                self.n_tokens += 1
+                self.n_positions += 1
             return int(token.item()), ahead
 
         return on_worker(work)
 
     def _poll(self) -> None:
-        if self.closed or any(check() for check in self._checks):
+        self._check_open()
+        if any(check() for check in self._checks):
             raise BlockStopped
 
     @contextmanager
@@ -112,9 +112,9 @@ class MlxContext:
         if self._model.is_plain and n_tokens >= max((cache.shift for cache in self._caches), default=0):
             for cache in self._caches:
                 cache.trim_to(n_tokens)
-            self.n_tokens = min(self.n_tokens, n_tokens)
+            self.n_positions = min(self.n_positions, n_tokens)
             return True
-        if not self._model.is_plain and n_tokens == self.n_tokens:
+        if not self._model.is_plain and n_tokens == self.n_positions:
             return True
         self._empty()
         return False
@@ -125,7 +125,7 @@ class MlxContext:
 
     def _empty(self) -> None:
         self._caches = [] if self.closed else self._model.new_caches(self._watch)
-        self.n_tokens = 0
+        self.n_positions = 0
 
     def place(self, keys: Sequence[NDArray[Any]], values: Sequence[NDArray[Any]], n_tokens: int) -> None:
         """Rows of each layer, float16 [n, n_kv_heads, dim], in place of everything, for `n_tokens` positions."""
@@ -136,7 +136,7 @@ class MlxContext:
             for cache, k, v in zip(self._caches, keys, values, strict=True):
                 cache.place(*(self._model.array(side)[None].swapaxes(1, 2) for side in (k, v)), n_tokens)
             mx.eval(self._state())
-            self.n_tokens = n_tokens
+            self.n_positions = n_tokens
 
         on_worker(work)
 
@@ -150,7 +150,7 @@ class MlxContext:
             for cache, layer in zip(self._caches, heads, strict=True):
                 cache.place_ragged([self._rows(k, v, bits) for k, v in layer], n_tokens)
                 core().eval(cache.state)  # layer by layer: what was there before in 16 bits goes at once
-            self.n_tokens = n_tokens
+            self.n_positions = n_tokens
 
         on_worker(work)
 
@@ -190,7 +190,7 @@ class MlxContext:
 
     def set_caches(self, caches: list[Any], n_tokens: int) -> None:
         """Replace everything by caches that were saved."""
-        self._caches, self.n_tokens = caches, n_tokens
+        self._caches, self.n_positions = caches, n_tokens
 
     def new_caches(self) -> list[Any]:
         """Empty ones, that know this context's watch."""

@@ -16,6 +16,7 @@ from secondme.text.terms import fold
 
 # Between Latin letters none of these has a use; in Persian, Hindi and emoji U+200C and U+200D do.
 _INVISIBLE = re.compile("[\u200b\u2060\ufeff\u180e\u2061-\u2064]|(?<=[A-Za-z])[\u00ad\u200c\u200d](?=[A-Za-z])")
+_WITHIN_WORD = re.compile(f"(?<=[^\\W\\d_])(?:{_INVISIBLE.pattern})+(?=[^\\W\\d_])")
 _TAGS = re.compile("[\U000e0020-\U000e007e]+")
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
@@ -56,8 +57,11 @@ def readings(text: str) -> list[str]:
 
 
 def hidden_characters(text: str) -> int:
-    """How many characters of `text` nobody sees, though a model reads them or what stands around them."""
-    return len(_INVISIBLE.findall(text)) + sum(len(m) for m in _TAGS.findall(text)) + len(_BIDI.findall(text))
+    """How many characters of `text` nobody sees, though a model reads them or what stands around them.
+
+    Between words they are of typesetters (U+2060 before a dash) or of an editor (U+FEFF before all).
+    """
+    return len(_WITHIN_WORD.findall(text)) + sum(len(m) for m in _TAGS.findall(text)) + len(_BIDI.findall(text))
 
 
 def encoded_texts(text: str) -> list[tuple[int, int, str]]:

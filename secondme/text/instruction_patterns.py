@@ -28,9 +28,9 @@ _AI = (
     r"(?:(?:ai|language|chat|virtual|digital|personal|memory) )?(?:assistants?|models?|companions?|copilots?|llms?|"
     r"chat ?bots?|ais?|agents?|bots?)"
 )
-_SERVED = r"principal|account holder|person behind this account|person you (?:assist|work for|serve)"
-_USER = rf"(?:the|this|our|my|your|its) (?:user|{_SERVED})"
-_OWNER = rf"(?:the|this|our|my|your|its) (?:users?|owner|{_SERVED})"
+SERVED = r"principal|account holder|person behind this account|person you (?:assist|work for|serve)"
+_USER = rf"(?:the|this|our|my|your|its) (?:user|{SERVED})"
+_OWNER = rf"(?:the|this|our|my|your|its) (?:users?|owner|{SERVED})"
 _OWNED = rf"{_OWNER}(?:'s|’s)"
 _RULES = (
     r"(?:instructions?|rules?|prompts?|guidelines?|directives?|polic(?:y|ies)|constraints?|commands?|"

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from secondme.text.disguise import encoded_texts, hidden_characters, readings
+from secondme.text.instruction_evidence import FIRST_PERSON, evidence, goes_on, shipped
 from secondme.text.instruction_fields import fills_a_field, talks_to_assistant
 from secondme.text.instruction_patterns import OTHER_LANGUAGES, REPORTING, SIGNS, THIRD_PARTIES
 from secondme.text.runs import without_runs
@@ -30,6 +31,8 @@ _KNOWN = 0.5
 """What is added for one that resembles a text that was caught before."""
 _PROSE = 4
 """Spaces from which encoded words are a sentence, which nobody encodes for a reader."""
+_SURE = 2.0
+"""Evidence beyond the least from which one sign of any kind is enough."""
 _SAME = 3
 """Bits in which a sentence that was declared harmless may differ: it is that one, and no variant of it."""
 _COMMANDS = frozenset({"order", "memory", "bridge", "trigger"})
@@ -88,17 +91,23 @@ NO_LESSONS = Lessons()
 
 
 def suspects(text: str, lessons: Lessons = NO_LESSONS) -> list[Suspect]:
-    """What of `text` reads like an instruction, in order and without overlaps.
+    """What of `text`, which stands in a file, reads like an instruction to an assistant, in order and without overlaps.
 
-    What follows an instruction in its paragraph goes with it, since that is what it is about.
+    Manuals and standards are made of orders, so that one has to be for an assistant (`instruction_evidence`). What goes
+    on with an instruction in its paragraph is masked with it, since that is what it is about.
     """
+    return _suspects(text, lessons, is_said=False)
+
+
+def _suspects(text: str, lessons: Lessons, *, is_said: bool) -> list[Suspect]:
+    """`is_said`: nobody writes manuals in a conversation, so that every order is one."""
     text = without_runs(text)
     hidden = list(_hidden(text))
     found = [Suspect(start, end, SUSPECT, ("encoded",)) for start, end in _encoded(text)]
-    found += [s for start, end in hidden if (s := _whole(text, start, end, lessons)) is not None]
+    found += [s for start, end in hidden if (s := _whole(text, start, end, lessons, is_said)) is not None]
     found += [Suspect(start, end, SUSPECT, ("own question",)) for start, end in _own_answers(text)]
     for start, end in _blocks(text):
-        found += _in_block(text, start, end, lessons)
+        found += _in_block(text, start, end, lessons, is_said)
     return _merged(found)
 
 
@@ -109,7 +118,7 @@ def suspects_said(text: str, lessons: Lessons = NO_LESSONS) -> list[Suspect]:
     """
     text = without_runs(text)
     blocks = list(_blocks(text))
-    found = [*suspects(text, lessons), *_filled_in(text, lessons)]
+    found = [*_suspects(text, lessons, is_said=True), *_filled_in(text, lessons)]
     whole = [
         Suspect(start, end, s.weight, s.reasons)
         for s in found
@@ -121,8 +130,8 @@ def suspects_said(text: str, lessons: Lessons = NO_LESSONS) -> list[Suspect]:
 
 
 def is_suspect(text: str, lessons: Lessons = NO_LESSONS) -> bool:
-    """Whether any of `text` reads like an instruction."""
-    return bool(suspects(text, lessons))
+    """Whether any of `text` reads like an instruction, judged as strictly as what is said."""
+    return bool(_suspects(text, lessons, is_said=True))
 
 
 def masked(text: str, spans: Sequence[Suspect]) -> str:
@@ -173,26 +182,29 @@ def _total(best: dict[str, float], plain: str) -> float:
     return total
 
 
-def _in_block(text: str, start: int, end: int, lessons: Lessons) -> Iterator[Suspect]:
-    """The suspected sentences of one paragraph; those behind one that is not a quotation go with it."""
-    tainted = False
-    turn = False
+def _in_block(text: str, start: int, end: int, lessons: Lessons, is_said: bool) -> Iterator[Suspect]:
+    """The suspected sentences of one paragraph; what goes on with one that is not a quotation goes with it."""
+    order: Suspect | None = None
+    turn, n_behind = False, 0
     for sentence in split_sentences(text[start:end]):
         at, stop = start + sentence.start, start + sentence.end
-        marks = bool(_TURN.search(sentence.text))
-        turn = turn or marks
-        weight, reasons = _judged(sentence.text, lessons)
+        turn = turn or bool(_TURN.search(sentence.text))
+        if order is not None and is_said:
+            yield Suspect(at, stop, SUSPECT, ("follows",))
+            continue
+        weight, reasons = _judged(sentence.text, lessons, is_said)
         if turn and _poses(sentence.text):
             weight, reasons = max(weight, SUSPECT), ("turn", *reasons)
-        if tainted:
-            yield Suspect(at, stop, SUSPECT, ("follows",))
-        elif weight >= SUSPECT:
+        n_behind += 1
+        if weight >= SUSPECT:
             quotation = _quotation(sentence.text)
             if quotation is None:
-                tainted = True
-                yield Suspect(at, stop, weight, reasons)
+                order, n_behind = Suspect(at, stop, weight, reasons), 0
+                yield order
             else:
                 yield from (Suspect(at + a, at + b, weight, ("quoted", *reasons)) for a, b in quotation)
+        elif order is not None and goes_on(text[order.start : order.end], sentence.text, n_behind):
+            yield Suspect(at, stop, SUSPECT, ("follows",))
 
 
 def _poses(sentence: str) -> bool:
@@ -201,15 +213,31 @@ def _poses(sentence: str) -> bool:
     return bool(_FIRST_PERSON.search(reading)) and bool(_PERSONAL.search(reading) or not reading.rstrip().endswith("?"))
 
 
-def _judged(sentence: str, lessons: Lessons) -> tuple[float, tuple[str, ...]]:
+def _judged(sentence: str, lessons: Lessons, is_said: bool, carried: float = 0.0) -> tuple[float, tuple[str, ...]]:
+    """`carried` is what the place adds where the sentence stands; what shows no sign at all is not suspected for it."""
     weight, reasons = weigh(sentence)
     if hidden_characters(sentence):
-        weight, reasons = weight + _CARRIED, ("invisible", *reasons)
-    if weight and lessons.caught and _near(sentence, lessons.caught, NEAR):
+        carried, reasons = carried + _CARRIED, ("invisible", *reasons)
+    is_known = bool(weight and lessons.caught and _near(sentence, lessons.caught, NEAR))
+    if is_known:
         weight, reasons = weight + _KNOWN, (*reasons, "known")
     if weight and lessons.allowed and _near(sentence, lessons.allowed, _SAME):
         weight, reasons = 0.0, ()
-    return weight, reasons
+    weight += carried
+    if is_said or is_known or not reasons:
+        return weight, reasons
+    return _weighed_up(sentence, weight, reasons, is_hidden=carried > 0)
+
+
+def _weighed_up(
+    sentence: str, weight: float, reasons: tuple[str, ...], *, is_hidden: bool
+) -> tuple[float, tuple[str, ...]]:
+    """A sentence of a file with a sign in it: too little evidence lets it pass, very much convicts it by itself."""
+    least, said = shipped(), evidence(sentence)
+    if weight >= SUSPECT:
+        return (weight, reasons) if said >= (least.least_hidden if is_hidden else least.least) else (0.0, ())
+    is_sure = said >= least.least + _SURE <= evidence(sentence, besides=FIRST_PERSON)
+    return (SUSPECT, ("evidence", *reasons)) if is_sure else (weight, reasons)
 
 
 def _near(text: str, fingerprints: Collection[int], bits: int) -> bool:
@@ -228,13 +256,13 @@ def _quotation(sentence: str) -> list[tuple[int, int]] | None:
     return [(a, b) for a, b in spans if weigh(sentence[a:b])[0] >= SUSPECT] or None
 
 
-def _whole(text: str, start: int, end: int, lessons: Lessons) -> Suspect | None:
+def _whole(text: str, start: int, end: int, lessons: Lessons, is_said: bool) -> Suspect | None:
     """A hidden place is judged as one, and more strictly than what stands in the open."""
     sentences = split_sentences(text[start:end])
-    weight, reasons = max((_judged(s.text, lessons) for s in sentences), default=(0.0, ()))
+    weight, reasons = max((_judged(s.text, lessons, is_said, _CARRIED) for s in sentences), default=(0.0, ()))
     if _TURN.search(text, start, end) and any(_poses(s.text) for s in sentences):
         weight, reasons = max(weight, SUSPECT), ("turn", *reasons)
-    return Suspect(start, end, weight + _CARRIED, ("hidden", *reasons)) if weight + _CARRIED >= SUSPECT else None
+    return Suspect(start, end, weight, ("hidden", *reasons)) if weight >= SUSPECT else None
 
 
 def _hidden(text: str) -> Iterator[tuple[int, int]]:

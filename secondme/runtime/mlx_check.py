@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from secondme.errors import BackendUnavailable
 from secondme.runtime.mlx_lib import core, on_metal, on_worker
 
-_GROUP, _BITS = 32, 4
+_GROUP, _WIDTHS = 32, (4, 5, 8)
+"""What conversions write (`mlx_gguf.py`)."""
 _MOST_ERROR = 1e-3
 """Of the largest number in the product; float32 leaves 1e-6, and a wrong kernel is wrong by its own size."""
 
@@ -37,14 +38,16 @@ def _try() -> MlxState:
     mx = core()
     x = np.random.default_rng(5).standard_normal((3, 64)).astype(np.float32)
     weights = np.random.default_rng(6).standard_normal((96, 64)).astype(np.float32)
-    packed, scales, biases = mx.quantize(mx.array(weights), group_size=_GROUP, bits=_BITS)
-    product = mx.quantized_matmul(mx.array(x), packed, scales, biases, transpose=True, group_size=_GROUP, bits=_BITS)
-    expected = x @ _unpacked(np.array(packed), np.array(scales), np.array(biases)).T
-    error = np.abs(np.array(product) - expected).max()
-    if not error <= _MOST_ERROR * np.abs(expected).max():  # so that no-number fails as well
-        raise BackendUnavailable(
-            "MLX multiplies quantized weights wrongly on this machine", hint="use --backend llama.cpp, and report this"
-        )
+    for bits in _WIDTHS:
+        packed, scales, biases = mx.quantize(mx.array(weights), group_size=_GROUP, bits=bits)
+        product = mx.quantized_matmul(mx.array(x), packed, scales, biases, transpose=True, group_size=_GROUP, bits=bits)
+        expected = x @ _unpacked(np.array(packed), np.array(scales), np.array(biases), bits).T
+        error = np.abs(np.array(product) - expected).max()
+        if not error <= _MOST_ERROR * np.abs(expected).max():  # so that no-number fails as well
+            raise BackendUnavailable(
+                f"MLX multiplies weights of {bits} bits wrongly on this machine",
+                hint="use --backend llama.cpp, and report this",
+            )
     info = mx.device_info()
     name = str(info.get("device_name", "")).strip()
     if not on_metal():
@@ -54,10 +57,10 @@ def _try() -> MlxState:
 
 
 def _unpacked(
-    packed: NDArray[np.uint32], scales: NDArray[np.float32], biases: NDArray[np.float32]
+    packed: NDArray[np.uint32], scales: NDArray[np.float32], biases: NDArray[np.float32], bits: int
 ) -> NDArray[np.float32]:
-    """The weights [n_rows, n] of eight 4-bit numbers a word, the first one lowest; scales and biases a group."""
-    levels = packed[:, :, None] >> np.arange(0, 32, _BITS, dtype=np.uint32) & 15
-    groups = levels.reshape(len(packed), -1, _GROUP).astype(np.float32)
+    """The weights [n_rows, n]: levels of `bits` bits without gaps, the first one lowest; a scale and a bias a group."""
+    ones = np.unpackbits(packed.view(np.uint8), axis=1, bitorder="little").reshape(len(packed), -1, _GROUP, bits)
+    groups = (ones @ (1 << np.arange(bits))).astype(np.float32)
     rows = groups * scales[:, :, None] + biases[:, :, None]
     return rows.reshape(len(packed), -1)

@@ -1,7 +1,7 @@
 """Turns a GGUF file into an MLX model folder with the same weights, in seconds and once.
 
 Llama, Qwen 2, Qwen 3 and SmolLM3, with weights that MLX can hold as they are: F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1,
-Q8_0, Q4_K, Q5_K and IQ4_NL to the bit, Q6_K within an eighth of its step. Anything else is refused with its reason,
+Q8_0, Q4_K, Q5_K and IQ4_NL to the bit, Q6_K nearly (`mlx_kquants.py`). Anything else is refused with its reason,
 because packing it again would make it another model, or one of twice the size.
 Formats: GGUF v3 (ggml `docs/gguf.md`), safetensors, config.json as mlx-lm writes it.
 """

@@ -19,7 +19,7 @@ import pytest
 from tests.fault.iolog import environment
 from tests.fault.killing import HAS_SHIM, Operation, Say, failures, rounds
 from tests.fault.soak import n
-from tests.tiny_mlx import TinyMlx, write_tiny_gguf
+from tests.tiny_mlx import MIXED_K, TinyMlx, write_tiny_gguf
 
 pytestmark = pytest.mark.soak
 
@@ -40,7 +40,7 @@ print(folder, *(path.stat().st_ino for path in sorted(folder.iterdir())))
 
 
 def _prepare(folder: Path) -> None:
-    write_tiny_gguf(folder / "model.gguf", TinyMlx(n_layers=1, kind="Q4_0"))
+    write_tiny_gguf(folder / "model.gguf", dataclasses.replace(MIXED_K, n_layers=1))
 
 
 def _convert(folder: Path, say: Say) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from secondme.crypto.keyslots import FILE, Slot
 from secondme.crypto.unlock import unlock
 from secondme.doctor import _backend, _vector_index, examine
 from secondme.paths import data_dir, private_dir
+from secondme.runtime import mlx_check
 from secondme.runtime.mlx_check import MlxState
 from secondme.runtime.mlx_lib import on_metal
 from tests.keyfiles import CHEAP, ENTRY
@@ -85,11 +87,17 @@ def test_mlx_is_tried_and_told_with_its_device_and_memory(monkeypatch: pytest.Mo
     assert detail.endswith("rightly on Metal (Apple M2); at most 22.9 of 34.4 GB of memory, none of it swapped")
 
 
-def test_mlx_that_computes_something_else_fails_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("secondme.runtime.mlx_check._unpacked", lambda packed, *_: np.ones((len(packed), 64)))
+@pytest.mark.parametrize("bits", [4, 5, 8])
+def test_mlx_that_computes_something_else_fails_where_it_is_used(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rightly = mlx_check._unpacked
+
+    def unpacked(*parts: Any) -> np.ndarray:
+        return np.asarray(rightly(*parts) + (parts[-1] == bits))
+
+    monkeypatch.setattr(mlx_check, "_unpacked", unpacked)
     assert about(Config(backend="mlx"), "mlx")[:2] == (
         "failed",
-        "MLX multiplies quantized weights wrongly on this machine",
+        f"MLX multiplies weights of {bits} bits wrongly on this machine",
     )
     assert about(Config(backend="llama.cpp"), "mlx")[0] == "warning"
 

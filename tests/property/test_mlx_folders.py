@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import tracemalloc
@@ -9,16 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from secondme.errors import ModelError
+from secondme.runtime.gguf_header import read_gguf_header
 from secondme.runtime.mlx_convert import convert_gguf
-from secondme.runtime.mlx_folder import INDEX, read_folder
+from secondme.runtime.mlx_folder import INDEX, TensorPlace, read_folder
 from secondme.runtime.mlx_tokenizer import MlxTokenizer
 from tests.fault.soak import n
-from tests.tiny_mlx import TinyMlx, gguf_of, write_tiny_mlx
+from tests.tiny_mlx import MIXED_K, TinyMlx, gguf_of, write_tiny_gguf, write_tiny_mlx
 
 MOST_BYTES = 32 << 20
 SETTINGS = settings(
@@ -184,3 +187,46 @@ def test_damaged_gguf_files(tiny: Path, changes: list[tuple[str, float, bytes]])
     if dest.exists():
         read_folder(dest)
         shutil.rmtree(dest)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tiny = dataclasses.replace(MIXED_K, n_layers=1)
+    return write_tiny_gguf(tmp_path_factory.mktemp("mixed") / "mixed.gguf", tiny)
+
+
+BLOCK_DAMAGE = st.lists(
+    st.tuples(
+        st.booleans(),
+        PLACES,
+        st.sampled_from((b"\x00\x7c", b"\xff\xff", b"\x01\xfc", b"\xff\x7b")) | st.binary(min_size=1),
+    ),
+    min_size=1,
+    max_size=9,
+)
+
+
+@SETTINGS
+@given(changes=BLOCK_DAMAGE, missing=st.just(0) | st.integers(0, 1000))
+def test_damaged_blocks(mixed: Path, changes: list[tuple[bool, float, bytes]], missing: int) -> None:
+    """A folder of finite numbers, or one of our errors and nothing left. Some changes begin at a block's scale."""
+    tensors = read_gguf_header(mixed).tensors
+    first, blocks = min(tensor.start for tensor in tensors.values()), tensors["blk.0.ffn_up.weight"]
+    raw, dest = bytearray(mixed.read_bytes()), mixed.with_name("made")
+    for is_scale, place, value in changes:
+        at = first + int(place * (len(raw) - first))
+        if is_scale:
+            at = blocks.start + int(place * (blocks.n_bytes // 144)) * 144
+        raw[at : at + len(value)] = value[: len(raw) - at]
+    tried(mixed, bytes(raw[: len(raw) - missing]), lambda: convert_gguf(mixed, dest, sha256="0" * 64))
+    assert sorted(path.name for path in mixed.parent.iterdir()) in (["made", "mixed.gguf"], ["mixed.gguf"])
+    if dest.exists():
+        made = read_folder(dest).tensors.values()
+        assert all(np.isfinite(numbers(place)).all() for place in made if place.dtype != "U32")
+        shutil.rmtree(dest)
+
+
+def numbers(place: TensorPlace) -> np.ndarray:
+    with place.file.open("rb") as file:
+        file.seek(place.start)
+        return np.frombuffer(file.read(place.n_bytes), {"F16": "<f2", "F32": "<f4"}[place.dtype])

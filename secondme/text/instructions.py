@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from secondme.text.disguise import encoded_texts, hidden_characters, readings
-from secondme.text.instruction_evidence import FIRST_PERSON, evidence, goes_on, shipped
+from secondme.text.instruction_evidence import OF_ANYBODY, evidence, goes_on, shipped
 from secondme.text.instruction_fields import fills_a_field, talks_to_assistant
 from secondme.text.instruction_patterns import OTHER_LANGUAGES, REPORTING, SIGNS, THIRD_PARTIES
 from secondme.text.runs import without_runs
@@ -49,7 +49,7 @@ _TURN = re.compile(
     rf"(?im)(?:^|(?<=[>(\-]))[ \t>*_#/\-|\"']*(?:{_WHO}[*_\"']*\s*(?:\([^)\n]{{0,30}}\)\s*)?[:：>]"
     rf"|[\[(<]{_WHO}[\])>]\s*[:：]?)"
 )
-_FIRST_PERSON = re.compile(
+_OF_ANYBODY = re.compile(
     r"\b(?:i|i'm|i've|i'd|i'll|my|mine|me|myself|ich|mein\w*|je|mon|ma|yo|mi|mio|io|eu|meu|minha|я|мой|我|私)\b|我|私"
 )
 _OWN_QUESTION = re.compile(r"(?i)\b(?:what|who|which|where|when|how)\b[^?\n]{0,40}\b(?:my|i|me)\b[^?\n]{0,80}\?")
@@ -210,7 +210,7 @@ def _in_block(text: str, start: int, end: int, lessons: Lessons, is_said: bool) 
 def _poses(sentence: str) -> bool:
     """Whether a line of a made-up conversation speaks of its speaker: it would pose as the owner."""
     reading = readings(sentence)[-1]
-    return bool(_FIRST_PERSON.search(reading)) and bool(_PERSONAL.search(reading) or not reading.rstrip().endswith("?"))
+    return bool(_OF_ANYBODY.search(reading)) and bool(_PERSONAL.search(reading) or not reading.rstrip().endswith("?"))
 
 
 def _judged(sentence: str, lessons: Lessons, is_said: bool, carried: float = 0.0) -> tuple[float, tuple[str, ...]]:
@@ -236,7 +236,7 @@ def _weighed_up(
     least, said = shipped(), evidence(sentence)
     if weight >= SUSPECT:
         return (weight, reasons) if said >= (least.least_hidden if is_hidden else least.least) else (0.0, ())
-    is_sure = said >= least.least + _SURE <= evidence(sentence, besides=FIRST_PERSON)
+    is_sure = said >= least.least + _SURE <= evidence(sentence, besides=OF_ANYBODY)
     return (SUSPECT, ("evidence", *reasons)) if is_sure else (weight, reasons)
 
 

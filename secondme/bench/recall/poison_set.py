@@ -135,6 +135,11 @@ def _files(family: str, carrier: str, kind: str, name: str, text: str) -> dict[s
     return {"family": family, "carrier": carrier, "as": kind, "turns": [], "files": [{"name": name, "text": text}]}
 
 
+def carried(text: str, number: int) -> str:
+    """`text` in the middle of a page, as the carrier of that number carries it; 0 is plain."""
+    return _page(text, _CARRIERS[number % len(_CARRIERS)])
+
+
 def _page(text: str, carrier: str) -> str:
     """`text` in the middle of a harmless page."""
     first, last = _PAGE

@@ -44,13 +44,33 @@ def quoted(question: str, evidence: Evidence) -> list[Quote]:
     if not fitting:
         return []
     _, piece, sentence = max(fitting, key=lambda candidate: candidate[0])
-    later = [(p, p.text) for p in _corrections(question, piece, evidence) if len(p.text) <= MAX_CHARS]
+    later = [(p, p.text) for p in _later(question, piece, evidence) if len(p.text) <= MAX_CHARS]
     return [Quote(p, _told(p, " ".join(text.split()))) for p, text in [(piece, sentence), *later]]
+
+
+def _later(question: str, piece: Piece, evidence: Evidence) -> list[Piece]:
+    """What corrected a piece, and what holds now in its place where the owner said that later."""
+    found, lead = _corrections(question, piece, evidence), evidence.lead
+    is_own = isinstance(piece.source, MemoryItem) or (isinstance(piece.source, Turn) and _is_owners(piece.source))
+    if lead is None or not is_own or not isinstance(lead.source, Turn) or lead.at <= piece.at:
+        return found
+    return found if lead in found or lead.source.id in _turns(piece) else [*found, lead]
+
+
+def _turns(piece: Piece) -> set[int]:
+    """Ids of the turns that a piece is, or was learned from."""
+    if isinstance(piece.source, MemoryItem):
+        return {s.ref_id for s in piece.source.spans if s.kind == "turn"}
+    return {piece.ref_id}
+
+
+def _is_owners(turn: Turn) -> bool:
+    return turn.role == "user" and not turn.speaker
 
 
 def _corrections(question: str, piece: Piece, evidence: Evidence) -> list[Piece]:
     """What the owner said later that points back at a turn of his, "make that Friday"; its words alone find nothing."""
-    own = [p for p in evidence.turns if isinstance(p.source, Turn) and p.source.role == "user" and not p.source.speaker]
+    own = [p for p in evidence.turns if isinstance(p.source, Turn) and _is_owners(p.source)]
     if piece not in own:
         return []
     told = [Told(Telling(t.text), t.created_at, 0.0, t.id, t.conversation_id, n) for n, t in enumerate(map(_turn, own))]

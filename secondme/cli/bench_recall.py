@@ -14,7 +14,7 @@ _FILES = (
     ("--cranfield", "documents, queries and judgements, as in Cranfield"),
     ("--updates", "what was said and corrected, with questions"),
     ("--poison", "attacks on memory, with harmless twins"),
-    ("--learn", "learn the fusion's weights from all of --locomo and write them to FILE"),
+    ("--learn", "learn weights from all of --locomo, or else of --updates, and write them to FILE"),
     ("--make-updates", "make such a set with --seed, and write it to FILE"),
     ("--make-poison", "make such a set with --seed, and write it to FILE"),
 )

@@ -1,9 +1,10 @@
 """The planner: which evidence a question gets, from what is known down to what was once said, no deeper than needed.
 
-The profile is always told. What is known comes first; what was said and what was read are searched as well, unless what
-is known covers the question; faded and overarching memories only where all of that does not. A rule decides, not a
-model: the share of the question's weight that the evidence speaks of. What is found is told once, in the order of time,
-within a budget of tokens.
+The profile is always told. What is known comes first; what was said is always searched, since the owner may have
+corrected it in words that no rule read; what was read as well, unless what is known covers the question and still
+holds; faded and overarching memories only where all of that does not. A rule decides, not a model: the share of the
+question's weight that the evidence speaks of. What is found is told once, within a budget of tokens: what holds now
+first, all else in the order of time.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from secondme.recall.items import is_about_past, recall_items
 from secondme.recall.masking import Masks, masks
 from secondme.recall.pieces import Piece, of_item, of_passage, of_turn
 from secondme.recall.retrieve import BEARING, embed_question, retrieve_by
+from secondme.recall.standing import standing
 from secondme.recall.succession import REACH, Told, matter, pointers
 from secondme.recall.telling import Telling
-from secondme.recall.turns import recall_turns
+from secondme.recall.turns import TurnRecall, recall_turns
 from secondme.runtime.base import Embedder, FloatMatrix
 from secondme.text.terms import content_terms, stems
 from secondme.types import ItemKind, ItemState, MemoryItem, Turn
@@ -114,7 +116,8 @@ class Evidence:
     """What bears on a question. Items and turns are in the order of time, passages best first.
 
     `found` is False when nothing does: then only the profile `core` is there. `depth` tells how far it was looked: 1
-    what is known, 2 what was said and read as well, 3 what has faded too. `weights` are the question's stems.
+    what is known, 2 what was said and read as well, 3 what has faded too. `weights` are the question's stems. `lead` is
+    the item or turn that holds now, or for a question about the past held before, where one of them does.
     """
 
     core: tuple[MemoryItem, ...] = ()
@@ -124,11 +127,13 @@ class Evidence:
     found: bool = False
     depth: int = 1
     weights: Mapping[str, float] = field(default_factory=dict)
+    lead: Piece | None = None
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
         """All but the profile, as a prompt numbers them."""
-        return (*self.items, *self.turns, *self.passages)
+        lead = () if self.lead is None else (self.lead,)
+        return (*lead, *(p for p in (*self.items, *self.turns, *self.passages) if p not in lead))
 
     @property
     def profile(self) -> str:
@@ -157,23 +162,30 @@ def gather(question: str, store: Store, embedder: Embedder, scope: Scope = EVERY
     """What memory holds about `question`, within `scope`. Secrets are never in it. Raises ModelError, StoreError."""
     look = _look(question, store, embedder, scope)
     known, is_enough = _known(look, ACTIVE, N_ITEMS)
-    if is_enough:
+    heard = _hear(look, N_TURNS)
+    lead = _lead(look, known, heard, is_enough=is_enough)
+    if is_enough and (not lead or lead[0] is known[0]):
         return _evidence(look, 1, [known])
-    said = _said(look, N_TURNS)
+    said = _said(look, heard, lead)
     whole = _all_said(look) if said else []
     found = [known, whole or said, _read(look, N_PASSAGES)]
-    if whole or _share(found, look.weights) >= ENOUGH:
-        return _evidence(look, 2, found, is_whole=bool(whole))
-    return _evidence(look, 3, [*found, _known(look, FADED, N_ITEMS)[0]])
+    if whole or _share([lead, *found], look.weights) >= ENOUGH:
+        return _evidence(look, 2, found, lead, is_whole=bool(whole))
+    return _evidence(look, 3, [*found, _known(look, FADED, N_ITEMS)[0]], lead)
 
 
 def ranked(
     question: str, store: Store, embedder: Embedder, scope: Scope = EVERYWHERE, *, k: int = 8
 ) -> tuple[list[Piece], dict[str, float]]:
-    """Up to `k` pieces of each kind, the best of each first and what has faded last; and the question's weights."""
+    """What holds now and what did before, then up to `k` pieces of each kind, the best of each first and what has faded
+    last; and the question's weights."""
     look = _look(question, store, embedder, scope)
-    found = _known(look, ACTIVE, k)[0], _said(look, k), _read(look, k)
-    return [*_in_turn(*found), *_known(look, FADED, k)[0]], dict(look.weights)
+    known, is_enough = _known(look, ACTIVE, k)
+    heard = _hear(look, k)
+    lead = _lead(look, known, heard, is_enough=is_enough)
+    found = known, _said(look, heard, lead), _read(look, k)
+    pieces = [*_distinct([*lead, *_in_turn(*found)]), *_known(look, FADED, k)[0]]
+    return pieces, dict(look.weights)
 
 
 def _look(question: str, store: Store, embedder: Embedder, scope: Scope) -> _Look:
@@ -191,17 +203,25 @@ def _weights(question: str, store: Store) -> dict[str, float]:
     return term_weights(terms, {t: in_chunks.get(t, 0) + in_turns.get(t, 0) for t in terms}, max(1, n))
 
 
-def _evidence(look: _Look, depth: int, rankings: Sequence[Sequence[Piece]], *, is_whole: bool = False) -> Evidence:
-    """The best of `rankings` that the budget takes beside the profile."""
+def _evidence(
+    look: _Look,
+    depth: int,
+    rankings: Sequence[Sequence[Piece]],
+    lead: Sequence[Piece] = (),
+    *,
+    is_whole: bool = False,
+) -> Evidence:
+    """`lead`, and the best of `rankings`, as far as the budget takes them beside the profile."""
     core = tuple(look.store.items(look.scope.project, kinds=CORE, holding=True))
     profile = "\n".join(block.text for block in core)
     budget = max(look.scope.budget, look.scope.whole_history) if is_whole else look.scope.budget
     room = budget - (look.embedder.count_tokens(profile) if profile else 0)
-    kept = agreed(look.question, _within(_distinct(_in_turn(*rankings)), room, look.cost))
+    kept = agreed(look.question, _within(_distinct([*lead, *_in_turn(*rankings)]), room, look.cost))
+    first = next((p for p in kept for one in lead[:1] if (p.kind, p.ref_id) == (one.kind, one.ref_id)), None)
     said, known = (sorted((p for p in kept if p.kind == kind), key=lambda p: p.at) for kind in ("turn", "item"))
     passages = tuple(p for p in kept if p.kind == "passage")
     found = bool(kept) or coverage(profile, look.weights) >= BEARING
-    return Evidence(core, tuple(known), tuple(said), passages, found, depth, look.weights)
+    return Evidence(core, tuple(known), tuple(said), passages, found, depth, look.weights, first)
 
 
 def _share(rankings: Sequence[Sequence[Piece]], weights: Mapping[str, float]) -> float:
@@ -227,10 +247,10 @@ def _known(look: _Look, states: tuple[ItemState, ...], k: int) -> tuple[list[Pie
     return [of_item(h.item, h.score, look.now) for h in bearing], is_enough
 
 
-def _said(look: _Look, k: int) -> list[Piece]:
-    """What was said that bears on the question, best first."""
+def _hear(look: _Look, k: int) -> TurnRecall:
+    """The turns nearest to the question, whether they bear on it or not."""
     scope = look.scope
-    found = recall_turns(
+    return recall_turns(
         look.question,
         look.store,
         look.embedder,
@@ -240,8 +260,12 @@ def _said(look: _Look, k: int) -> list[Piece]:
         exclude_conversation=scope.exclude_conversation,
         hidden=look.masks,
     )
-    hits = [h for h in found.hits if _tells_something(h.turn, look)]
-    if not _bear([h.turn for h in hits], look, is_found=found.found):
+
+
+def _said(look: _Look, heard: TurnRecall, lead: Sequence[Piece]) -> list[Piece]:
+    """What was said that bears on the question, best first; where something leads, the rest of it bears too."""
+    hits = [h for h in heard.hits if _tells_something(h.turn, look)]
+    if not lead and not _bear([h.turn for h in hits], look, is_found=heard.found):
         return []
     corrected = _corrected([h.turn for h in hits[:N_CORRECTED]], look)
     found_ids = {h.turn.id for h in hits}
@@ -251,6 +275,46 @@ def _said(look: _Look, k: int) -> list[Piece]:
         more = [t for t in corrected.get(hit.turn.id, ()) if t.id not in found_ids]
         pieces += [of_turn(t, hit.score, look.masks) for t in more]
     return pieces
+
+
+def _lead(look: _Look, known: Sequence[Piece], heard: TurnRecall, *, is_enough: bool) -> list[Piece]:
+    """What holds now, then what may have held before; for a question about the past the other way round.
+
+    What is surely known leads itself, unless the owner said something later that took its place. What he typed himself
+    and what was read is replaced by nothing that was merely said.
+    """
+    best = known[0] if known and is_enough else None
+    is_fixed = look.scope.at is not None or (best is not None and not _turns_of(best))
+    if heard.weighed is None or is_fixed:
+        return [best] if best is not None else []
+    turns = {n for piece in known for n in _turns_of(piece)}
+    excluded = look.scope.exclude_conversation
+    stands = standing(heard.weighed, look.store, turns, exclude_conversation=excluded)
+    if stands is None or not (best is not None or _bears_by_rule(look, heard) or (stands.bears and not _is_long(look))):
+        return [best] if best is not None else []
+    if best is not None and (stands.now.id in _turns_of(best) or stands.now.created_at <= best.at):
+        now = best
+    else:
+        now = _told_as(stands.now, 1.0, known, look)
+    before = [_told_as(t, 0.0, known, look) for t in stands.before if t.id not in _turns_of(now)]
+    return [*before[:1], now, *before[1:]] if is_about_past(look.question) else [now, *before]
+
+
+def _told_as(turn: Turn, score: float, known: Sequence[Piece], look: _Look) -> Piece:
+    """A turn, or what is known where that was made of nearly all of it."""
+    said = of_turn(turn, score, look.masks)
+    return next((p for p in known if _tells(p, said)), said)
+
+
+def _bears_by_rule(look: _Look, heard: TurnRecall) -> bool:
+    return _bear([h.turn for h in heard.hits if _tells_something(h.turn, look)], look, is_found=heard.found)
+
+
+def _turns_of(piece: Piece) -> set[int]:
+    """Ids of the turns that a piece is, or was learned from."""
+    if isinstance(piece.source, MemoryItem):
+        return {s.ref_id for s in piece.source.spans if s.kind == "turn"}
+    return {piece.source.id} if isinstance(piece.source, Turn) else set()
 
 
 def _corrected(turns: Sequence[Turn], look: _Look) -> dict[int, list[Turn]]:
@@ -285,14 +349,17 @@ def _bear(turns: Sequence[Turn], look: _Look, *, is_found: bool) -> bool:
     shares = [coverage(f"{t.speaker} {t.text}", look.weights) for t in turns]
     if max(shares, default=0.0) >= BEARING:
         return True
-    is_long = look.store.turn_stats(look.scope.project).n_turns >= LONG
-    if not turns or (is_long and not is_found):
+    if not turns or (_is_long(look) and not is_found):
         return False
     share = coverage("\n".join(f"{t.speaker} {t.text}" for t in turns), look.weights)
     if share >= TOGETHER:
         return True
     nearest = look.store.nearest_turns(look.vector, 1, look.scope.project) if look.store.embedder() else []
     return share + (nearest[0][1] if nearest else UNSEEN) >= TOGETHER
+
+
+def _is_long(look: _Look) -> bool:
+    return look.store.turn_stats(look.scope.project).n_turns >= LONG
 
 
 def _tells_something(turn: Turn, look: _Look) -> bool:

@@ -152,9 +152,14 @@ class Telling:
         return (found & CRISP) - {"number"} or found & {"name", "place"} or found & {"number"}
 
     @cached_property
+    def corrects(self) -> bool:
+        """Whether it begins as corrections do: no, wait, make that."""
+        return _CORRECTS.search(self.text) is not None
+
+    @cached_property
     def points_back(self) -> bool:
         """Whether it has no matter of its own: a value, and words that correct or point back."""
-        corrects = _CORRECTS.search(self.text) is not None
+        corrects = self.corrects
         if not corrects and not self.changes:
             return False
         left = stems_of(_CHANGE.sub(" ", without_values(self.text))) - _MARKERS

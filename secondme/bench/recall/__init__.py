@@ -28,7 +28,8 @@ class Options:
     """What is measured: every collection that is named.
 
     limit: at most so many questions of each, 0 for all. answers: the model answers the questions about documents.
-    learn: where to write the weights learned from all of `locomo`. scale: turns of a made-up store, 0 for none.
+    learn: where to write the weights learned from all of `locomo`, or else from `updates`. scale: turns of a made-up
+    store, 0 for none.
     make_updates, make_poison: where to write a set made with `seed`. peers: names with commas, "all", "" for none.
     """
 
@@ -70,8 +71,8 @@ def checked(options: Options) -> Options:
             "recall is measured on data that you bring",
             hint="name it: --locomo FILE, --cranfield FILE, --xquad FILE, --updates FILE, --poison FILE, or --scale N",
         )
-    if options.learn is not None and options.locomo is None:
-        raise UsageError("weights are learned from conversations", hint="name them: --locomo FILE")
+    if options.learn is not None and options.locomo is None and options.updates is None:
+        raise UsageError("weights are learned from conversations", hint="name them: --locomo FILE or --updates FILE")
     made = (None, options.make_updates, options.make_poison)
     for path in (options.locomo, options.cranfield, options.xquad, options.updates, options.poison):
         if path not in made and not path.is_file():
@@ -83,7 +84,7 @@ def checked(options: Options) -> Options:
 
 def run(tools: Tools) -> Iterator[Row]:
     """Rows for everything that `tools.options` names, as `checked` returns them; sets are made before they are read."""
-    from secondme.bench.recall import documents, locomo, poison, scale, updates
+    from secondme.bench.recall import documents, learn_standing, locomo, poison, scale, updates
     from secondme.bench.recall.peers import compare
 
     options = tools.options
@@ -100,7 +101,8 @@ def run(tools: Tools) -> Iterator[Row]:
     if options.locomo is not None and options.peers:
         yield from compare.rows(options.locomo, tools, ours)
     if options.updates is not None:
-        yield from updates.rows(options.updates, tools)
+        is_learned = options.learn is not None and options.locomo is None
+        yield from (learn_standing.rows if is_learned else updates.rows)(options.updates, tools)
     if options.poison is not None:
         yield from poison.rows(options.poison, tools)
     if options.scale:

@@ -2,16 +2,19 @@
 
 A case states something, talks of other things, corrects the statement in other words, and asks for it in others.
 Sets of seeds that begin with `dev` take the first wordings of each list, on which rules and recall were tuned; all
-others take the last, which was written afterwards, and looked at for two repairs only. A part of the cases is in words
-that no rule reads. Every other case is as people write in chat, in wordings that seeds for tuning (update_chats_dev.py
-and its sequels) and all others (update_chats.py) do not share.
+others take the last, which was written afterwards, and looked at for two repairs only. Seeds that begin with `learn`
+make the set that weights are learned from: chat alone, and cases in update_cases_dev.json. Of the other sets a part of
+the cases is in words that no rule reads, and every other case is as people write in chat, in wordings that seeds for
+tuning (update_chats_dev.py and its sequels) and all others (update_chats.py) do not share.
 """
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from secondme.bench.recall.update_chats import CHATTED
@@ -23,6 +26,9 @@ from secondme.bench.recall.update_topics import Topic
 N_CASES = 200
 N_UNSEEN = 1
 """Of the wordings, how many at the end of each list no seed for tuning takes."""
+N_OF_EACH = 3
+"""Cases of each matter to learn from."""
+WRITTEN = Path(__file__).resolve().with_name("update_cases_dev.json")
 DAY_S = 86400.0
 FIRST_DAY = 1_756_720_800.0  # 1 September 2025, 10:00 UTC
 
@@ -500,8 +506,10 @@ _NOISE = (
 
 
 def make(seed: str, n_cases: int = N_CASES) -> dict[str, Any]:
-    """A set of `n_cases`, the same for the same seed, as JSON values."""
+    """A set of `n_cases`, the same for the same seed, as JSON values; what is learned from for seeds with `learn`."""
     random_ = random.Random(seed)
+    if seed.startswith("learn"):
+        return {"format": "secondme-updates/1", "seed": seed, "cases": [*_to_learn_from(random_), *_written()]}
     tuned = seed.startswith("dev")
     chatted = [*CHATTED_DEV, *CHATTED_DEV_MORE, *CHATTED_DEV_LAST] if tuned else CHATTED
     topics = [*TOPICS, *LOOSE]
@@ -512,6 +520,19 @@ def make(seed: str, n_cases: int = N_CASES) -> dict[str, Any]:
         else:
             cases.append(_case(random_, _cut(topics[n // 2 % len(topics)], tuned=tuned), n))
     return {"format": "secondme-updates/1", "seed": seed, "cases": cases}
+
+
+def _to_learn_from(random_: random.Random) -> Iterator[dict[str, Any]]:
+    """Cases of all matters of chat for tuning, named by set, matter and number."""
+    for topics in (CHATTED_DEV, CHATTED_DEV_MORE, CHATTED_DEV_LAST):
+        for topic in topics:
+            yield from (_case(random_, topic, n) for n in range(N_OF_EACH))
+
+
+def _written() -> list[dict[str, Any]]:
+    """Cases that somebody else wrote without knowing the program, one for one."""
+    cases: list[dict[str, Any]] = json.loads(WRITTEN.read_text("utf-8"))["cases"]
+    return cases
 
 
 def _cut(topic: Topic, *, tuned: bool) -> Topic:

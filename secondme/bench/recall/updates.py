@@ -22,6 +22,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +35,10 @@ from secondme.crypto.keys import StoreKeys
 from secondme.errors import UsageError
 from secondme.memory.conversations import NewTurn
 from secondme.memory.store import Store
-from secondme.recall.current import Said, recall_said
+from secondme.recall.gather import Scope, ranked
+from secondme.recall.items import recall_items
+from secondme.recall.pieces import Piece
+from secondme.recall.turns.recall import Weighed, recall_turns
 from secondme.reflect.learn import embed, learn_from_turn
 from secondme.runtime.base import Embedder, FloatMatrix
 from secondme.runtime.traces import traces
@@ -102,11 +106,18 @@ def rows(path: Path, tools: Tools) -> Iterator[Row]:
     cases, seed = read(path)
     cases = cases[: tools.options.limit or None]
     setting = f"seed {seed}" if seed else path.name
+    with opened(tools) as store:
+        yield from _measured(store, cases, tools, setting)
+
+
+@contextmanager
+def opened(tools: Tools) -> Iterator[Store]:
+    """A store of its own, for as long as it is measured."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store.open(Path(folder) / "updates.db", KEY)
         try:
             store.set_embedder(tools.embedder.fingerprint, tools.embedder.n_dims)
-            yield from _measured(store, cases, tools, setting)
+            yield store
         finally:
             store.close()
 
@@ -117,8 +128,8 @@ def _measured(store: Store, cases: Sequence[Case], tools: Tools, setting: str) -
     seen: dict[str, tuple[FloatMatrix, bytes]] = {}
     for n, case in enumerate(cases):
         project = f"case {n}"
-        times += _tell(store, case, project, tools.embedder, seen)
-        found = recall_said(case.question, store, tools.embedder, project=project, k=K)
+        times += tell(store, case, project, tools.embedder, seen)
+        found = _found(case.question, store, tools.embedder, project)
         is_first = bool(found) and holds(found[0].text, case.current)
         first += is_first
         if not is_first:
@@ -127,7 +138,7 @@ def _measured(store: Store, cases: Sequence[Case], tools: Tools, setting: str) -
         kept += bool(case.old) and all(_is_kept(store, found, old) for old in case.old)
         if case.past_question and case.old:
             n_past += 1
-            before = recall_said(case.past_question, store, tools.embedder, project=project, k=K)
+            before = _found(case.past_question, store, tools.embedder, project)
             past += bool(before) and any(holds(before[0].text, old) for old in case.old)
     yield Row("recall", "updates/current_first", 100 * first / len(cases), "%", len(cases), setting=setting)
     if n_old:
@@ -137,7 +148,7 @@ def _measured(store: Store, cases: Sequence[Case], tools: Tools, setting: str) -
     yield Row("recall", "updates/learn_ms", 1000 * statistics.median(times), "ms", len(times), setting=setting)
 
 
-def _tell(
+def tell(
     store: Store, case: Case, project: str, embedder: Embedder, seen: dict[str, tuple[FloatMatrix, bytes]]
 ) -> list[float]:
     """Store a case's turns and learn from them in their order; returns the seconds that learning took, turn by turn."""
@@ -157,12 +168,24 @@ def _tell(
     return times
 
 
+def _found(question: str, store: Store, embedder: Embedder, project: str) -> list[Piece]:
+    """What the program finds for a question, as `secondme memory search` shows it and answers rest on it."""
+    return ranked(question, store, embedder, Scope(project), k=K)[0][:K]
+
+
+def asked_of(question: str, store: Store, embedder: Embedder, project: str) -> tuple[Weighed | None, frozenset[int]]:
+    """What a search of turns finds for a question, and the turns that what is known about it was learned from."""
+    found = recall_turns(question, store, embedder, project=project, k=K)
+    hits = recall_items(question, store, embedder, project=project, k=K)
+    return found.weighed, frozenset(s.ref_id for h in hits for s in h.item.spans if s.kind == "turn")
+
+
 def _key(turn: Turn) -> str:
     return f"{turn.role}: {turn.text}"
 
 
-def _is_kept(store: Store, found: Sequence[Said], old: str) -> bool:
-    items: list[MemoryItem] = store.item_history(found[0].item.item.id) if found and found[0].item is not None else []
+def _is_kept(store: Store, found: Sequence[Piece], old: str) -> bool:
+    items: list[MemoryItem] = store.item_history(found[0].ref_id) if found and found[0].kind == "item" else []
     return any(holds(i.text, old) for i in items) or any(holds(s.text, old) for s in found)
 
 

@@ -22,8 +22,8 @@ _BESIDE = np.float32(0.9)
 
 def meaning_features(asked: Asked, pool: Pool, coverage: Floats) -> Columns:
     """Columns [n] by name; `coverage` [n] is the share of the question's weight that a turn's words have."""
-    compared = _Compared(pool, coverage)
-    found = _of_vectors(asked, compared) | _of_tokens(asked.plain, compared)
+    compared = Compared(pool, coverage)
+    found = _of_vectors(asked, compared) | of_tokens(asked.plain, compared)
     found |= _of_topic(asked.stripped, compared, "topic") | _of_topic(asked.told, compared, "told")
     columns = standardised_each(found)
     for name in ("cosine", "cosine_near", "topic_cosine", "tokens", "tokens_near", "close", "close_near", "topic"):
@@ -32,7 +32,7 @@ def meaning_features(asked: Asked, pool: Pool, coverage: Floats) -> Columns:
     return columns
 
 
-def _of_vectors(asked: Asked, compared: _Compared) -> Columns:
+def _of_vectors(asked: Asked, compared: Compared) -> Columns:
     pool = compared.pool
     wordings = np.stack([asked.plain.pooled, asked.stripped.pooled, asked.told.pooled])
     plain, topic, told = compared.filled(pool.pooled @ wordings.T).T
@@ -46,7 +46,7 @@ def _of_vectors(asked: Asked, compared: _Compared) -> Columns:
     }
 
 
-class _Compared:
+class Compared:
     """A pool with what stands in for the traces of turns that have none yet."""
 
     def __init__(self, pool: Pool, coverage: Floats) -> None:
@@ -80,7 +80,8 @@ def _near(values: Floats, pool: Pool) -> Floats:
     return total / n
 
 
-def _of_tokens(wording: Wording, compared: _Compared) -> Columns:
+def of_tokens(wording: Wording, compared: Compared) -> Columns:
+    """Columns [n]: how close the closest tokens of each turn are to those of `wording`, by their weights."""
     best, beside = compared.closest(wording)
     weights = wording.weights / (wording.weights.sum() or 1)
     topical = wording.topical / (wording.topical.sum() or 1)
@@ -98,7 +99,7 @@ def _of_tokens(wording: Wording, compared: _Compared) -> Columns:
     }
 
 
-def _of_topic(wording: Wording, compared: _Compared, name: str) -> Columns:
+def _of_topic(wording: Wording, compared: Compared, name: str) -> Columns:
     best, beside = compared.closest(wording)
     weights = wording.weights / (wording.weights.sum() or 1)
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
@@ -39,10 +39,14 @@ class TurnHit:
 
 @dataclass(frozen=True, slots=True)
 class TurnRecall:
-    """Hits, best first. `found` is whether what was said bears on the question at all; hits may be there without."""
+    """Hits, best first. `found` is whether what was said bears on the question at all; hits may be there without.
+
+    `weighed` is all that was looked at; None where nothing was.
+    """
 
     hits: tuple[TurnHit, ...] = ()
     found: bool = False
+    weighed: Weighed | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +84,7 @@ def recall_turns(
     hidden = masks(store, project) if hidden is None else hidden
     best = np.argsort(-weighed.scores, kind="stable")[:k]
     hits = tuple(TurnHit(_masked(weighed.pool.turns[i], hidden), float(weighed.scores[i])) for i in best)
-    return TurnRecall(hits, bearing(weighed.gate, weights.gate) >= 0)
+    return TurnRecall(hits, bearing(weighed.gate, weights.gate) >= 0, weighed)
 
 
 def weigh(

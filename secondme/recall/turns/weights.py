@@ -71,7 +71,7 @@ def read(path: Path) -> Weights:
     data = json.loads(path.read_text("utf-8"))
     if data.get("format") != FORMAT:
         raise ValueError("the weights are of another format")
-    parts = {name: _linear(data[name]) for name in ("first", "second", "gate")}
+    parts = {name: linear(data[name]) for name in ("first", "second", "gate")}
     held_out = {
         key: _weights({name: _with_weights(parts[name], numbers) for name, numbers in one.items()})
         for key, one in data["held_out"].items()
@@ -82,7 +82,7 @@ def read(path: Path) -> Weights:
 def write(weights: Weights, path: Path) -> None:
     """One feature a line."""
     text = json.dumps(weights.as_json(), indent=1)
-    path.write_text(_joined(text) + "\n", "utf-8")
+    path.write_text(joined(text) + "\n", "utf-8")
 
 
 @cache
@@ -99,12 +99,13 @@ def _rounded(value: float) -> float:
     return float(f"{round(float(value), 7):.5g}")
 
 
-def _joined(text: str) -> str:
+def joined(text: str) -> str:
     """JSON with every innermost list on a line of its own."""
     return re.sub(r"\[[^\[\]{}]*\]", lambda m: re.sub(r"\s*\n\s*", " ", m[0]), text)
 
 
-def _linear(data: Mapping[str, Any]) -> Linear:
+def linear(data: Mapping[str, Any]) -> Linear:
+    """A dot product as `as_json` wrote it."""
     rows: Sequence[Sequence[Any]] = data["features"]
     numbers = np.array([row[1:] for row in rows], np.float32).reshape(len(rows), 3).T
     weights, means, deviations = numbers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from secondme.memory.store import Store
-from secondme.recall.current import recall_said
+from secondme.recall.gather import Scope, ranked
 from secondme.recall.items import is_about_past, recall_items
 from secondme.recall.newest import Statement, newest_first
 from secondme.reflect.learn import learn_from_turn
@@ -136,15 +136,15 @@ def test_turns_that_no_rule_read_answer_with_the_newest(store: Store) -> None:
     ]
     ids = [store.add_turn(talk, "user", t, [], at=START + n * DAY) for n, t in enumerate(texts)]
     store.put_traces(traces(store.turns_by_ids(ids), embedder))
-    found = recall_said("Which colour does the hallway get?", store, embedder, project="default", k=3)
+    found, _ = ranked("Which colour does the hallway get?", store, embedder, Scope("default"), k=3)
     assert found[0].text == texts[2]
 
 
 def test_a_sure_item_stands_before_turns_and_its_own_turn_is_not_told_twice(known: Store) -> None:
     talk = known.new_conversation("default", "talk")
     known.add_turn(talk, "user", "Where do people live who live in Linz?", [])
-    found = recall_said("Where do I live?", known, None, project="default", k=3)
-    assert found[0].item is not None and found[0].text == "I live in Linz."
+    found, _ = ranked("Where do I live?", known, HashEmbedder(), Scope("default"), k=3)
+    assert found[0].kind == "item" and found[0].text.startswith("I live in Linz")
 
 
 def test_what_is_over_is_told_in_the_words_that_said_so(store: Store) -> None:
@@ -153,5 +153,5 @@ def test_what_is_over_is_told_in_the_words_that_said_so(store: Store) -> None:
     for day, text in enumerate(texts):
         turn_id = store.add_turn(talk, "user", text, [], at=START + day * DAY)
         learn_from_turn(store, store.turns_by_ids([turn_id])[0], now=START)
-    found = recall_said("When is my driving test?", store, None, project="default", k=3)
+    found, _ = ranked("When is my driving test?", store, HashEmbedder(), Scope("default"), k=3)
     assert found[0].text == texts[1]

@@ -1,0 +1,10 @@
+"""What holds now of what the owner said, where no rule read it: of statements that answer a question the current one.
+
+cues.py    signs in a statement's words        told.py    the statements, and how well each answers
+order.py   which of them holds now             weights.py the learned dot products, a file anyone can read
+recall.py  the whole of it
+"""
+
+from secondme.recall.standing.recall import Standing, standing
+
+__all__ = ["Standing", "standing"]

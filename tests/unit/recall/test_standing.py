@@ -1,0 +1,160 @@
+"""Which of the owner's statements holds now where no rule read the newer one; nobody else's word ever does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from secondme.chat.direct import fact
+from secondme.memory.store import Store
+from secondme.recall.gather import Evidence, Scope, gather, ranked
+from secondme.recall.pieces import Piece
+from secondme.recall.standing import standing
+from secondme.recall.standing.cues import became, is_over, is_recent, people, requests
+from secondme.recall.standing.weights import SHIPPED, read, shipped, write
+from secondme.recall.turns import recall_turns
+from secondme.reflect.learn import learn_from_turn
+from secondme.runtime.echo import HashEmbedder
+from secondme.runtime.traces import traces
+from secondme.types import NewItem, Trust
+
+START = 1_795_000_000.0
+DAY = 86400.0
+SCOPE = Scope("default")
+
+
+@pytest.fixture
+def hashed(store: Store) -> HashEmbedder:
+    embedder = HashEmbedder()
+    store.set_embedder(embedder.fingerprint, embedder.n_dims)
+    return embedder
+
+
+def tell(
+    store: Store, embedder: HashEmbedder, *texts: str, day: int = 0, last: dict[str, str] | None = None
+) -> list[int]:
+    """One conversation of the owner's, a turn a day, that rules learn from; `last` is who said the last turn."""
+    talk = store.new_conversation("default", "talk")
+    ids = []
+    for n, text in enumerate(texts):
+        more = (last or {}) if n == len(texts) - 1 else {}
+        role, speaker = more.get("role", "user"), more.get("speaker", "")
+        ids.append(store.add_turn(talk, role, text, [], at=START + (day + n) * DAY, speaker=speaker))  # type: ignore[arg-type]
+    turns = store.turns_by_ids(ids)
+    store.put_traces(traces(turns, embedder))
+    for turn in turns:
+        learn_from_turn(store, turn, now=turn.created_at)
+    return ids
+
+
+def first(store: Store, embedder: HashEmbedder, question: str) -> str:
+    return ranked(question, store, embedder, SCOPE)[0][0].text
+
+
+ROWING = (
+    "My rowing club is the Ravens on the canal.",
+    "The soup was salty.",
+    "so the Ravens folded and my rowing club is the Otters now, same canal",
+)
+
+
+def test_a_newer_turn_leads_and_the_older_one_stays_as_history(store: Store, hashed: HashEmbedder) -> None:
+    tell(store, hashed, *ROWING)
+    question = "Which rowing club is mine on the canal?"
+    found = gather(question, store, hashed, SCOPE)
+    assert found.lead is not None and found.pieces[0] is found.lead and "Otters" in found.lead.text
+    assert sum("Ravens on the canal" in p.text for p in found.pieces) >= 1
+    assert found.pieces.count(found.lead) == 1
+    assert "Otters" in first(store, hashed, question)
+
+
+def test_a_sure_fact_does_not_answer_before_a_newer_turn_that_no_rule_read(store: Store, hashed: HashEmbedder) -> None:
+    tell(store, hashed, "I live in Aachen.", "It rained all day.")
+    before = gather("Where do I live?", store, hashed, SCOPE)
+    assert fact(before) and before.depth == 1
+    tell(store, hashed, "as of today the place where I live is no longer Aachen, boxes live in Ghent too", day=9)
+    after = gather("Where do I live?", store, hashed, SCOPE)
+    assert after.lead is not None and "Ghent" in after.lead.text
+    assert not fact(after) and any("I live in Aachen" in p.text for p in after.items)
+
+
+@pytest.mark.parametrize(
+    ("text", "who"),
+    [
+        ("so the Ravens folded and my rowing club is the Otters now, same canal", {"speaker": "Ben"}),
+        ("so the Ravens folded and my rowing club is the Otters now, same canal", {"role": "assistant"}),
+        ("is my rowing club the Otters on the canal now?", {}),
+        ("Here is the mail I got:\n\nmy rowing club is the Otters now, same canal", {}),
+    ],
+)
+def test_what_is_not_the_owners_own_word_takes_nothings_place(
+    store: Store, hashed: HashEmbedder, text: str, who: dict[str, str]
+) -> None:
+    tell(store, hashed, ROWING[0], "The soup was salty.", text, last=who)
+    found = gather("Which rowing club is mine on the canal?", store, hashed, SCOPE)
+    assert found.lead is not None and "Ravens" in found.lead.text
+
+
+def test_what_the_owner_typed_himself_is_replaced_by_nothing_said(store: Store, hashed: HashEmbedder) -> None:
+    typed = NewItem("semantic", "I live in Aachen.", "default", "owner", "home", "Aachen", slot="owner|home")
+    item = store.add_item(replace(typed, trust=Trust.OWNER, valid_from=START))
+    tell(store, hashed, "as of today the place where I live is no longer Aachen, boxes live in Ghent too", day=9)
+    found = gather("Where do I live?", store, hashed, SCOPE)
+    assert _refs(found)[0] == ("item", item.id)
+
+
+def _refs(found: Evidence) -> list[tuple[str, int]]:
+    return [(p.kind, p.ref_id) for p in found.pieces]
+
+
+def test_of_the_past_what_held_before_leads(store: Store, hashed: HashEmbedder) -> None:
+    tell(store, hashed, *ROWING)
+    assert first(store, hashed, "Which rowing club was mine on the canal before?") == ROWING[0]
+
+
+def test_the_conversation_under_way_does_not_lead(store: Store, hashed: HashEmbedder) -> None:
+    tell(store, hashed, ROWING[0])
+    talk = store.turns_by_ids(tell(store, hashed, ROWING[2], day=9))[0].conversation_id
+    found = gather(
+        "Which rowing club is mine on the canal?", store, hashed, Scope("default", exclude_conversation=talk)
+    )
+    assert found.lead is not None and "Otters" not in found.lead.text
+
+
+def test_signs_say_why_and_are_those_of_the_file(store: Store, hashed: HashEmbedder) -> None:
+    tell(store, hashed, *ROWING)
+    found = recall_turns("Which rowing club is mine on the canal?", store, hashed, project="default", k=5)
+    assert found.weighed is not None
+    stands = standing(found.weighed, store)
+    assert stands is not None and stands.now.text == ROWING[2]
+    names = [name for name, _ in stands.signs]
+    assert set(names) <= set(shipped().holding.names) and len(names) == len(set(names))
+    sizes = [abs(share) for _, share in stands.signs]
+    assert sizes == sorted(sizes, reverse=True) and sizes[0] > 0
+
+
+def test_weights_are_read_as_they_were_written(tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("w") / "w.json"
+    write(shipped(), path)
+    again = read(path)
+    assert again.holding.names == shipped().holding.names and again.least == pytest.approx(shipped().least)
+    assert np.allclose(again.answering.weights, shipped().answering.weights, rtol=1e-3)
+    path.write_text(SHIPPED.read_text("utf-8").replace('"format": 1', '"format": 9'), "utf-8")
+    with pytest.raises(ValueError, match="format"):
+        read(path)
+
+
+def test_cues() -> None:
+    assert requests("best way to tag notes") and requests("ok, how long is a mile") and not requests("My cat is Tom.")
+    assert is_recent("from now on it's Tom") and not is_recent("it is Tom")
+    assert became("they put me on the late shift") and not became("it rained all night")
+    assert is_over("closed till May") and not is_over("open till May")
+    assert people("My neighbour and Sister Ann") == {"neighbour", "sister"}
+
+
+def test_nothing_said_is_nothing_that_stands(store: Store, hashed: HashEmbedder) -> None:
+    found: Evidence = gather("Where do I live?", store, hashed, SCOPE)
+    pieces: tuple[Piece, ...] = found.pieces
+    assert found.lead is None and pieces == ()

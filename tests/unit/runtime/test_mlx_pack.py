@@ -174,3 +174,12 @@ def test_scales_that_overflow_a_half_are_kept_in_full() -> None:
     assert packed.biases[0, 0] == -128 * np.float32(packed.scales[0, 0])
     small = pack(8, np.array([5e-8], "<f2").tobytes() + bytes(32), 1, 32)
     assert small.biases.dtype == np.float16 and float(small.biases[0, 0]) == -128 * float(small.scales[0, 0])
+
+
+@pytest.mark.parametrize("scales", [(127, -127), (-128, 127), (1, -1), (127, 0), (0, 0)])
+def test_two_scales_as_far_apart_as_they_can_be(scales: tuple[int, int]) -> None:
+    """64 steps of the larger scale between the least and the greatest, which is the most there can be."""
+    block = bytes(192) + np.array(scales * 8, np.int8).tobytes() + np.array([0.5], "<f2").tobytes()
+    ours = unpacked(pack(number("Q6_K"), block, 1, 256), 8)
+    room = max(map(abs, scales)) / 2 / 6 + 1e-6  # what the half with the smaller scale may move
+    assert np.abs(ours - np.tile(np.repeat(scales, 16) * -16.0, 8)).max() <= room

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from secondme.text.disguise import readings
-from secondme.text.instruction_patterns import OTHER_LANGUAGES, SERVED, STATE
+from secondme.text.instruction_patterns import OTHER_LANGUAGES, STATE
 
 _HELPER = (
     r"(?:assistants?|chat ?bots?|bots?|(?:language|ai) models?|llms?|ais?|copilots?|(?:ai|digital|virtual|personal"
@@ -34,8 +34,12 @@ _THING = (
     r"|pools?|research|settings?|spaces?|stor(?:y|ies))\b"
 )
 """What belongs to users of programs, and says nothing of anybody."""
+_SERVED = (
+    r"(?:account holder|person behind this account|person you (?:assist|work for|serve)"
+    r"|principal(?=[.,;:'’]| (?:is|was|has|had|wants|prefers|goes|asked|chose|said|now|will)\b))"
+)
 _PERSON = (
-    rf"(?:the|this|our|my|your|its|their|his|her|somebody's|someone's) (?:(?:user|owner|human|{SERVED}|principal"
+    rf"(?:the|this|our|my|your|its|their|his|her|somebody's|someone's) (?:(?:user|owner|human|{_SERVED}"
     rf"|master)(?! {_THING})"
     r"|person (?:you|it|who|that|behind|using|speaking|asking)\b[\w ]{0,12})"
 )
@@ -55,7 +59,7 @@ _FEATURES: dict[str, str] = {
         rf"(?:{_HELPER}|agent whose)\b|\b{_HELPER} (?:that|which|who|reading|must|should|shall|has to|is to)\b"
     ),
     "person served": (
-        rf"\b(?:{SERVED}|your (?:user|owner|human|principal|master)(?! {_THING})|(?:person|individual|one|somebody"
+        rf"\b(?:{_SERVED}|your (?:user|owner|human|master)(?! {_THING})|(?:person|individual|one|somebody"
         rf"|someone|human)"
         r" (?:that |whom? )?you (?:serve|assist|help|work for|work with|talk to|speak (?:to|with)|answer|are (?:helping"
         r"|assisting|talking to))|whoever (?:reads|asks|opens|uses|talks|you)|anyone who (?:asks|reads)|anybody who"
@@ -80,7 +84,8 @@ _FEATURES: dict[str, str] = {
     "asked": (
         rf"\b(?:when(?:ever)?|if|once|every time|each time|any ?time|whoever|any ?(?:one|body)|some ?(?:one|body)"
         rf"|as often as)"
-        rf"\b.{{0,40}}\b{_ASKED}\b|\b{_QUESTIONS} (?:that come up |which concern )?(?:about|on|regarding|concerning|for"
+        rf"\b.{{0,40}}\b{_ASKED}\b|(?<!have )(?<!have any )(?<!have other )\b{_QUESTIONS} (?:that come up "
+        rf"|which concern )?(?:about|on|regarding|concerning|for"
         r"|containing|touching|that) (?:the |their |his |her |any )?\w"
     ),
     "in answers": (

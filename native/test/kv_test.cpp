@@ -140,7 +140,8 @@ void symbols_are_looked_up(const Kernels& kernels, Random& random) {
 // Rows that are added to, their factors side by side or a stride apart.
 void rows_are_added_to(const Kernels& kernels, Random& random) {
   for (int i = 0; i < 60; ++i) {
-    const auto n = static_cast<std::size_t>(random.between(0, 60)), dims = static_cast<std::size_t>(random.between(1, 90));
+    const auto n = static_cast<std::size_t>(random.between(0, 60));
+    const auto dims = static_cast<std::size_t>(random.between(1, 90));
     const auto told = static_cast<std::size_t>(random.between(1, 70));
     Block<float> rows(n * told), mean(told), matrix(told * dims), found(n * dims), expected(n * dims);
     for (Block<float>* block : {&rows, &mean, &matrix, &found}) {
@@ -239,9 +240,24 @@ void float16_is_equal(const Kernels& kernels, Random& random) {
   }
 }
 
+void rows_become_columns(Random& random) {
+  for (int i = 0; i < 200; ++i) {
+    const auto n = static_cast<std::size_t>(random.between(0, 100));
+    const auto dims = static_cast<std::size_t>(random.between(1, 70));
+    Block<std::uint16_t> rows(n * dims), found(n * dims);
+    random.fill(rows, 0, 65535);
+    sm::kv::columns16(rows.data(), n, dims, found.data());
+    bool equal = true;
+    for (std::size_t k = 0; k < n * dims; ++k) equal = equal && found[k % dims * n + k / dims] == rows[k];
+    check(equal, "%zu rows of %zu elements", n, dims);
+  }
+}
+
 }  // namespace
 
 int main() {
+  Random columns(12);
+  rows_become_columns(columns);
   for (const Kernels& kernels : sm::available_kernels()) {
     Random random(11);
     levels_come_back(kernels, random);

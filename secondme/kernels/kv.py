@@ -364,6 +364,19 @@ def all_finite(cells: Float16Array) -> bool:
     return bool(native.finite_f16(words))
 
 
+def place_columns(rows: Float16Array, out: Float16Array) -> None:
+    """Write float16 [n, D] to `out`, float16 [D, n], both contiguous, bit for bit."""
+    for array in (rows, out):
+        _check(array, np.float16, 2)
+    if out.shape != rows.shape[::-1] or not (rows.flags.c_contiguous and out.flags.c_contiguous):
+        raise ValueError("rows are [n, D] and columns [D, n], and both are contiguous")
+    native, _ = picked(None)
+    if native is None:
+        out[...] = rows.T
+    else:
+        native.columns_16(rows.view(np.uint16), out.view(np.uint16))
+
+
 def gather_rows(cells: Float16Array, tokens: NDArray[np.int32], *, isa: str | None = None) -> Float32Array:
     """Rows of one head, float32 [len(tokens), D], of cells float16 [n, D], any view such as k[layer, :, head]."""
     _check(cells, np.float16, 2)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from secondme.errors import ModelError
 from secondme.runtime.base import Sampling
@@ -16,8 +17,8 @@ from secondme.runtime.context_generator import ContextGenerator
 from secondme.runtime.gguf_header import read_gguf_header
 from secondme.runtime.kv import AnyCells, KvIdentity
 from secondme.runtime.limits import check_room, check_tokens, closed_error
-from secondme.runtime.llama_blocks import block_size, padding_of
-from secondme.runtime.llama_cells import build_state
+from secondme.runtime.llama_blocks import block_size, n_by_matrices, padding_of
+from secondme.runtime.llama_cells import build_state, holds_columns
 from secondme.runtime.llama_context import ContextSettings, LlamaContext
 from secondme.runtime.llama_embed import LlamaEmbedder
 from secondme.runtime.llama_lib import build_identity, library
@@ -51,13 +52,16 @@ class LlamaGenerator(ContextGenerator):
         n_ctx = choose_n_ctx(header, options.n_ctx, on_gpu=uses_gpu(options))
         model = LlamaModel(header, options)
         n_batch = min(options.n_batch or (_GPU_BATCH if model.on_gpu else _CPU_BATCH), n_ctx)
-        settings = ContextSettings(n_ctx, n_batch, options.kv_type, padding=padding_of(model, options.kv_type))
+        padding, together = padding_of(model, options.kv_type), n_by_matrices(model, options.kv_type, n_ctx, n_batch)
+        settings = ContextSettings(n_ctx, n_batch, options.kv_type, padding=padding, n_by_matrices=together)
+        self._by_matrices = together > 0  # behind loaded cells
         try:
             context = LlamaContext(model, settings, ThreadGovernor(options.threads))
         except ModelError:
             model.close()
             raise
-        super().__init__(model, context, LlamaReaders(model, options, n_ctx), n_ctx, n_batch)
+        readers = LlamaReaders(model, options, n_ctx, by_matrices=self._by_matrices)
+        super().__init__(model, context, readers, n_ctx, n_batch)
         self._options = options
         self._template: ChatTemplate | None = None
 
@@ -90,7 +94,8 @@ class LlamaGenerator(ContextGenerator):
     def load_state(self, state: bytes) -> None:
         tokens, payload, n_placed = self._checked_state(state)
         cells = np.frombuffer(payload, np.uint8)
-        self._replace(tokens, n_placed, lambda: self._context.set_state(cells, len(tokens)))
+        by_matrices = self._by_matrices and holds_columns(cells)
+        self._replace(tokens, n_placed, lambda: self._set_state(cells, len(tokens), by_matrices))
 
     @property
     def takes_ragged(self) -> bool:
@@ -102,7 +107,7 @@ class LlamaGenerator(ContextGenerator):
         ids = check_tokens(tokens, self._n_vocab)
         state = build_state(rectangular(cells), self._readers.facts()[0], len(ids))
         try:
-            self._replace(ids, len(ids), lambda: self._context.set_state(state, len(ids)))
+            self._replace(ids, len(ids), lambda: self._set_state(state, len(ids), self._by_matrices))
         finally:
             state.fill(0)
 
@@ -127,7 +132,13 @@ class LlamaGenerator(ContextGenerator):
 
     # Below here the lock is held ---------------------------------------------------------------------------------
 
+    def _set_state(self, state: NDArray[np.uint8], n_tokens: int, by_matrices: bool) -> None:
+        self._context.attend(by_matrices=by_matrices)
+        self._context.set_state(state, n_tokens)
+
     def _evaluate_block(self, tokens: list[int]) -> Any:
+        if not self._cache:  # from here on it reads, and what was loaded is gone
+            self._context.attend(by_matrices=False)
         self._context.evaluate(tokens, len(self._cache))
         return self._context.handle
 

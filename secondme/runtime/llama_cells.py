@@ -102,6 +102,13 @@ def parse_state(state: Bytes, shape: KvShape, dtype: CellType) -> RawCells:
     return RawCells(np.ascontiguousarray(cells[:, 0]), k, v, bool(transposed))
 
 
+def holds_columns(state: Bytes) -> bool:
+    """Whether a state that is known to be good holds its values by column."""
+    n_cells = _HEAD.unpack(state[: _HEAD.size].tobytes())[3]
+    sides = state[_HEAD.size + n_cells * _CELL_BYTES :][: _SIDES.size]
+    return bool(n_cells and _SIDES.unpack(sides.tobytes())[0] == 1)
+
+
 class _Cursor:
     def __init__(self, state: Bytes) -> None:
         self._state, self._at = state, 0
@@ -229,9 +236,12 @@ def _write_side(out: Bytes, cells: Cells | QuantizedCells, layout: CellLayout, i
     dim = shape.k_dim if is_key else shape.v_dim
     if layout.transposed and not is_key:
         out[: _COLUMNS.size] = np.frombuffer(_COLUMNS.pack(_TYPES["f16"], 2, shape.n_kv_heads * dim), np.uint8)
-        columns = np.empty((n, shape.n_kv_heads * dim), np.float16)
-        _write_f16(columns, cells, is_key, layer, dim)
-        out[_COLUMNS.size :].view("<f2").reshape(-1, n)[:] = columns.T
+        if isinstance(cells, Cells):
+            values = cells.v[layer].reshape(n, -1)
+        else:
+            values = np.empty((n, shape.n_kv_heads * dim), np.float16)
+            _write_f16(values, cells, is_key, layer, dim)
+        kv.place_columns(np.ascontiguousarray(values), out[_COLUMNS.size :].view("<f2").reshape(-1, n))
         return
     row_bytes = layout.row_bytes(dim)
     out[: _ROWS.size] = np.frombuffer(_ROWS.pack(_TYPES[layout.dtype], row_bytes), np.uint8)

@@ -10,7 +10,7 @@ import ctypes
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -36,7 +36,8 @@ _ABORTED = 2  # llama_decode: the abort callback said so
 class ContextSettings:
     """n_outputs: most tokens of a block whose logits are kept. eval_callback: ctypes callback of each graph node.
 
-    padding: of blocks that nobody watches node by node.
+    padding: of blocks that nobody watches node by node. by_matrices: attend by matrix products, `n_by_matrices` tokens
+    together (see llama_blocks), and hold values by column; else as llama.cpp chooses.
     """
 
     n_ctx: int
@@ -45,6 +46,8 @@ class ContextSettings:
     n_outputs: int = 1
     eval_callback: Any = None
     padding: Padding = NONE
+    n_by_matrices: int = 0
+    by_matrices: bool = False
 
 
 class LlamaContext:
@@ -81,6 +84,9 @@ class LlamaContext:
         params.type_k = params.type_v = lib.GGML_TYPE_Q8_0 if settings.kv_type == "q8_0" else lib.GGML_TYPE_F16
         if settings.eval_callback is not None:
             params.cb_eval = settings.eval_callback
+        if settings.by_matrices:
+            params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+            params.n_ubatch = settings.n_by_matrices
         return params
 
     def beside(self, settings: ContextSettings) -> LlamaContext:
@@ -99,7 +105,7 @@ class LlamaContext:
         On any failure the cache is as before, or empty. Raises BlockStopped if it was stopped, and ModelError.
         """
         lib, batch, n = library(), self._batch, len(tokens)
-        n_pads = self.settings.padding.of(n, start) if padded else 0
+        n_pads = self.settings.padding.of(n, start) if padded and not self.settings.by_matrices else 0
         if start + n + n_pads > self.settings.n_ctx or n + n_pads > self.settings.n_batch:
             n_pads = 0
         token, pos, n_seq_id, seq_id, logits = batch.token, batch.pos, batch.n_seq_id, batch.seq_id, batch.logits
@@ -193,6 +199,12 @@ class LlamaContext:
         """A fresh context in place of this one, of which nothing is left. Raises as the constructor does."""
         self._free()
         self._open()
+
+    def attend(self, *, by_matrices: bool) -> None:
+        """Attend this way from now on. Where it is another way, all positions are dropped. Raises as `forget` does."""
+        if by_matrices != self.settings.by_matrices:
+            self.settings = replace(self.settings, by_matrices=by_matrices)
+            self.forget()
 
     def close(self) -> None:
         """Final; may be repeated."""

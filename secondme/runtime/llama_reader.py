@@ -9,7 +9,7 @@ from typing import TypeVar
 from secondme.runtime.cells import rectangular
 from secondme.runtime.context_reader import LOGITS_BATCH, ContextReader, ContextReaders
 from secondme.runtime.kv import AnyCells, CaptureSink, Cells, FloatRows, KvIdentity, QuantizedCells
-from secondme.runtime.limits import check_room
+from secondme.runtime.limits import check_room, closed_error
 from secondme.runtime.llama_blocks import block_size, padding_of
 from secondme.runtime.llama_capture import Capture
 from secondme.runtime.llama_cells import (
@@ -44,6 +44,7 @@ class LlamaReader(ContextReader):
         *,
         kv_type: CellType,
         governor: ThreadGovernor,
+        by_matrices: bool = False,
         on_close: Callable[[ContextReader], None] = lambda _: None,
     ) -> None:
         shape = shape_of(model)
@@ -52,7 +53,9 @@ class LlamaReader(ContextReader):
         n_batch = min(_BATCH, n_ctx)
         padding = padding_of(model, kv_type)
         n_outputs = min(LOGITS_BATCH, n_batch)
-        settings = ContextSettings(n_ctx, n_batch, kv_type, n_outputs, self._capture.callback, padding)
+        settings = ContextSettings(
+            n_ctx, n_batch, kv_type, n_outputs, self._capture.callback, padding, n_batch, by_matrices
+        )
         super().__init__(model, LlamaContext(model, settings, governor), n_ctx, on_close)
         try:
             self._layout, movable = tested(model, self._context, self._capture, shape, rope)
@@ -120,28 +123,37 @@ class LlamaReader(ContextReader):
 
 
 class LlamaReaders(ContextReaders[LlamaReader]):
-    """See ContextReaders."""
+    """See ContextReaders. n_ctx, by_matrices: of the context that answers questions behind loaded cells."""
 
-    def __init__(self, model: LlamaModel, options: LlamaOptions, n_ctx: int) -> None:
+    def __init__(self, model: LlamaModel, options: LlamaOptions, n_ctx: int, *, by_matrices: bool) -> None:
         super().__init__()
         self._model = model
         self._options = options
         self._n_ctx = n_ctx
+        self._by_matrices = by_matrices
         self._facts: tuple[CellLayout, KvIdentity] | None = None
 
     def _made(self, n_ctx: int) -> LlamaReader:
+        return self._reader(n_ctx, by_matrices=False)
+
+    def _reader(self, n_ctx: int, *, by_matrices: bool) -> LlamaReader:
         return LlamaReader(
             self._model,
             choose_n_ctx(self._model.header, n_ctx, on_gpu=self._model.on_gpu, loaded=True),
             kv_type=self._options.kv_type,
             governor=ThreadGovernor(self._options.threads),
+            by_matrices=by_matrices,
             on_close=self._readers.discard,
         )
 
     def facts(self) -> tuple[CellLayout, KvIdentity]:
-        """How contexts of this model hold their cells, and what these mean."""
+        """How the context that answers questions holds cells that were loaded, and what these mean."""
         if self._facts is None:
-            reader = self.open(min(_TEST_N_CTX, self._n_ctx))
+            with self._lock:
+                if self._closed:
+                    raise closed_error()
+                reader = self._reader(min(_TEST_N_CTX, self._n_ctx), by_matrices=self._by_matrices)
+                self._readers.add(reader)
             self._facts = reader.layout, reader.identity
             reader.close()
         return self._facts

@@ -44,7 +44,8 @@ def tested(
 
     Raises CartridgeIncompatible with the reason.
     """
-    key = (model.fingerprint, build_identity(), context.settings.kv_type, str(model.on_gpu))
+    settings = context.settings
+    key = (model.fingerprint, build_identity(), settings.kv_type, str(model.on_gpu), str(settings.by_matrices))
     with _lock:
         if key not in _verdicts:
             try:

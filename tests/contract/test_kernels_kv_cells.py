@@ -114,6 +114,17 @@ def test_rows_are_turned_by_the_angles_that_are_named(isa: str, seed: int, pairs
             kv.place_keys(rows, angles, pairs, found, which=which, isa=isa)
 
 
+@given(seed=SEEDS, n_rows=st.integers(0, 100), n_dims=st.integers(1, 100))
+@settings(max_examples=n(25, 3_000), deadline=None)
+def test_rows_become_columns(seed: int, n_rows: int, n_dims: int) -> None:
+    rows = np.random.default_rng(seed).integers(0, 1 << 16, (n_rows, n_dims)).astype(np.uint16).view(np.float16)
+    found = np.empty((n_dims, n_rows), np.float16)
+    kv.place_columns(rows, found)
+    assert np.array_equal(found.view(np.uint16), rows.view(np.uint16).T)
+    with pytest.raises(ValueError, match="contiguous"):
+        kv.place_columns(rows, np.empty((n_dims + 1, n_rows), np.float16))
+
+
 @given(seed=SEEDS, size=st.integers(0, 3_000))
 @settings(max_examples=n(25, 3_000), deadline=None)
 def test_what_is_not_finite_is_found_wherever_it_is(seed: int, size: int) -> None:

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from secondme.errors import CartridgeIncompatible, ContextOverflow, ModelError
 from secondme.runtime.base import DecodedText, Generator, Sampling
 from secondme.runtime.echo import EchoGenerator
 from secondme.runtime.kv import Cells, RaggedCells
 from secondme.runtime.llama import LlamaGenerator, LlamaOptions
+from secondme.runtime.llama_blocks import n_by_matrices
 from secondme.runtime.mlx import MlxGenerator, MlxOptions
 from secondme.runtime.template import ChatTemplate
 from secondme.types import Message
@@ -84,14 +86,56 @@ def test_a_prompt_goes_on_from_loaded_cells_as_if_it_had_been_read(smollm2: Llam
     head, tail = smollm2.chat_parts(MESSAGES)
     known = head + smollm2.tokenize(DOCUMENT)
     smollm2.forget()
-    cold, n_cached = continued(smollm2, known + tail, 12)
+    cold, n_cached = continued(smollm2, known + tail, 16)
     assert n_cached == 0 and "Brixham" in cold
     smollm2.load_cells(known, read_cells(smollm2, known))
     assert smollm2.cached_tokens == tuple(known) and smollm2.usage.n_used == len(known)
-    assert continued(smollm2, known + tail, 12) == (cold, len(known))
+    assert continued(smollm2, known + tail, 16) == (cold, len(known))
     # A second turn keeps all of it.
     longer = [*smollm2.cached_tokens, *smollm2.tokenize(" and")]
     assert continued(smollm2, longer, 1)[1] >= len(known + tail)
+
+
+def test_texts_are_read_by_tiles_and_answered_about_by_matrices(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "tiny.gguf", Tiny())
+    generator = LlamaGenerator(path, options=LlamaOptions(n_ctx=512, n_batch=64, threads=1))
+    context = generator._context
+    tokens = tokens_of(generator, 90)
+
+    def read() -> NDArray[np.float32]:
+        for _ in generator.prefill(tokens):
+            pass
+        return context.logits(1)
+
+    def attends() -> bool:
+        return context.settings.by_matrices
+
+    by_tiles, cells = read(), read_cells(generator, tokens[:70])
+    assert not attends()
+    of_tiles = generator.save_state()
+    generator.load_cells(tokens[:70], cells)
+    by_matrices = read()
+    assert attends() and np.abs(by_matrices - by_tiles).max() < 1e-2 * np.abs(by_tiles).max()
+    of_matrices, text = generator.save_state(), continued(generator, tokens)[0]
+    assert continued(generator, tokens[1:])[1] == 0 and not attends()
+    generator.load_state(of_matrices)
+    assert attends() and continued(generator, tokens) == (text, len(tokens) - 1)
+    generator.load_state(of_tiles)
+    assert not attends() and generator.cached_tokens == tuple(tokens)
+    generator.close()
+
+
+def test_how_many_attend_together_follows_from_the_memory_that_scores_take(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "tiny.gguf", Tiny())
+    generator = LlamaGenerator(path, options=LlamaOptions(n_ctx=512, threads=1))
+    model, n_heads = generator._model, generator.kv_identity().shape.n_heads
+    assert n_by_matrices(model, "f16", 512, 256) == 256
+    assert n_by_matrices(model, "f16", 512, 20) == 20
+    assert n_by_matrices(model, "q8_0", 512, 256) == 0
+    wide = (96 << 20) // (4 * n_heads * 100)
+    assert n_by_matrices(model, "f16", wide, 256) == 96  # the largest multiple of 32 within it
+    assert n_by_matrices(model, "f16", 10 * wide, 256) == 0
+    generator.close()
 
 
 def test_loaded_cells_alone_have_nothing_to_continue_from(tiny: Generator) -> None:

@@ -27,6 +27,9 @@ void rotate(const float* x, const Turn& turn, std::size_t row, std::size_t n_dim
 // Every `size` elements, a power of two up to kMostHadamard, times the orthonormal Hadamard matrix; n a multiple of it.
 void hadamard(const float* x, std::size_t n, std::size_t size, float* out) noexcept;
 
+// n_rows rows of n_dims elements of 16 bits, to n_dims rows of n_rows.
+void columns16(const std::uint16_t* rows, std::size_t n_rows, std::size_t n_dims, std::uint16_t* out) noexcept;
+
 // n blocks; `scales` are bits of float16.
 void quantize_q8_0(const float* x, std::size_t n_blocks, Narrow narrow, std::int8_t* q, std::uint16_t* scales) noexcept;
 void dequantize_q8_0(const std::int8_t* q, const std::uint16_t* scales, std::size_t n_blocks, Widen widen,

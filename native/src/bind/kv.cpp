@@ -209,6 +209,12 @@ bool finite_f16(Vector<std::uint16_t> words) {
   return most < 0x7C00;
 }
 
+void columns_16(Matrix<std::uint16_t> rows, OutMatrix<std::uint16_t> out) {
+  require(out.shape(0) == rows.shape(1) && out.shape(1) == rows.shape(0));
+  nb::gil_scoped_release released;
+  kv::columns16(rows.data(), rows.shape(0), rows.shape(1), out.data());
+}
+
 void gather_rows(Strided<const std::uint16_t> cells, Vector<std::int32_t> tokens, OutMatrix<float> out,
                  const char* isa) {
   const Kernels& kernels = kernels_of(isa);
@@ -285,9 +291,10 @@ void bind_kv(nb::module_& m) {
   m.def("rotate_f16", &rotate_f16, in("x"), in("cos"), in("sin"), arg("halves"), arg("heads"), in("out"), arg("isa"),
         "The same for the bits of float16.");
   m.def("place_keys", &place_keys, in("rows"), in("cos"), in("sin"), in("which"), arg("halves"), in("out"),
-        arg("isa"), "Apply RoPE to rows [n, dims], row r by angles which[r], and write bits of float16 to rows anywhere.");
+        arg("isa"), "Apply RoPE to rows [n, dims], row r by angles which[r], and write bits of float16 anywhere.");
   m.def("place_values", &place_values, in("rows"), in("out"), arg("isa"), "Write bits of float16 to rows anywhere.");
   m.def("finite_f16", &finite_f16, in("words"), "Whether bits of float16 [n] are all finite.");
+  m.def("columns_16", &columns_16, in("rows"), in("out"), "Write rows [n, dims] as columns [dims, n].");
   m.def("gather_rows", &gather_rows, in("cells"), in("tokens"), in("out"), arg("isa"),
         "Widen the rows `tokens` of cells [n, dims] to out.");
   m.def("hadamard_f32", &hadamard_f32, in("x"), arg("size"), in("out"), "Transform every `size` elements.");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace sm::kv {
 
@@ -9,7 +10,39 @@ namespace {
 
 constexpr float kLeastScale = 1.1754943508222875e-38F;  // 2^-126: below it one over the scale is infinite
 
+constexpr std::size_t kTall = 32;           // elements of 16 bits in a line of the processor's cache
+
+// Four elements of four rows to four of four columns.
+void turn4(const std::uint16_t* rows, std::size_t stride, std::uint16_t* out, std::size_t out_stride) noexcept {
+  std::uint64_t x[4];
+  for (std::size_t i = 0; i < 4; ++i) std::memcpy(&x[i], rows + i * stride, 8);
+  const auto swap = [&](std::size_t i, std::size_t apart, std::uint64_t mask) {  // blocks beside the diagonal
+    const std::uint64_t t = (x[i] >> 16 * apart ^ x[i + apart]) & mask;
+    x[i] ^= t << 16 * apart;
+    x[i + apart] ^= t;
+  };
+  for (const std::size_t i : {0, 1}) swap(i, 2, 0x00000000FFFFFFFF);
+  for (const std::size_t i : {0, 2}) swap(i, 1, 0x0000FFFF0000FFFF);
+  for (std::size_t i = 0; i < 4; ++i) std::memcpy(out + i * out_stride, &x[i], 8);
+}
+
 }  // namespace
+
+void columns16(const std::uint16_t* rows, std::size_t n_rows, std::size_t n_dims, std::uint16_t* out) noexcept {
+  const std::size_t whole = n_dims / 4 * 4;
+  for (std::size_t first = 0; first < n_rows; first += kTall) {
+    const std::size_t last = std::min(first + kTall, n_rows), fours = first + (last - first) / 4 * 4;
+    for (std::size_t d = 0; d < n_dims; d += d < whole ? 4 : 1) {
+      std::size_t r = first;
+      if (d < whole) {
+        for (; r < fours; r += 4) turn4(rows + r * n_dims + d, n_dims, out + d * n_rows + r, n_rows);
+      }
+      for (; r < last; ++r) {
+        for (std::size_t i = d; i < (d < whole ? d + 4 : d + 1); ++i) out[i * n_rows + r] = rows[r * n_dims + i];
+      }
+    }
+  }
+}
 
 void rotate(const float* x, const Turn& turn, std::size_t row, std::size_t n_dims, float* out) noexcept {
   const float* const cos = turn.cos + row * turn.step;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +10,9 @@ from secondme.bench.cartridges.documents import Document, Recipe, documents, joi
 from secondme.bench.cartridges.judge import Judge
 from secondme.bench.cartridges.prompts import Tokenizer
 from secondme.bench.cartridges.tiers import Say
-from secondme.bench.cartridges.workshop import Opening, Workshop
+from secondme.bench.cartridges.workshop import Workshop
 from secondme.bench.rows import Row
 from secondme.cartridges.tiers import TierName
-from secondme.runtime.kv import KvReader
 
 COUNTS = (2, 4, 8)
 PROJECT = 4
@@ -50,12 +48,12 @@ def rows(
             workshop.build(document, tier)
         opening = workshop.open(together)
         scores = judge.evaluate(whole, opening.place, greedy=False)
-        ask_s = _seconds_to_ask(whole, workshop.reader, opening)
+        open_s, ask_s = workshop.asked(together, whole.questions[0].tail)
         figures = (
             ("recall_kl", scores.recall_kl, "nats"),
             ("recall_kl_se", scores.recall_kl_se, "nats"),
             ("prefill_over_open", prefill_s / opening.open_s, "x"),
-            ("first_token_ratio", (prefill_s + ask_s) / (opening.open_s + ask_s), "x"),
+            ("first_token_ratio", (prefill_s + ask_s) / (open_s + ask_s), "x"),
         )
         head, setting = f"compose/{n}" if tier == "T0" else f"compose/{n}/{tier}", f"{whole.n_tokens} tokens"
         for case, value, unit in figures:
@@ -68,12 +66,3 @@ def of_tier(row: Row) -> Iterator[Row]:
     if case == "first_token_ratio":
         tier = head.split("/")[2] if head.count("/") == 2 else "T0"
         yield replace(row, case=f"{tier}/{case}")
-
-
-def _seconds_to_ask(whole: Document, reader: KvReader, opening: Opening) -> float:
-    """From a question to the first token of its answer, where the documents are there already."""
-    opening.place(reader)
-    began = time.perf_counter()
-    for _ in reader.read(whole.questions[0].tail):
-        pass
-    return time.perf_counter() - began

@@ -98,6 +98,7 @@ class Workshop:
         self.calibration = calibration_of(self.reader.identity)
         self._instruction = repeat_instruction(generator)
         self._text_of = generator.detokenize
+        self._generator = generator
         self._plain_bytes = generator.info.kv_bytes_per_token
 
     def __enter__(self) -> Workshop:
@@ -157,9 +158,39 @@ class Workshop:
         target = reader or self.reader
         return min((self._opened(documents, target) for _ in range(_N_OPENINGS)), key=lambda opening: opening.open_s)
 
+    def asked(self, documents: Sequence[Document], tail: Sequence[int]) -> tuple[float, float]:
+        """Seconds from the files to a model that can be asked, and from a question, `tail`, to its answer's beginning.
+
+        Where the program answers: its generator takes the cells and reads the question behind them.
+        """
+        return min((self._asked(documents, tail) for _ in range(_N_OPENINGS)), key=sum)
+
+    def _asked(self, documents: Sequence[Document], tail: Sequence[int]) -> tuple[float, float]:
+        generator = self._generator
+        known = [*documents[0].prefix, *(token for document in documents for token in document.tokens)]
+        began = time.perf_counter()
+        _, cells, _ = self._composed(documents, generator.kv_identity(), ragged=generator.takes_ragged)
+        generator.load_cells(known, cells)
+        loaded = time.perf_counter()
+        for _ in generator.prefill([*known, *tail]):
+            pass
+        return loaded - began, time.perf_counter() - loaded
+
     def _opened(self, documents: Sequence[Document], reader: KvReader) -> Opening:
-        head, identity = self._head(documents[0]), reader.identity
-        began, decoding = time.perf_counter(), 0.0
+        identity, began = reader.identity, time.perf_counter()
+        n_tokens, cells, decoding = self._composed(documents, identity, ragged=reader.takes_ragged)
+        reader.place(n_tokens, cells)
+        open_s = time.perf_counter() - began
+        n_prefix = len(self._head(documents[0]))
+        held, cache_bytes = _held_bytes(cells, n_prefix, identity), getattr(reader, "nbytes", 0)
+        plain_bytes = n_tokens * self._plain_bytes if cache_bytes else 0
+        return Opening(cells, n_tokens, held, open_s, decoding, cache_bytes, plain_bytes)
+
+    def _composed(
+        self, documents: Sequence[Document], identity: KvIdentity, *, ragged: bool
+    ) -> tuple[int, AnyCells, float]:
+        """Positions and cells of a context with `identity`, and processor seconds of reading, checking and decoding."""
+        head, n_ctx, decoding = self._head(documents[0]), self.reader.n_ctx, 0.0
         parts = []
         for document in documents:
             row = self._row(document)
@@ -169,20 +200,14 @@ class Workshop:
                 head.digest,
                 hash_of_tokens(document.tokens),
                 self.calibration.digest if self.calibration else None,
-                reader.n_ctx,
+                n_ctx,
             )
             cpu = time.process_time()
             with self._shelf.open(row) as file:
                 parts.append(load.decode(file, expected, self.calibration))
             decoding += time.process_time() - cpu
-        ragged = reader.takes_ragged
-        ground = load.Ground(head, identity, reader.n_ctx, self.calibration, ragged=ragged)
-        n_tokens, cells = load.compose(ground, parts)
-        reader.place(n_tokens, cells)
-        open_s = time.perf_counter() - began
-        held, cache_bytes = _held_bytes(cells, len(head), identity), getattr(reader, "nbytes", 0)
-        plain_bytes = n_tokens * self._plain_bytes if cache_bytes else 0
-        return Opening(cells, n_tokens, held, open_s, decoding, cache_bytes, plain_bytes)
+        n_tokens, cells = load.compose(load.Ground(head, identity, n_ctx, self.calibration, ragged=ragged), parts)
+        return n_tokens, cells, decoding
 
     def _head(self, document: Document) -> Prefix:
         if self._prefix is None or self._prefix.tokens != document.prefix:

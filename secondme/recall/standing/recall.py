@@ -19,6 +19,7 @@ from secondme.recall.standing.order import holding, ordered
 from secondme.recall.standing.told import Columns, Floats, Statements, answering
 from secondme.recall.standing.weights import Weights, shipped
 from secondme.recall.succession import REACH, matter
+from secondme.recall.telling import Telling
 from secondme.recall.turns.pool import pool_of
 from secondme.recall.turns.recall import Weighed
 from secondme.text.pasted import pasted_spans
@@ -28,7 +29,7 @@ N_ANSWERING = 24
 """Turns of the owner's, the nearest to the question, that are weighed."""
 
 N_NEAR = 2
-"""The best of them whose neighbours are weighed too: a correction that names nothing stands near what it corrects."""
+"""The best of them beside which is looked for what points back: no search finds a correction that names nothing."""
 
 N_BEFORE = 4
 """Statements that may have held before, of which the history is told."""
@@ -95,14 +96,15 @@ def compare(told: Statements, weights: Weights) -> Compared:
 
 
 def statements(weighed: Weighed, store: Store, known: Collection[int], excluded: int | None) -> Statements | None:
-    """The nearest of the owner's turns, those that items rest on, and the owner's around the best of them."""
+    """The nearest of the owner's turns, those that items rest on, and what points back at the best of them."""
     pool, asked = weighed.pool, weighed.asked
     near = weighed.columns["tokens"] + weighed.columns["cosine"]
     best = [n for n in np.argsort(-near, kind="stable").tolist() if tells(pool.turns[n], asked.text)]
     nearest = [pool.turns[n] for n in best[:N_ANSWERING]]
     more = store.turns_by_ids([n for n in known if n not in {t.id for t in nearest}])
     around = store.turns_around([t.id for t in (*nearest[:N_NEAR], *more[:N_NEAR])], REACH)
-    every = {t.id: t for t in (*nearest, *more, *around)}
+    pointing = [t for t in around if Telling(t.text).points_back]
+    every = {t.id: t for t in (*pointing, *nearest, *more)}
     own = [t for t in every.values() if tells(t, asked.text) and t.conversation_id != excluded]
     found = [t for t in own if not pasted_spans(t.text)]
     if not found:

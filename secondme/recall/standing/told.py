@@ -18,7 +18,6 @@ from secondme.recall.turns.asked import Asked
 from secondme.recall.turns.meaning import Compared, of_tokens
 from secondme.recall.turns.pool import Pool
 from secondme.text.answers import CRISP
-from secondme.text.attributes import asked_for
 from secondme.text.terms import stem
 from secondme.types import Turn
 
@@ -93,21 +92,11 @@ def _of_form(told: Statements) -> Columns:
 
 
 def _of_whom(told: Statements) -> Columns:
-    """Whether a statement is about those the question is about, and about the attribute it asks for."""
-    asked, wanted = told.matter, set(asked_for(told.asked.text))
+    """Whether a statement is about those the question is about."""
+    asked = told.matter
     known = people(told.asked.text) | {stem(p) for p in asked.people} | asked.people
-    rows = []
-    for tells in told.tells:
-        named = set(asked_for(tells.text)) if wanted else set()
-        rows.append(
-            (
-                is_about(asked, tells),
-                bool(people(tells.text) - known - asked.stems),
-                bool(named & wanted),
-                bool(named - wanted and not named & wanted),
-            )
-        )
-    return _columns(("about", "other_people", "attribute", "other_attribute"), rows)
+    rows = [(is_about(asked, t), bool(people(t.text) - known - asked.stems)) for t in told.tells]
+    return _columns(("about", "other_people"), rows)
 
 
 def _columns(names: Sequence[str], rows: Sequence[Sequence[float]]) -> Columns:

@@ -47,10 +47,16 @@ def decode(data: bytes, before: _Bytes, n_classes: int) -> _Bytes:
         raise ValueError("order")
     tables = np.frombuffer(data[n_order : n_order + n_tables], np.uint8).reshape(-1, n_heads)
     z = kv.decode_rows(data[n_order + n_tables :], n, np.ascontiguousarray(tables), _contexts(before))
-    rank = np.where(z > 0, 2 * z - 1, -2 * z.astype(np.int32))
-    if rank.size and int(rank.max()) > n_classes:
+    numbers = _fold(n_classes + 1).astype(np.intp)
+    least = int(numbers.min())
+    if z.size and not least <= int(z.min()) <= int(z.max()) <= int(numbers.max()):
         raise ValueError("class")
-    return np.ascontiguousarray(np.take_along_axis(order.T, rank, axis=0), np.uint8)
+    of_number = np.empty_like(order)
+    of_number[:, numbers - least] = order
+    found = np.empty(z.shape, np.uint8)
+    for i in range(n_heads):
+        found[:, i] = of_number[i][z[:, i] - least]
+    return found
 
 
 def encode_tables(tables: Sequence[_Bytes]) -> bytes:
@@ -72,13 +78,13 @@ def decode_tables(data: bytes, n_sides: int, widths: tuple[int, int]) -> list[_B
         raise ValueError("tables")
     chosen = np.frombuffer(data[:2], np.uint8).reshape(1, 2)
     z = kv.decode_rows(data[2:], sum(sizes), np.ascontiguousarray(chosen), np.zeros(sum(sizes), np.uint8))
-    found = []
-    for part in np.split(z.astype(np.int64), np.cumsum(sizes)[:-1]):
-        scale, shape = np.cumsum(part[:, 0]) + _FIRST_SCALE, np.cumsum(part[:, 1]) + _FIRST_SHAPE
-        if (scale < 0).any() or (scale > N_SCALES).any() or (shape < 0).any() or (shape >= _N_SHAPES).any():
-            raise ValueError("table")
-        found.append(np.where(scale == 0, 0, shape * N_SCALES + scale).astype(np.uint8))
-    return found
+    ends = np.cumsum(sizes)
+    sums = np.cumsum(z, axis=0, dtype=np.int64)
+    sums[sizes[0] :] -= np.repeat(sums[ends[:-1] - 1], sizes[1:], axis=0)  # each side begins anew
+    scale, shape = sums[:, 0] + _FIRST_SCALE, sums[:, 1] + _FIRST_SHAPE
+    if scale.min() < 0 or scale.max() > N_SCALES or shape.min() < 0 or shape.max() >= _N_SHAPES:
+        raise ValueError("table")
+    return np.split(np.where(scale == 0, 0, shape * N_SCALES + scale).astype(np.uint8), ends[:-1])
 
 
 _N_SHAPES = (N_TABLES - 1) // N_SCALES
@@ -96,7 +102,8 @@ def _split(numbers: _Bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def _contexts(before: _Bytes) -> _Bytes:
     """How many heads of the layer before keep each token, uint8 [n_tokens]."""
-    return np.asarray(np.count_nonzero(before, axis=1), np.uint8)
+    found: _Bytes = np.add.reduce(before.T != 0, axis=0, dtype=np.uint8)
+    return found
 
 
 def _fold(n: int) -> NDArray[np.int16]:

@@ -48,13 +48,15 @@ def rows(
             workshop.build(document, tier)
         opening = workshop.open(together)
         scores = judge.evaluate(whole, opening.place, greedy=False)
-        open_s, ask_s = workshop.asked(together, whole.questions[0].tail)
-        figures = (
+        figures = [
             ("recall_kl", scores.recall_kl, "nats"),
             ("recall_kl_se", scores.recall_kl_se, "nats"),
             ("prefill_over_open", prefill_s / opening.open_s, "x"),
-            ("first_token_ratio", (prefill_s + ask_s) / (open_s + ask_s), "x"),
-        )
+        ]
+        tail = whole.questions[0].tail
+        if workshop.may_ask(whole.n_tokens + len(tail)):
+            open_s, ask_s = workshop.asked(together, tail)
+            figures.append(("first_token_ratio", (prefill_s + ask_s) / (open_s + ask_s), "x"))
         head, setting = f"compose/{n}" if tier == "T0" else f"compose/{n}/{tier}", f"{whole.n_tokens} tokens"
         for case, value, unit in figures:
             yield Row("cartridges", f"{head}/{case}", value, unit, len(scores.replies), setting=setting)

@@ -158,6 +158,10 @@ class Workshop:
         target = reader or self.reader
         return min((self._opened(documents, target) for _ in range(_N_OPENINGS)), key=lambda opening: opening.open_s)
 
+    def may_ask(self, n_tokens: int) -> bool:
+        """Whether so many fit into the context that answers, which the settings may have made small."""
+        return n_tokens < self._generator.info.n_ctx
+
     def asked(self, documents: Sequence[Document], tail: Sequence[int]) -> tuple[float, float]:
         """Seconds from the files to a model that can be asked, and from a question, `tail`, to its answer's beginning.
 

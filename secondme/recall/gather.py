@@ -292,7 +292,8 @@ def _lead(look: _Look, known: Sequence[Piece], heard: TurnRecall, *, is_enough: 
     stands = standing(heard.weighed, look.store, turns, exclude_conversation=excluded)
     if stands is None or not (best is not None or _bears_by_rule(look, heard) or (stands.bears and not _is_long(look))):
         return [best] if best is not None else []
-    if best is not None and (stands.now.id in _turns_of(best) or stands.now.created_at <= best.at):
+    is_newer = best is None or (stands.claims and stands.now.created_at > best.at)
+    if best is not None and (not is_newer or stands.now.id in _turns_of(best)):
         now = best
     else:
         now = _told_as(stands.now, 1.0, known, look)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from secondme.reflect.attribution import is_own_label, others
+from secondme.text.attribution import is_own_label, others
 from secondme.text.speech import spoken_by_others
 
 LONGEST = 1500

@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta, timezone
 
 from secondme.reflect.assertions import BLANK, Assertion, asserted, own_words, sentences
-from secondme.reflect.attribution import leaves_text
 from secondme.reflect.claims import Claim, unique
 from secondme.reflect.corrections import corrections
 from secondme.reflect.doings import verbs
@@ -24,6 +23,7 @@ from secondme.reflect.secrets import Secret, secrets
 from secondme.reflect.states import states, tastes
 from secondme.reflect.ways import ways
 from secondme.text.attributes import takes
+from secondme.text.attribution import leaves_text
 from secondme.text.dates import When, resolve
 from secondme.text.runs import without_runs
 

@@ -22,7 +22,9 @@ from secondme.recall.succession import REACH, matter
 from secondme.recall.telling import Telling
 from secondme.recall.turns.pool import pool_of
 from secondme.recall.turns.recall import Weighed
+from secondme.text.attribution import others
 from secondme.text.pasted import pasted_spans
+from secondme.text.sentences import split_sentences
 from secondme.types import Turn
 
 N_ANSWERING = 24
@@ -39,13 +41,15 @@ N_BEFORE = 4
 class Standing:
     """Which statement holds now, and what was said before it, the best answers first.
 
-    bears: whether any of it answers the question. signs: what speaks for the current one, by feature, above the mean
-    of all that it was compared with.
+    bears: whether any of it answers the question. claims: whether the current one does by itself, or tells of a change
+    or points back, without which it takes nothing's place that is known for sure. signs: what speaks for the current
+    one, by feature, above the mean of all that it was compared with.
     """
 
     now: Turn
     before: tuple[Turn, ...]
     bears: bool
+    claims: bool
     signs: tuple[tuple[str, float], ...] = ()
 
 
@@ -83,8 +87,17 @@ def standing(
     earlier = sorted((n for n in places[:best].tolist()), key=lambda n: -float(compared.scores[n]))
     bears = float(compared.scores.max()) >= weights.least
     return Standing(
-        turns[places[best]], tuple(turns[n] for n in earlier[:N_BEFORE]), bears, _signs(weights, compared.second, best)
+        turns[places[best]],
+        tuple(turns[n] for n in earlier[:N_BEFORE]),
+        bears,
+        _claims(compared, int(places[best]), weights),
+        _signs(weights, compared.second, best),
     )
+
+
+def _claims(compared: Compared, n: int, weights: Weights) -> bool:
+    tells = compared.told.tells[n]
+    return float(compared.scores[n]) >= weights.least or tells.changes or tells.points_back
 
 
 def compare(told: Statements, weights: Weights) -> Compared:
@@ -96,7 +109,10 @@ def compare(told: Statements, weights: Weights) -> Compared:
 
 
 def statements(weighed: Weighed, store: Store, known: Collection[int], excluded: int | None) -> Statements | None:
-    """The nearest of the owner's turns, those that items rest on, and what points back at the best of them."""
+    """The nearest of the owner's turns, those that items rest on, and what points back at the best of them.
+
+    Where rules have learned something about it, what the owner reports of others' words is left out: his own stand.
+    """
     pool, asked = weighed.pool, weighed.asked
     near = weighed.columns["tokens"] + weighed.columns["cosine"]
     best = [n for n in np.argsort(-near, kind="stable").tolist() if tells(pool.turns[n], asked.text)]
@@ -106,12 +122,17 @@ def statements(weighed: Weighed, store: Store, known: Collection[int], excluded:
     pointing = [t for t in around if Telling(t.text).points_back]
     every = {t.id: t for t in (*pointing, *nearest, *more)}
     own = [t for t in every.values() if tells(t, asked.text) and t.conversation_id != excluded]
-    found = [t for t in own if not pasted_spans(t.text)]
+    found = [t for t in own if not (pasted_spans(t.text) or (known and _has_others_words(t.text)))]
     if not found:
         return None
     turns = sorted(found, key=lambda t: (t.conversation_id, t.id))
     idf = dict(zip(asked.stems, asked.weights.tolist(), strict=True))
     return Statements(asked, matter(asked.text), idf, pool_of(turns, store, len(asked.plain.pooled)))
+
+
+def _has_others_words(text: str) -> bool:
+    """Whether something in it is told as somebody else's, so that "I" may be anybody."""
+    return bool(others(text, [(s.start, s.end) for s in split_sentences(text)]))
 
 
 def tells(turn: Turn, question: str) -> bool:

@@ -97,6 +97,19 @@ def test_what_is_not_the_owners_own_word_takes_nothings_place(
     assert found.lead is not None and "Ravens" in found.lead.text
 
 
+def test_what_he_reports_of_others_takes_no_place_of_what_he_said_himself(store: Store, hashed: HashEmbedder) -> None:
+    tell(
+        store, hashed, "I live in Aachen.", "It rained all day.", "Voicemail from Ben. I live in Ghent now. Call back."
+    )
+    found = gather("Where do I live?", store, hashed, SCOPE)
+    assert found.pieces[0].text.startswith("I live in Aachen")
+
+
+def test_what_does_not_answer_takes_no_place_of_a_sure_fact(store: Store, hashed: HashEmbedder) -> None:
+    tell(store, hashed, "I live in Aachen.", "It rained all day.", "Soup is fine.")
+    assert fact(gather("Where do I live?", store, hashed, SCOPE))
+
+
 def test_what_the_owner_typed_himself_is_replaced_by_nothing_said(store: Store, hashed: HashEmbedder) -> None:
     typed = NewItem("semantic", "I live in Aachen.", "default", "owner", "home", "Aachen", slot="owner|home")
     item = store.add_item(replace(typed, trust=Trust.OWNER, valid_from=START))

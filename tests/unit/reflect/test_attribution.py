@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from secondme.reflect.assertions import BLANK, own_words
-from secondme.reflect.attribution import is_own_label, leaves_text
 from secondme.reflect.rules import claims_of
+from secondme.text.attribution import is_own_label, leaves_text
 from tests.unit.reflect.labelled import SAID_AT
 
 TURNS = Path(__file__).parent / "speech_dev.txt"

@@ -182,7 +182,7 @@ def ranked(
     look = _look(question, store, embedder, scope)
     known, is_enough = _known(look, ACTIVE, k)
     heard = _hear(look, k)
-    lead = _lead(look, known, heard, is_enough=is_enough)
+    lead = _lead(look, known, heard, is_enough=is_enough, is_search=True)
     found = known, _said(look, heard, lead), _read(look, k)
     pieces = [*_distinct([*lead, *_in_turn(*found)]), *_known(look, FADED, k)[0]]
     return pieces, dict(look.weights)
@@ -277,8 +277,13 @@ def _said(look: _Look, heard: TurnRecall, lead: Sequence[Piece]) -> list[Piece]:
     return pieces
 
 
-def _lead(look: _Look, known: Sequence[Piece], heard: TurnRecall, *, is_enough: bool) -> list[Piece]:
+def _lead(
+    look: _Look, known: Sequence[Piece], heard: TurnRecall, *, is_enough: bool, is_search: bool = False
+) -> list[Piece]:
     """What holds now, then what may have held before; for a question about the past the other way round.
+
+    Whoever searches looks at what is near himself. An answer rests on nothing that does not bear on the question: by
+    the learned threshold alone, a small memory would have something to say about every third question.
 
     What is surely known leads itself, unless the owner said something later that took its place. What he typed himself
     and what was read is replaced by nothing that was merely said.
@@ -290,7 +295,8 @@ def _lead(look: _Look, known: Sequence[Piece], heard: TurnRecall, *, is_enough: 
     turns = {n for piece in known for n in _turns_of(piece)}
     excluded = look.scope.exclude_conversation
     stands = standing(heard.weighed, look.store, turns, exclude_conversation=excluded)
-    if stands is None or not (best is not None or _bears_by_rule(look, heard) or (stands.bears and not _is_long(look))):
+    bears = best is not None or _bears_by_rule(look, heard)
+    if stands is None or not (bears or (is_search and stands.bears and not _is_long(look))):
         return [best] if best is not None else []
     is_newer = best is None or (stands.claims and stands.now.created_at > best.at)
     if best is not None and (not is_newer or stands.now.id in _turns_of(best)):

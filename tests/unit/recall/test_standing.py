@@ -171,3 +171,15 @@ def test_nothing_said_is_nothing_that_stands(store: Store, hashed: HashEmbedder)
     found: Evidence = gather("Where do I live?", store, hashed, SCOPE)
     pieces: tuple[Piece, ...] = found.pieces
     assert found.lead is None and pieces == ()
+
+
+def test_only_a_search_shows_what_is_merely_near(
+    store: Store, hashed: HashEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lenient = replace(shipped(), least=-1e9)
+    monkeypatch.setattr("secondme.recall.standing.recall.shipped", lambda: lenient)
+    tell(store, hashed, "My rowing club is the Ravens.", "The soup was salty.")
+    question = "Which dentist filled a tooth?"
+    answer = gather(question, store, hashed, SCOPE)
+    assert not answer.found and answer.lead is None and not answer.pieces
+    assert ranked(question, store, hashed, SCOPE)[0]

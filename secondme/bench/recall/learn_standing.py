@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from secondme.bench.recall import Tools
+from secondme.bench.recall import Options, Tools
 from secondme.bench.recall.learn import LEAST_DEVIATION, listwise
 from secondme.bench.recall.make_updates import DAY_S, FIRST_DAY
 from secondme.bench.recall.updates import Case, asked_of, holds, opened, read, tell
@@ -65,8 +65,14 @@ def rows(path: Path, tools: Tools) -> Iterator[Row]:
         yield Row(
             "recall", f"updates/left_out{name}", 100 * sum(found) / len(found), "%", len(found), setting=path.name
         )
-    write(replace(fitted(examples), command=f"secondme bench recall --updates {path.name} --learn {out.name}"), out)
+    write(replace(fitted(examples), command=_command(path, out, tools.options)), out)
     tools.say(f"wrote {out}")
+
+
+def _command(path: Path, out: Path, options: Options) -> str:
+    """What makes the same weights again, the set included where it was made."""
+    made = f" --make-updates {path.name} --seed {options.seed}" if options.make_updates == path else ""
+    return f"secondme bench recall{made} --updates {path.name} --learn {out.name}"
 
 
 def _examples(path: Path, store: Store, tools: Tools) -> Iterator[Example]:

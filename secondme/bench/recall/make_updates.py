@@ -26,7 +26,7 @@ from secondme.bench.recall.update_topics import Topic
 N_CASES = 200
 N_UNSEEN = 1
 """Of the wordings, how many at the end of each list no seed for tuning takes."""
-N_OF_EACH = 3
+N_OF_EACH = 6
 """Cases of each matter to learn from."""
 WRITTEN = Path(__file__).resolve().with_name("update_cases_dev.json")
 DAY_S = 86400.0

@@ -22,12 +22,14 @@ def some(tmp_path: Path, n: int) -> Path:
 
 def test_weights_are_learned_and_written_with_their_command(tmp_path: Path) -> None:
     path, out = some(tmp_path, 24), tmp_path / "w.json"
-    options = checked(Options(updates=path, learn=out))
+    options = checked(Options(updates=path, learn=out, make_updates=path, seed="learn"))
     rows = list(learn_standing.rows(path, Tools(HashEmbedder(), options, lambda _: None)))
     assert [r.case for r in rows] == ["updates/left_out", "updates/left_out beside others"]
     assert all(0 <= r.value <= 100 and r.n >= 24 for r in rows)
     made = read(out)
-    assert made.command == "secondme bench recall --updates learn.json --learn w.json"
+    assert made.command == (
+        "secondme bench recall --make-updates learn.json --seed learn --updates learn.json --learn w.json"
+    )
     assert made.holding.names == shipped().holding.names and made.holding.weights.any()
 
 

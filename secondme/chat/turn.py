@@ -48,7 +48,9 @@ SAMPLING = Sampling(max_tokens=ANSWER_TOKENS, repeat_penalty=1.1)
 """Greedy, so that the same question gets the same answer; the penalty counts the answer's own tokens only."""
 
 _GOES_ON = re.compile(r"\W*(?:and|but|or|so|then|also|(?:what|how) about)\b", re.I)
-_STATEMENT = re.compile(r"[.!]\W*$|\b(?:i|i'm|i've|my|we|our)\b", re.I)
+_STATEMENT = re.compile(
+    r"[.!]\W*$|\b(?:i|i'm|i've|my|we|our|they|he|she)\b|\bthe [\w ]{1,30} (?:is|are|was|were|went|has|had)\b", re.I
+)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 AnswerStyle = Literal["auto", "write", "quote"]
@@ -130,6 +132,10 @@ def answer(question: Question, engines: Engines, *, cancelled: CancelCheck = nev
             return
         if quotes := quoted(question.text, evidence):
             yield from _quoted(quotes, evidence, question.project or "", engines.generator, clock)
+            return
+        if question.conversation_id is not None and _tells(question.text):  # a small model would make something up
+            yield TokenText(NOTED)
+            yield _nothing(NOTED, engines.generator, clock)
             return
     prompt = build_prompt(question.text, pieces, question.history, reading, n_needed=len(attached))
     yield from _notices(prompt, found=bool(pieces))

@@ -128,6 +128,7 @@ _ASKS = re.compile(
     r"|(?:explain|translate|summari[sz]e|write(?! to (?:me|us)| me)|draft|compose|rewrite|proofread|suggest"
     r"|recommend|list|compare|define"
     r"|describe|calculate|convert|help me|give me|tell me|show me|find me"
+    r"|say (?:it|that|this)|shorten|continue|go on|repeat (?:it|that|this)|paraphrase|rephrase"
     r"|tell us|remind me what|any (?:ideas?|tips|chance))\b)",
     re.I,
 )

@@ -76,13 +76,18 @@ _FUTURE = re.compile(
     r"(?:['’]ll|\b(?:will|won['’]t|shall|gonna|going\s+to|plan(?:s|ning)?\s+to|hop(?:e|ing)\s+to|due|want\s+to))\b",
     re.IGNORECASE,
 )
+_IS = re.compile(
+    r"(?:\b(?:is|are|am)|['’](?:s|re|m))(?:\s+(?:now|still|set|scheduled|booked|planned))?\s+(?:(?:on|for)\s+)?$",
+    re.IGNORECASE,
+)
+"""What is on a day is still to come: nobody says so of what is over."""
 _CLAUSE = re.compile(r"[.!?;\n]")
 
 
 def tense(match: re.Match[str]) -> int:
     """-1 where the words before the match, in its sentence, tell of the past, 1 where of the future, else 0."""
     before = _CLAUSE.split(match.string[max(0, match.start() - 60) : match.start()])[-1]
-    if _FUTURE.search(before):
+    if _FUTURE.search(before) or _IS.search(before):
         return 1
     return -1 if _PAST.search(before) else 0
 

@@ -119,5 +119,19 @@ def test_what_is_only_told_is_noted(engines: Engines, text: str, said: str) -> N
     assert isinstance(final, Answer) and final.text == said
 
 
+@pytest.mark.parametrize(
+    ("text", "is_noted"),
+    [
+        ("they said the lamp of the lighthouse went out, so the keeper lit it again", True),
+        ("Summarise the lamp of the lighthouse.", False),
+    ],
+)
+def test_a_small_model_makes_nothing_up_about_what_it_is_told(engines: Engines, text: str, is_noted: bool) -> None:
+    conversation = engines.store.new_conversation("default", "talk")
+    *_, final = answer(Question(text, "default", conversation_id=conversation), engines)
+    assert isinstance(final, Answer) and (final.text == NOTED) == is_noted
+    assert is_noted or final.text.startswith("echo:")
+
+
 def test_nothing_found_is_said_as_ever(engines: Engines) -> None:
     assert asked(engines, "Who won the chess tournament in Reykjavik?")[1].found is False

@@ -12,6 +12,9 @@ from secondme.text.dates import When, resolve
 WEDNESDAY = date(2023, 8, 2)
 
 EXPRESSIONS = """
+the dentist is on Tuesday | 2023-08-08 | day | at
+my appointment is now Tuesday at 3pm | 2023-08-08 | day | at
+the dentist was on Tuesday | 2023-08-01 | day | at
 on 7 May 2023 | 2023-05-07 | day | at
 7th May 2023 | 2023-05-07 | day | at
 the 7th of May 2023 | 2023-05-07 | day | at

@@ -288,7 +288,7 @@ def _lead(
     What is surely known leads itself, unless the owner said something later that took its place. What he typed himself
     and what was read is replaced by nothing that was merely said.
     """
-    best = known[0] if known and is_enough else None
+    best = known[0] if known and is_enough and not _sums_up(known[0]) else None
     is_fixed = look.scope.at is not None or (best is not None and not _turns_of(best))
     if heard.weighed is None or is_fixed:
         return [best] if best is not None else []
@@ -310,7 +310,12 @@ def _lead(
 def _told_as(turn: Turn, score: float, known: Sequence[Piece], look: _Look) -> Piece:
     """A turn, or what is known where that was made of nearly all of it."""
     said = of_turn(turn, score, look.masks)
-    return next((p for p in known if _tells(p, said)), said)
+    return next((p for p in known if _tells(p, said) and not _sums_up(p)), said)
+
+
+def _sums_up(piece: Piece) -> bool:
+    """Whether it is a summary of several, which says neither what holds nor since when."""
+    return isinstance(piece.source, MemoryItem) and piece.source.kind == "topic"
 
 
 def _bears_by_rule(look: _Look, heard: TurnRecall) -> bool:

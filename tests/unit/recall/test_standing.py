@@ -18,7 +18,7 @@ from secondme.recall.turns import recall_turns
 from secondme.reflect.learn import learn_from_turn
 from secondme.runtime.echo import HashEmbedder
 from secondme.runtime.traces import traces
-from secondme.types import NewItem, Trust
+from secondme.types import MemoryItem, NewItem, Span, Trust
 
 START = 1_795_000_000.0
 DAY = 86400.0
@@ -183,3 +183,15 @@ def test_only_a_search_shows_what_is_merely_near(
     answer = gather(question, store, hashed, SCOPE)
     assert not answer.found and answer.lead is None and not answer.pieces
     assert ranked(question, store, hashed, SCOPE)[0]
+
+
+def test_a_topic_that_sums_up_both_stands_for_neither(store: Store, hashed: HashEmbedder) -> None:
+    ids = tell(store, hashed, *ROWING)
+    turns = store.turns_by_ids(ids)
+    spans = tuple(Span("turn", t.id, 0, len(t.text.encode())) for t in turns)
+    text = "rowing, club, canal, Ravens: " + " / ".join(t.text for t in turns)
+    made = NewItem("topic", text, project="default", trust=Trust.CONVERSATION, made_by="rule:topics", spans=spans)
+    store.add_item(made, actor="rule:topics")
+    found = gather("Which rowing club is mine on the canal?", store, hashed, SCOPE)
+    assert any(isinstance(p.source, MemoryItem) and p.source.kind == "topic" for p in found.pieces)
+    assert found.lead is not None and found.lead.kind == "turn" and "Otters" in found.lead.text

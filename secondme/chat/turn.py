@@ -18,7 +18,7 @@ from secondme.recall.excerpt import Excerpt
 from secondme.recall.gather import Evidence, Scope, gather
 from secondme.recall.pieces import Piece, of_passage
 from secondme.runtime.base import DecodeEnd, Embedder, Generator, Sampling
-from secondme.text.answers import asks
+from secondme.text.answers import asked_about, asks
 from secondme.text.sentences import Sentence, split_sentences
 from secondme.text.terms import QUESTION_WORDS, words
 from secondme.types import (
@@ -116,7 +116,7 @@ def answer(question: Question, engines: Engines, *, cancelled: CancelCheck = nev
     attached = (_attached(question),) if question.attached else ()
     reading = Reading(engines.generator, question.opened)
     require_fit(question.text, attached, reading)
-    evidence = gather(_with_context(question), engines.store, engines.embedder, _scope(question, reading))
+    evidence = gather(asked_about(_with_context(question)), engines.store, engines.embedder, _scope(question, reading))
     reading = replace(reading, profile=evidence.profile, whole_history=question.whole_history)
     pieces = attached + evidence.pieces
     clock.recall_s = clock.since(clock.started)

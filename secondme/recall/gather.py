@@ -29,6 +29,7 @@ from secondme.recall.succession import REACH, Told, matter, pointers
 from secondme.recall.telling import Telling
 from secondme.recall.turns import TurnRecall, recall_turns
 from secondme.runtime.base import Embedder, FloatMatrix
+from secondme.text.answers import requests
 from secondme.text.terms import content_terms, stems
 from secondme.types import ItemKind, ItemState, MemoryItem, Turn
 
@@ -375,11 +376,12 @@ def _is_long(look: _Look) -> bool:
 
 
 def _tells_something(turn: Turn, look: _Look) -> bool:
-    """Earlier questions tell nothing, and what a model answered is evidence only of what it answered."""
+    """Earlier questions and requests tell nothing, and what a model answered is evidence only of what it answered."""
     if turn.speaker:
         return True
     if turn.role == "user":
-        return not turn.text.rstrip().endswith("?") and turn.text.casefold() not in look.question.casefold()
+        is_asked = turn.text.rstrip().endswith("?") or requests(turn.text)
+        return not is_asked and turn.text.casefold() not in look.question.casefold()
     return bool(_ANSWERED.search(look.question))
 
 

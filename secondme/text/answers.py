@@ -139,6 +139,43 @@ def asks(text: str) -> bool:
     return text.rstrip().endswith("?") or _ASKS.search(text) is not None
 
 
+_TO_DO = re.compile(
+    r"^\W*(?:(?:please|pls|can you|could you|would you|will you|ok|okay|so|now|and)[\s,]+)*"
+    r"(?:summari[sz]e|explain|describe|paraphrase|translate|compare|list(?!\s+of\b)|give me|tell me|show me"
+    r"|write(?!\s+(?:down|that|this)\b)(?:\s+me)?)\b"
+    r"(?:\s+(?:an?|the|some)?\s*(?:(?:short|brief|quick)\s+)?(?:summary|overview|explanation|description|list|gist|sentences?"
+    r"|paragraphs?|words?)\s+(?:of|about|on|for)\b)?(?:\s+(?:about|to me|briefly|shortly)\b)*\s*",
+    re.I,
+)
+_FORM = re.compile(
+    r"(?<![\s,])[\s,]+(?:(?:in|with|using|as)\s+(?:(?:at most|about|no more than|only|just)\s+)?(?:an?|one|two"
+    r"|three|four|five|six|seven|ten|\d+|few|short|simple|plain|bullet)\s+(?:\w+\s+)?(?:sentences?|words?|lines?|points?"
+    r"|paragraphs?|bullets?|terms)|briefly|in short|in brief|please)\W*$",
+    re.I,
+)
+
+
+_HEAD = 200
+"""Characters within which a request says that it is one. Blanks are single, else the pattern would try all their runs."""
+
+
+def requests(text: str) -> bool:
+    """Whether `text` says what is to be done, such as "summarise ..."; it tells nothing."""
+    return _TO_DO.match(" ".join(text[:_HEAD].split())) is not None
+
+
+def asked_about(question: str) -> str:
+    """`question` without what is to be done and in which form: nothing in memory speaks of those.
+
+    "Summarise what slices are in two sentences" is about "what slices are". What is no request, or of nothing else,
+    stays.
+    """
+    if not requests(question):
+        return question
+    about = _FORM.sub("", _TO_DO.sub("", " ".join(question.split()), count=1))
+    return about if any(c.isalnum() for c in about) else question
+
+
 def values_in(text: str) -> list[str]:
     """What in `text` looks like a value: names, and values of the crisp sorts."""
     return [m.group() for m in _NAME.finditer(text)] + [m.group() for _, p in _SORTS for m in p.finditer(text)]

@@ -22,6 +22,7 @@ from secondme.recall.succession import REACH, matter
 from secondme.recall.telling import Telling
 from secondme.recall.turns.pool import pool_of
 from secondme.recall.turns.recall import Weighed
+from secondme.text.answers import requests
 from secondme.text.attribution import others
 from secondme.text.pasted import pasted_spans
 from secondme.text.sentences import split_sentences
@@ -138,7 +139,8 @@ def _has_others_words(text: str) -> bool:
 def tells(turn: Turn, question: str) -> bool:
     """Whether a turn is the owner's own, and neither a question nor part of this one."""
     is_own = turn.role == "user" and not turn.speaker
-    return is_own and not turn.text.rstrip().endswith("?") and turn.text.casefold() not in question.casefold()
+    is_asked = turn.text.rstrip().endswith("?") or requests(turn.text)
+    return is_own and not is_asked and turn.text.casefold() not in question.casefold()
 
 
 def _signs(weights: Weights, columns: Columns, best: int) -> tuple[tuple[str, float], ...]:

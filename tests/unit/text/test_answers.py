@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from secondme.text.answers import Sort, asks, sorts_asked, sorts_of, values_in, without_values
+from secondme.text.answers import Sort, asked_about, asks, requests, sorts_asked, sorts_of, values_in, without_values
 
 
 @pytest.mark.parametrize(
@@ -76,3 +78,28 @@ def test_what_tells(text: str) -> None:
 
 def test_values_are_cut_out_and_listed() -> None:
     assert "Diner" not in without_values("They moved it to Joe's Diner at 4pm") and "4pm" in values_in("now 4pm")
+
+
+@pytest.mark.parametrize(
+    ("question", "about"),
+    [
+        ("Summarise what slices are in two sentences.", "what slices are"),
+        ("please give me a short summary of the lighthouse", "the lighthouse"),
+        ("Explain to me briefly how cartridges open, in plain words", "how cartridges open"),
+        ("Tell me where I live", "where I live"),
+        ("Summarise briefly.", "Summarise briefly."),
+        ("Where is the lamp, please?", "Where is the lamp, please?"),
+        ("write down that the lamp is broken", "write down that the lamp is broken"),
+        ("List of lamps in the tower", "List of lamps in the tower"),
+    ],
+)
+def test_what_a_request_is_about(question: str, about: str) -> None:
+    assert asked_about(question) == about
+    assert requests(question) == (about != question or question == "Summarise briefly.")
+
+
+def test_long_runs_of_blanks_are_read_at_once() -> None:
+    began = time.process_time()
+    assert asked_about("summarise" + " " * 20_000 + "the lamp") == "the lamp"
+    assert requests("please, " * 10_000) is False
+    assert time.process_time() - began < 2

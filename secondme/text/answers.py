@@ -156,7 +156,7 @@ _FORM = re.compile(
 
 
 _HEAD = 200
-"""Characters within which a request says that it is one. Blanks are single, else the pattern would try all their runs."""
+"""Characters within which a request says that it is one. Blanks are single, or the pattern would try their runs."""
 
 
 def requests(text: str) -> bool:

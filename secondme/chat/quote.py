@@ -16,6 +16,7 @@ from secondme.recall.gather import Evidence
 from secondme.recall.pieces import Piece, day
 from secondme.recall.succession import Told, matter, pointers
 from secondme.recall.telling import Telling
+from secondme.text.answers import is_to_be_written, requests
 from secondme.text.question import kind_of
 from secondme.text.sentences import split_sentences
 from secondme.types import MemoryItem, Turn
@@ -37,7 +38,7 @@ def quoted(question: str, evidence: Evidence) -> list[Quote]:
 
     Nothing where a quotation cannot be the answer: to requests ("summarise this"), and to what would be or might be.
     """
-    if kind_of(question) in ("none", "would"):
+    if kind_of(question) in ("none", "would") or (requests(question) and is_to_be_written(question)):
         return []
     found = [(coverage(sentence, evidence.weights), piece, sentence) for piece, sentence in _candidates(evidence)]
     fitting = [candidate for candidate in found if candidate[0] > 0 and len(candidate[2]) <= MAX_CHARS]

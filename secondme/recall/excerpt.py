@@ -42,10 +42,17 @@ def excerpts(hits: Sequence[Hit], asked: Asked, embedder: Embedder, *, n_embedde
     found = []
     for n, (hit, group) in enumerate(zip(hits, sentences, strict=True)):
         scores = [coverage(s.text, asked.weights) + (next(similar) if n < n_embedded else 0.0) for s in group]
-        best = max(range(len(group)), key=lambda i: (scores[i], -i))
+        telling = [i for i, s in enumerate(group) if not _is_heading(s.text, hit)] or range(len(group))
+        best = max(telling, key=lambda i: (scores[i], -i))
         first, last = group[max(0, best - AROUND)], group[min(len(group) - 1, best + AROUND)]
         found.append(Excerpt(hit, group[best], hit.chunk.chunk.text[first.start : last.end]))
     return tuple(found)
+
+
+def _is_heading(sentence: str, hit: Hit) -> bool:
+    """Whether it is the heading above the passage, which names what is asked about and says nothing of it."""
+    path = hit.chunk.chunk.heading_path
+    return bool(path) and sentence.strip("#=*_ \t\n") == path[-1].strip()
 
 
 def _whole(hit: Hit) -> Sentence:

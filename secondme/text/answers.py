@@ -155,6 +155,11 @@ _FORM = re.compile(
 )
 
 
+_TO_WRITE = re.compile(
+    r"^\W*(?:\w+[\s,]+){0,6}?(?:summari[sz]e|explain|describe|paraphrase|translate|compare|write(?!\s+(?:down|that|this)\b)"
+    r"|(?:summary|overview|explanation|description|gist|list) of)\b",
+    re.I,
+)
 _HEAD = 200
 """Characters within which a request says that it is one. Blanks are single, or the pattern would try their runs."""
 
@@ -162,6 +167,11 @@ _HEAD = 200
 def requests(text: str) -> bool:
     """Whether `text` says what is to be done, such as "summarise ..."; it tells nothing."""
     return _TO_DO.match(" ".join(text[:_HEAD].split())) is not None
+
+
+def is_to_be_written(text: str) -> bool:
+    """Whether `text` requests what no sentence of memory can be: a summary, an explanation, a translation."""
+    return _TO_WRITE.match(" ".join(text[:_HEAD].split())) is not None
 
 
 def asked_about(question: str) -> str:

@@ -79,3 +79,13 @@ def test_a_citation_resolves_to_bytes_and_lines() -> None:
     assert found.quote == "Die Lampe brennt seit 1886."
     assert data[found.quote_start : found.quote_end].decode() == found.quote
     assert (found.quote_line, found.page, found.n, found.marked) == (41, 7, 3, True)
+
+
+def test_a_heading_is_quoted_only_where_nothing_else_stands() -> None:
+    embedder = HashEmbedder()
+    asked = Asked({stem("heading"): 1.0}, embedder.embed(["Heading"])[0])
+    quotes = [
+        excerpts([hit(text)], asked, embedder, n_embedded=1)[0].quote.text
+        for text in ("## Heading\n\nIt says what the lamp is for.", "## Heading")
+    ]
+    assert quotes == ["It says what the lamp is for.", "## Heading"]

@@ -83,7 +83,14 @@ def test_orders_in_a_document_are_not_quoted(engines: Engines) -> None:
     assert "gnore all previous" not in shown
 
 
-@pytest.mark.parametrize("text", ["Summarise the lamp of the lighthouse", "Would the lamp be lit in a storm?"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Summarise what the lamp of the lighthouse is",
+        "Explain how the lamp was lit",
+        "Would the lamp be lit in a storm?",
+    ],
+)
 def test_what_no_sentence_can_answer_is_the_models_to_write(engines: Engines, text: str) -> None:
     assert asked(engines, text)[0].startswith("echo:")
 

@@ -6,7 +6,17 @@ import time
 
 import pytest
 
-from secondme.text.answers import Sort, asked_about, asks, requests, sorts_asked, sorts_of, values_in, without_values
+from secondme.text.answers import (
+    Sort,
+    asked_about,
+    asks,
+    is_to_be_written,
+    requests,
+    sorts_asked,
+    sorts_of,
+    values_in,
+    without_values,
+)
 
 
 @pytest.mark.parametrize(
@@ -103,3 +113,18 @@ def test_long_runs_of_blanks_are_read_at_once() -> None:
     assert asked_about("summarise" + " " * 20_000 + "the lamp") == "the lamp"
     assert requests("please, " * 10_000) is False
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("Summarise what slices are", True),
+        ("please give me a short summary of the lighthouse", True),
+        ("can you explain how the lamp works", True),
+        ("Tell me where I live", False),
+        ("give me the address of the lighthouse", False),
+        ("write down that the lamp is broken", False),
+    ],
+)
+def test_what_no_sentence_can_be_is_to_be_written(text: str, is_one: bool) -> None:
+    assert is_to_be_written(text) is is_one

@@ -7,9 +7,9 @@ the cache, or a cartridge has become ready that was missing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from secondme.projects.library import Library
+from secondme.projects.library import Library, model_at_hand
 from secondme.projects.open import OpenEvent, open_project
 from secondme.types import CancelCheck, Opened, never_cancelled
 
@@ -67,9 +67,11 @@ class Session:
             n = len(opened.tokens)
             if library.generator.cached_tokens[:n] != opened.tokens:
                 return False
-        return not any(_is_complete(library, d.source_id) for d in opened.documents if d.pending)
+        pending = [d.source_id for d in opened.documents if d.pending]
+        return not pending or not _is_any_ready(library, pending)
 
 
-def _is_complete(library: Library, source_id: int) -> bool:
-    row = library.store.cartridge(source_id)
-    return row is not None and row.complete
+def _is_any_ready(library: Library, source_ids: Sequence[int]) -> bool:
+    """Whether a cartridge has become ready for the model at hand; one of another model stays as useless as it was."""
+    rows = [row for source_id in source_ids if (row := library.store.cartridge(source_id)) is not None and row.complete]
+    return bool(rows) and any(map(model_at_hand(library).fits, rows))

@@ -169,7 +169,9 @@ def test_one_of_another_model_is_not_opened_and_is_made_again(
         shown, said, _ = opened(sea)
         assert set(ways(shown).values()) == {"recall"} and len(said) == 1
         assert {d.why for d in shown.documents} == {"prepared for another model or version"}
-        assert "1886" in asked(sea).text
+        *events, answer = sea.answer(QUESTION, project="sea")
+        assert isinstance(answer, Answer) and "1886" in answer.text
+        assert not any(isinstance(e, Notice) for e in events)  # it is not opened anew for each question
         status = sea.project_status("sea")
         assert status.n_pending == 2 and status.tier == "T0"
     assert sea.project_status("sea").n_pending == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from secondme.types import Hit
 
 AROUND = 1
 """Sentences kept on either side of the quoted one."""
+
+_MARKED = re.compile(r"\s{0,3}#{1,6}\s[^\n]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,10 @@ def excerpts(hits: Sequence[Hit], asked: Asked, embedder: Embedder, *, n_embedde
 
 
 def _is_heading(sentence: str, hit: Hit) -> bool:
-    """Whether it is the heading above the passage, which names what is asked about and says nothing of it."""
+    """Whether it is a heading above or in the passage, which names what is asked about and says nothing of it."""
     path = hit.chunk.chunk.heading_path
-    return bool(path) and sentence.strip("#=*_ \t\n") == path[-1].strip()
+    is_marked = hit.chunk.media_type == "text/markdown" and _MARKED.match(sentence) is not None
+    return is_marked or (bool(path) and sentence.strip("#=*_ \t\n") == path[-1].strip())
 
 
 def _whole(hit: Hit) -> Sentence:

@@ -86,6 +86,10 @@ def test_a_heading_is_quoted_only_where_nothing_else_stands() -> None:
     asked = Asked({stem("heading"): 1.0}, embedder.embed(["Heading"])[0])
     quotes = [
         excerpts([hit(text)], asked, embedder, n_embedded=1)[0].quote.text
-        for text in ("## Heading\n\nIt says what the lamp is for.", "## Heading")
+        for text in (
+            "## Heading\n\nIt says what the lamp is for.",
+            "Of lamps.\n\n### Another heading\n\nIt says what it is for.",
+            "## Heading",
+        )
     ]
-    assert quotes == ["It says what the lamp is for.", "## Heading"]
+    assert quotes == ["It says what the lamp is for.", "Of lamps.", "## Heading"]

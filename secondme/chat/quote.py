@@ -55,14 +55,7 @@ def _later(question: str, piece: Piece, evidence: Evidence) -> list[Piece]:
     is_own = isinstance(piece.source, MemoryItem) or (isinstance(piece.source, Turn) and _is_owners(piece.source))
     if lead is None or not is_own or not isinstance(lead.source, Turn) or lead.at <= piece.at:
         return found
-    return found if lead in found or lead.source.id in _turns(piece) else [*found, lead]
-
-
-def _turns(piece: Piece) -> set[int]:
-    """Ids of the turns that a piece is, or was learned from."""
-    if isinstance(piece.source, MemoryItem):
-        return {s.ref_id for s in piece.source.spans if s.kind == "turn"}
-    return {piece.ref_id}
+    return found if lead in found or lead.source.id in piece.turn_ids else [*found, lead]
 
 
 def _is_owners(turn: Turn) -> bool:

@@ -24,12 +24,11 @@ from secondme.recall.items import is_about_past, recall_items
 from secondme.recall.masking import Masks, masks
 from secondme.recall.pieces import Piece, of_item, of_passage, of_turn
 from secondme.recall.retrieve import BEARING, embed_question, retrieve_by
-from secondme.recall.standing import standing
+from secondme.recall.standing import standing, tells
 from secondme.recall.succession import REACH, Told, matter, pointers
 from secondme.recall.telling import Telling
 from secondme.recall.turns import TurnRecall, recall_turns
 from secondme.runtime.base import Embedder, FloatMatrix
-from secondme.text.answers import requests
 from secondme.text.terms import content_terms, stems
 from secondme.types import ItemKind, ItemState, MemoryItem, Turn
 
@@ -290,21 +289,21 @@ def _lead(
     and what was read is replaced by nothing that was merely said.
     """
     best = known[0] if known and is_enough and not _sums_up(known[0]) else None
-    is_fixed = look.scope.at is not None or (best is not None and not _turns_of(best))
+    is_fixed = look.scope.at is not None or (best is not None and not best.turn_ids)
     if heard.weighed is None or is_fixed:
         return [best] if best is not None else []
-    turns = {n for piece in known for n in _turns_of(piece)}
+    turns = {n for piece in known for n in piece.turn_ids}
     excluded = look.scope.exclude_conversation
     stands = standing(heard.weighed, look.store, turns, exclude_conversation=excluded)
     bears = best is not None or _bears_by_rule(look, heard)
     if stands is None or not (bears or (is_search and stands.bears and not _is_long(look))):
         return [best] if best is not None else []
     is_newer = best is None or (stands.claims and stands.now.created_at > best.at)
-    if best is not None and (not is_newer or stands.now.id in _turns_of(best)):
+    if best is not None and (not is_newer or stands.now.id in best.turn_ids):
         now = best
     else:
         now = _told_as(stands.now, 1.0, known, look)
-    before = [_told_as(t, 0.0, known, look) for t in stands.before if t.id not in _turns_of(now)]
+    before = [_told_as(t, 0.0, known, look) for t in stands.before if t.id not in now.turn_ids]
     return [*before[:1], now, *before[1:]] if is_about_past(look.question) else [now, *before]
 
 
@@ -321,13 +320,6 @@ def _sums_up(piece: Piece) -> bool:
 
 def _bears_by_rule(look: _Look, heard: TurnRecall) -> bool:
     return _bear([h.turn for h in heard.hits if _tells_something(h.turn, look)], look, is_found=heard.found)
-
-
-def _turns_of(piece: Piece) -> set[int]:
-    """Ids of the turns that a piece is, or was learned from."""
-    if isinstance(piece.source, MemoryItem):
-        return {s.ref_id for s in piece.source.spans if s.kind == "turn"}
-    return {piece.source.id} if isinstance(piece.source, Turn) else set()
 
 
 def _corrected(turns: Sequence[Turn], look: _Look) -> dict[int, list[Turn]]:
@@ -380,8 +372,7 @@ def _tells_something(turn: Turn, look: _Look) -> bool:
     if turn.speaker:
         return True
     if turn.role == "user":
-        is_asked = turn.text.rstrip().endswith("?") or requests(turn.text)
-        return not is_asked and turn.text.casefold() not in look.question.casefold()
+        return tells(turn, look.question)
     return bool(_ANSWERED.search(look.question))
 
 

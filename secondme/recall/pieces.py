@@ -36,6 +36,13 @@ class Piece:
     at: float = 0.0
 
     @property
+    def turn_ids(self) -> frozenset[int]:
+        """Of the turns that it is, or was learned from."""
+        if isinstance(self.source, MemoryItem):
+            return frozenset(s.ref_id for s in self.source.spans if s.kind == "turn")
+        return frozenset({self.source.id}) if isinstance(self.source, Turn) else frozenset()
+
+    @property
     def kind(self) -> CitedKind:
         if isinstance(self.source, Turn):
             return "turn"

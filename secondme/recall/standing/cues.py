@@ -46,7 +46,7 @@ _PEOPLE = re.compile(
 )
 
 
-def requests(text: str) -> bool:
+def begins_as_asked(text: str) -> bool:
     """Whether it begins as questions and requests do, which in chat often have no question mark."""
     return _REQUEST.search(text) is not None
 

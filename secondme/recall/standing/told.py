@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from secondme.kernels import Float32Matrix
 from secondme.recall.evidence import coverage
-from secondme.recall.standing.cues import people, requests
+from secondme.recall.standing.cues import begins_as_asked, people
 from secondme.recall.succession import Matter, is_about
 from secondme.recall.telling import Telling
 from secondme.recall.turns.asked import Asked
@@ -83,7 +83,7 @@ def _of_form(told: Statements) -> Columns:
                 is_any and "name" in sorts,
                 is_any and bool(sorts & CRISP),
                 tells.asks,
-                requests(tells.text),
+                begins_as_asked(tells.text),
                 min(_LONGEST, float(np.log1p(len(tells.text.split())))),
             )
         )

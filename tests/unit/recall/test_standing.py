@@ -12,7 +12,7 @@ from secondme.memory.store import Store
 from secondme.recall.gather import Evidence, Scope, gather, ranked
 from secondme.recall.pieces import Piece
 from secondme.recall.standing import standing
-from secondme.recall.standing.cues import became, is_over, is_recent, people, requests
+from secondme.recall.standing.cues import became, begins_as_asked, is_over, is_recent, people
 from secondme.recall.standing.weights import SHIPPED, read, shipped, write
 from secondme.recall.turns import recall_turns
 from secondme.reflect.learn import learn_from_turn
@@ -160,7 +160,8 @@ def test_weights_are_read_as_they_were_written(tmp_path_factory: pytest.TempPath
 
 
 def test_cues() -> None:
-    assert requests("best way to tag notes") and requests("ok, how long is a mile") and not requests("My cat is Tom.")
+    assert begins_as_asked("best way to tag notes") and begins_as_asked("ok, how long is a mile")
+    assert not begins_as_asked("My cat is Tom.")
     assert is_recent("from now on it's Tom") and not is_recent("it is Tom")
     assert became("they put me on the late shift") and not became("it rained all night")
     assert is_over("closed till May") and not is_over("open till May")

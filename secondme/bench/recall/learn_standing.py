@@ -1,10 +1,10 @@
 """Learns from sets of updates which of the statements that answer a question holds now.
 
 Two softmaxes over a question's statements, as in learn.py: all that hold a value of the case, current or old, against
-the rest; then those that hold the current value against all others. Each case is learned from twice: as it is, and
-among turns of cases of other matters, since in real memories statements of many things stand beside each other. What is
-measured while features are chosen leaves out a fifth of the cases' names at a time, so that no wording of a matter is
-learned from and measured as well.
+the rest; then those that hold the current value against all others. Each case is learned from three times: as it is,
+and among turns of cases of other matters, since in real memories statements of many things stand beside each other,
+there with its correction and without it. What is measured while features are chosen leaves out a fifth of the cases'
+names at a time, so that no wording of a matter is learned from and measured as well.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from secondme.bench.recall import Options, Tools
 from secondme.bench.recall.learn import LEAST_DEVIATION, listwise
 from secondme.bench.recall.make_updates import DAY_S, FIRST_DAY
+from secondme.bench.recall.together import matter, uncorrected
 from secondme.bench.recall.updates import Case, asked_of, holds, opened, read, tell
 from secondme.bench.rows import Row
 from secondme.memory.store import Store
@@ -78,7 +79,13 @@ def _command(path: Path, out: Path, options: Options) -> str:
 def _examples(path: Path, store: Store, tools: Tools) -> Iterator[Example]:
     cases = read(path)[0]
     seen: dict[str, tuple[FloatMatrix, bytes]] = {}
-    for setting, made in (("", cases), (" beside others", beside_others(cases))):
+    before = [one for case in cases if (one := uncorrected(case)) is not None]
+    settings = (
+        ("", cases),
+        (" beside others", beside_others(cases, cases)),
+        (" uncorrected", beside_others(before, cases)),
+    )
+    for setting, made in settings:
         for n, case in enumerate(made):
             project = f"case {n}{setting}"
             tell(store, case, project, tools.embedder, seen)
@@ -94,14 +101,14 @@ def _example(case: Case, setting: str, told: Statements) -> Example:
     return Example(case, setting, told, answering(told), current, old)
 
 
-def beside_others(cases: Sequence[Case], seed: int = 1) -> list[Case]:
-    """Each case with turns of some of the others strewn among its own, without those that hold its values."""
+def beside_others(cases: Sequence[Case], others: Sequence[Case], seed: int = 1) -> list[Case]:
+    """Each case with turns of some of `others` strewn among its own, without those that hold its values."""
     chance = random.Random(seed)
     found = []
     for case in cases:
-        matters = sorted({m for c in cases if (m := _matter(c)).split()[0] != case.name.split()[0]})
+        matters = sorted({m for c in others if (m := matter(c)).split()[0] != case.name.split()[0]})
         picked = chance.sample(matters, min(len(matters), N_BESIDE))
-        beside = [chance.choice([c for c in cases if _matter(c) == m]) for m in picked]
+        beside = [chance.choice([c for c in others if matter(c) == m]) for m in picked]
         values = (case.current, *case.old)
         placed = [(n / len(case.turns), turn) for n, turn in enumerate(case.turns)]
         for other in beside:
@@ -117,21 +124,16 @@ def beside_others(cases: Sequence[Case], seed: int = 1) -> list[Case]:
     return found
 
 
-def _matter(case: Case) -> str:
-    """Cases of one matter are left out together: a name, and the number of its wording."""
-    return case.name.rsplit(" ", 1)[0]
-
-
 def left_out(examples: Sequence[Example]) -> dict[str, list[bool]]:
     """Whether the current value comes first, by setting, with weights that never saw a case of the same matter."""
-    matters = sorted({_matter(e.case) for e in examples})
+    matters = sorted({matter(e.case) for e in examples})
     random.Random(1).shuffle(matters)
     fold = {matter: n % N_FOLDS for n, matter in enumerate(matters)}
     tally: dict[str, list[bool]] = {}
     for n in range(N_FOLDS):
-        weights = fitted([e for e in examples if fold[_matter(e.case)] != n])
+        weights = fitted([e for e in examples if fold[matter(e.case)] != n])
         for example in examples:
-            if fold[_matter(example.case)] == n:
+            if fold[matter(example.case)] == n:
                 tally.setdefault(example.setting, []).append(is_first(example, weights))
     return tally
 

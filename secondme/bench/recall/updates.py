@@ -12,6 +12,8 @@ if its words stand in it in a row, whatever their case. Each case is a project o
 updates/current_first  the current value is in the first statement found for `question`
 updates/history        every old value is in the history of the item found first, or among the ten found
 updates/past_first     the first statement found for `past_question` has an old value, where the case asks that
+updates/together_first, updates/stable_first
+                       the same of four matters told in one memory: of those that were corrected, of those that were not
 updates/learn_ms       learning from a turn, the disk included, without embedding
 """
 
@@ -108,6 +110,8 @@ def rows(path: Path, tools: Tools) -> Iterator[Row]:
     setting = f"seed {seed}" if seed else path.name
     with opened(tools) as store:
         yield from _measured(store, cases, tools, setting)
+    with opened(tools) as store:
+        yield from _measured_together(store, cases, tools, setting)
 
 
 @contextmanager
@@ -146,6 +150,25 @@ def _measured(store: Store, cases: Sequence[Case], tools: Tools, setting: str) -
     if n_past:
         yield Row("recall", "updates/past_first", 100 * past / n_past, "%", n_past, setting=setting)
     yield Row("recall", "updates/learn_ms", 1000 * statistics.median(times), "ms", len(times), setting=setting)
+
+
+def _measured_together(store: Store, cases: Sequence[Case], tools: Tools, setting: str) -> Iterator[Row]:
+    from secondme.bench.recall.together import together
+
+    seen: dict[str, tuple[FloatMatrix, bytes]] = {}
+    first: dict[bool, list[bool]] = {False: [], True: []}
+    for n, memory in enumerate(together(cases)):
+        project = f"memory {n}"
+        tell(store, memory[0].case, project, tools.embedder, seen)
+        for asked in memory:
+            found = _found(asked.case.question, store, tools.embedder, project)
+            is_first = bool(found) and holds(found[0].text, asked.case.current)
+            first[asked.is_stable].append(is_first)
+            if not is_first:
+                tools.say(f"{asked.case.name} {'uncorrected ' if asked.is_stable else ''}among others: not first")
+    for case, hits in (("together_first", first[False]), ("stable_first", first[True])):
+        if hits:
+            yield Row("recall", f"updates/{case}", 100 * sum(hits) / len(hits), "%", len(hits), setting=setting)
 
 
 def tell(

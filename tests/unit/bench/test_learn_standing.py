@@ -35,7 +35,7 @@ def test_weights_are_learned_and_written_with_their_command(tmp_path: Path) -> N
 
 def test_beside_others_keeps_a_cases_own_turns_and_takes_none_with_its_values(tmp_path: Path) -> None:
     cases = updates.read(some(tmp_path, 12))[0]
-    for case, among in zip(cases, beside_others(cases), strict=True):
+    for case, among in zip(cases, beside_others(cases, cases), strict=True):
         texts = [text for _, text, _ in among.turns]
         own = [text for _, text, _ in case.turns]
         assert [t for t in texts if t in own][: len(own)] and set(own) <= set(texts) and len(texts) > len(own)

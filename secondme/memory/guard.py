@@ -49,6 +49,7 @@ class Guard:
         self._witness = Witness(witness)
         self._mark: Watermark | None = None
         self._log = pages.LogDigest()
+        self._tails: pages.Tails | None = None
         self._n_frames = 0
         self._log_fits = True
         self._had_log = False
@@ -131,10 +132,13 @@ class Guard:
 
     def _compare_pages(self) -> IntegrityError | None:
         mark = self._mark
-        if mark is None or pages.digest(self._path) == (mark.n_bytes, mark.tags):
+        if mark is None:
+            return None
+        self._tails = pages.Tails.of(self._path)
+        if self._tails.digest() == (mark.n_bytes, mark.tags):
             return None
         if mark.moving is not None:
-            left_alone = pages.digest_without(self._path, pages.pages_in_wal(self._wal, mark.n_log_bytes))
+            left_alone = self._tails.digest_without(pages.pages_in_wal(self._wal, mark.n_log_bytes))
             if left_alone == mark.moving:
                 return None
         return RolledBack(
@@ -242,14 +246,17 @@ class Guard:
             log = self._log_now()
             moving = pages.pages_in_wal(self._wal, log.n_bytes)
             if moving or self.unfinished:
-                self._save(replace(_with(self._mark, log), moving=pages.digest_without(self._path, moving)))
+                # Until it is done, what is known of the file counts for nothing.
+                tails, self._tails = self._tails or pages.Tails.of(self._path), None
+                self._save(replace(_with(self._mark, log), moving=tails.digest_without(moving)))
                 counts = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
                 if counts != (self._n_frames, self._n_frames):
                     raise CorruptRecord("the write-ahead log could not be moved into the store", hint=REPAIR)
-                n_bytes, tags = pages.digest(self._path)
+                tails.reread(self._path, moving)
+                n_bytes, tags = tails.digest()
                 empty = pages.LogDigest()
                 self._save(replace(_with(self._mark, empty), n_bytes=n_bytes, tags=tags, moving=None))
-                self._log, self._n_frames = empty, 0
+                self._log, self._n_frames, self._tails = empty, 0, tails
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def _save(self, mark: Watermark) -> None:

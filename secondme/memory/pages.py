@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
 import struct
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 PAGE_BYTES = 4096
 TAIL_BYTES = 32
@@ -25,6 +27,10 @@ WAL_HEADER = struct.Struct(">8I")
 WAL_FRAME = struct.Struct(">6I")
 _WAL_STEP = WAL_FRAME.size + PAGE_BYTES
 
+_PAGE_WORDS, _TAIL_WORDS = PAGE_BYTES // 8, TAIL_BYTES // 8
+_WINDOW_PAGES = 16 * 1024
+"""Pages looked at together: no more of a large file is in this process's memory at a time."""
+
 NO_LOG = hashlib.sha256().digest()
 """Digest of a write-ahead log without a frame."""
 
@@ -34,24 +40,78 @@ def digest(path: Path) -> tuple[int, bytes]:
 
     What follows the last whole page counts as well.
     """
-    hasher = hashlib.sha256()
-    with _mapped(path) as view:
-        hasher.update(_tails(view, frozenset()))
-        hasher.update(view[len(view) - len(view) % PAGE_BYTES :])
-        return len(view), hasher.digest()
+    return Tails.of(path).digest()
 
 
 def digest_without(path: Path, pages: Collection[int]) -> bytes:
     """The digest of the whole pages that are not in `pages`, counted from 1: those a checkpoint leaves alone."""
-    with _mapped(path) as view:
-        return hashlib.sha256(_tails(view, {*pages, LOCK_PAGE})).digest()
+    return Tails.of(path).digest_without(pages)
 
 
-def _tails(view: mmap.mmap | bytes, without: Collection[int]) -> bytes:
-    ends = range(PAGE_BYTES, len(view) + 1, PAGE_BYTES)
-    if not without:
-        return b"".join([view[end - TAIL_BYTES : end] for end in ends])
-    return b"".join([view[end - TAIL_BYTES : end] for n, end in enumerate(ends, start=1) if n not in without])
+class Tails:
+    """The tails of a file's pages, 32 bytes each, read once and afterwards only where the file was written.
+
+    Reading all of them brings the whole file through memory: seconds for a store of gigabytes, at every checkpoint.
+    """
+
+    def __init__(self) -> None:
+        self._tails = bytearray()
+        self._rest = b""
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Those of the file as it is. Raises OSError."""
+        tails = cls()
+        tails.reread(path, frozenset())
+        return tails
+
+    def digest(self) -> tuple[int, bytes]:
+        """As `pages.digest` of the file when it was last read."""
+        hasher = hashlib.sha256(self._tails)
+        hasher.update(self._rest)
+        return len(self._tails) // TAIL_BYTES * PAGE_BYTES + len(self._rest), hasher.digest()
+
+    def digest_without(self, pages: Collection[int]) -> bytes:
+        """As `pages.digest_without` of the file when it was last read."""
+        hasher, at = hashlib.sha256(), 0
+        with memoryview(self._tails) as view:
+            for end in (TAIL_BYTES * number for number in sorted({*pages, LOCK_PAGE})):
+                hasher.update(view[at : max(at, end - TAIL_BYTES)])  # a damaged log may name page 0
+                at = end
+            hasher.update(view[at:])
+        return hasher.digest()
+
+    def reread(self, path: Path, written: Collection[int]) -> None:
+        """Read the pages `written`, counted from 1, and those by which the file grew. Raises OSError, and then is of
+        no use."""
+        with path.open("rb", buffering=0) as file:
+            n_bytes = os.fstat(file.fileno()).st_size
+            n_pages, n_known = n_bytes // PAGE_BYTES, len(self._tails) // TAIL_BYTES
+            del self._tails[n_pages * TAIL_BYTES :]
+            for number in written:
+                if 0 < number <= min(n_pages, n_known):
+                    file.seek(number * PAGE_BYTES - TAIL_BYTES)
+                    self._tails[(number - 1) * TAIL_BYTES : number * TAIL_BYTES] = file.read(TAIL_BYTES)
+            for first in range(n_known, n_pages, _WINDOW_PAGES):
+                self._tails += _tails_between(file.fileno(), first, min(first + _WINDOW_PAGES, n_pages))
+            file.seek(n_pages * PAGE_BYTES)
+            self._rest = file.read(PAGE_BYTES)
+
+
+def _tails_between(file: int, first: int, last: int) -> bytearray:
+    """Of the pages from `first` to before `last`, counted from 0."""
+    # A mapping begins at a multiple of what the system says, which is more than a page in some.
+    start = first * PAGE_BYTES // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+    tails = bytearray((last - first) * TAIL_BYTES)
+    with (
+        mmap.mmap(file, last * PAGE_BYTES - start, access=mmap.ACCESS_READ, offset=start) as view,
+        memoryview(view)[first * PAGE_BYTES - start :].cast("Q") as words,
+        memoryview(tails).cast("Q") as found,
+    ):
+        # Column by column: 4 of a page's 512 words of 8 bytes are its tail.
+        for column in range(_TAIL_WORDS):
+            found[column::_TAIL_WORDS] = words[_PAGE_WORDS - _TAIL_WORDS + column :: _PAGE_WORDS]
+    return tails
 
 
 @contextmanager

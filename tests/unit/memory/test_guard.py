@@ -346,6 +346,23 @@ def test_a_page_the_checkpoint_does_not_touch_may_not_change_meanwhile(
     refused(announced / "store.db", "not the one that was last written")
 
 
+def test_a_page_changed_behind_an_open_store_is_found_at_the_next_opening(path: Path) -> None:
+    """A checkpoint vouches for the pages that it wrote, and for none that another program wrote meanwhile."""
+    made(path, 12)
+    store = opened(path)
+    whole = path.read_bytes()
+    put(store, "/one", ["pear"])
+    wal = path.with_name(path.name + "-wal")
+    moving = pages.pages_in_wal(wal, wal.stat().st_size)
+    number = next(n for n in range(len(whole) // 4096, 0, -1) if n not in moving)
+    with path.open("r+b") as file:
+        file.seek(number * 4096 - 1)
+        file.write(bytes([whole[number * 4096 - 1] ^ 1]))
+    store.close()
+    assert not wal.exists() or not wal.stat().st_size
+    refused(path, "not the one that was last written")
+
+
 def test_a_checkpoint_that_failed_is_finished_before_the_next_change(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

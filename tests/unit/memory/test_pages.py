@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import random
 import sqlite3
 from pathlib import Path
+
+import pytest
 
 from secondme.memory import pages
 
@@ -32,6 +36,27 @@ def test_pages_left_out_may_change_and_others_may_not(tmp_path: Path) -> None:
     file.write_bytes(data[:4096] + os.urandom(4096) + data[8192:])
     assert pages.digest_without(file, {2}) == without
     assert pages.digest_without(file, {3}) != without
+
+
+def test_what_is_kept_of_a_file_follows_it_from_the_pages_that_were_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the definition: nothing kept, nothing mapped. Few of the sizes are whole windows, here of three pages."""
+    monkeypatch.setattr(pages, "_WINDOW_PAGES", 3)
+    file, rng = tmp_path / "file", random.Random(4)
+    file.write_bytes(data := os.urandom(7 * 4096))
+    known = pages.Tails.of(file)
+    for size in (7 * 4096, 20 * 4096, 20 * 4096 + 9, 4096, 0, 4096 * 11):
+        written = {n for n in range(1, 40) if rng.random() < 0.3}
+        blocks = [data[n : n + 4096].ljust(4096, b"\0") for n in range(0, size, 4096)]
+        data = b"".join(os.urandom(4096) if n in written else block for n, block in enumerate(blocks, 1))[:size]
+        file.write_bytes(data)
+        known.reread(file, written)
+        tails = [data[end - 32 : end] for end in range(4096, size + 1, 4096)]
+        rest = data[size - size % 4096 :]
+        assert known.digest() == pages.digest(file) == (size, hashlib.sha256(b"".join(tails) + rest).digest())
+        kept = b"".join(tail for n, tail in enumerate(tails, 1) if n not in written)
+        assert known.digest_without({0, *written}) == hashlib.sha256(kept).digest()
 
 
 def test_the_pages_of_a_log_are_those_sqlite_would_take(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,12 +55,16 @@ class Memories:
 
     def several(self, project: str | None = None, wanted: Filter = Filter()) -> list[MemoryItem]:
         """Items, those stored last first."""
+        return list(self.each(project, wanted))
+
+    def each(self, project: str | None = None, wanted: Filter = Filter()) -> Iterator[MemoryItem]:
+        """The same, read a page at a time."""
         states: tuple[ItemState, ...] = ("active", "archived") if wanted.faded else ("active",)
-        found = self._parts.store.items(project, kinds=wanted.kinds, states=states, at=wanted.at)
+        is_all = wanted.past or wanted.at is not None
         now = time.time()
-        if wanted.past or wanted.at is not None:
-            return found
-        return [item for item in found if item.valid_to is None or item.valid_to > now]
+        for item in self._parts.store.each_item(project, kinds=wanted.kinds, states=states, at=wanted.at):
+            if is_all or item.valid_to is None or item.valid_to > now:
+                yield item
 
     def one(self, item_id: int) -> MemoryItem:
         """Raises UsageError if there is no such item."""

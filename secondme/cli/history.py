@@ -91,10 +91,12 @@ def register(actions: Any) -> None:
 def log(assistant: Assistant, args: argparse.Namespace) -> int:
     subject = _numbered(assistant, parse_item(args.item), args.project).subject if args.item else None
     after = since(args.since) if args.since else 0.0
-    steps = [op for op in assistant.store.log(subject) if op.at >= after]
-    for op in steps:
-        print(json.dumps(_as_json(op)) if args.json else _line(op))
-    if not steps:
+    n = 0
+    for op in assistant.store.each_step(subject):
+        if op.at >= after:
+            print(json.dumps(_as_json(op)) if args.json else _line(op))
+            n += 1
+    if not n:
         say("the log holds no such step")
     return 0
 

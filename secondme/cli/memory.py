@@ -17,7 +17,7 @@ from secondme.sanitize import clean_line, clean_text
 
 if TYPE_CHECKING:
     from secondme.assistant import Assistant
-    from secondme.types import Chunk, MemoryItem, StoredSource
+    from secondme.types import Chunk, StoredSource
 
 
 def register(verbs: Any) -> None:
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _list(assistant: Assistant, args: argparse.Namespace) -> int:
     files = args.files or args.skipped
-    known = [] if files else _list_known(assistant, args)
+    n_known = 0 if files else _list_known(assistant, args)
     sources = [] if args.known else [s for s in assistant.sources(args.project) if s.skip_reason or not args.skipped]
     for source in sources:
         if args.json:
@@ -104,21 +104,23 @@ def _list(assistant: Assistant, args: argparse.Namespace) -> int:
         else:
             what = f"skipped: {source.skip_reason}" if source.skip_reason else f"{source.n_chunks} passages"
             print(f"{clean_line(source.path)}  {clean_line(what)}  s{source.id}")
-    if not (sources or known):
+    if not (sources or n_known):
         say("no file was left out" if args.skipped else f"memory holds {'no files' if files else 'nothing'} yet")
     return 0
 
 
-def _list_known(assistant: Assistant, args: argparse.Namespace) -> list[MemoryItem]:
+def _list_known(assistant: Assistant, args: argparse.Namespace) -> int:
+    """Returns how many there are."""
     from secondme.assistant.memories import Filter
 
-    items = assistant.memories.several(args.project, Filter(past=args.past, faded=args.faded))
-    for item in items:
+    n = 0
+    for item in assistant.memories.each(args.project, Filter(past=args.past, faded=args.faded)):
+        n += 1
         print(json.dumps(memory_items.as_row(item)) if args.json else memory_items.line(item))
     waiting = len(assistant.memories.open(args.project))
     if waiting:
         say(f"{waiting} more {'waits' if waiting == 1 else 'wait'} for your word: secondme memory review")
-    return items
+    return n
 
 
 def _search(assistant: Assistant, args: argparse.Namespace) -> int:
@@ -218,7 +220,7 @@ def _stats(assistant: Assistant, args: argparse.Namespace) -> int:
     print(f"passages       {stats.n_chunks}")
     print(f"conversations  {stats.n_conversations}")
     print(f"turns          {stats.n_turns}")
-    print(f"known          {len(assistant.memories.several(args.project))}")
+    print(f"known          {sum(1 for _ in assistant.memories.each(args.project))}")
     print(f"on disk        {stats.size_bytes / 1e6:.1f} MB, encrypted")
     if stats.n_cartridges:
         print(f"cartridges     {stats.n_cartridges}, {stats.cartridge_bytes / 1e6:.1f} MB, sealed")

@@ -42,7 +42,10 @@ _FROM = {
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which items: all that is set must hold. `at` is a moment, in Unix seconds, at which they held."""
+    """Which items: all that is set must hold. `at` is a moment, in Unix seconds, at which they held.
+
+    `below` is an id, and of those `most` are read: a page of a long list.
+    """
 
     kinds: Collection[ItemKind] | None = None
     states: Collection[ItemState] | None = ACTIVE
@@ -50,6 +53,8 @@ class Wanted:
     at: float | None = None
     slot: str | None = None
     subject: str | None = None
+    below: int | None = None
+    most: int | None = None
 
 
 def by_ids(connection: apsw.Connection, ids: Sequence[int]) -> list[MemoryItem]:
@@ -79,7 +84,11 @@ def several(connection: apsw.Connection, project: str | None, wanted: Wanted) ->
     if wanted.at is not None:
         conditions.append("i.valid_from <= ? and (i.valid_to is null or i.valid_to > ?)")
         values += [wanted.at, wanted.at]
-    return _items(connection, f"{' and '.join(conditions)} order by i.id desc", *values)
+    if wanted.below is not None:
+        conditions.append("i.id < ?")
+        values.append(wanted.below)
+    values.append(-1 if wanted.most is None else wanted.most)
+    return _items(connection, f"{' and '.join(conditions)} order by i.id desc limit ?", *values)
 
 
 def history(connection: apsw.Connection, item_id: int) -> list[MemoryItem]:

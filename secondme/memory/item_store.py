@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from secondme.memory.nearest import Ids
     from secondme.memory.vectors import FloatMatrix, Int8Matrix
+
+_PAGE = 500
+"""Items read at once where all are listed."""
 
 
 class ItemStore:
@@ -68,6 +71,25 @@ class ItemStore:
         wanted = item_rows.Wanted(kinds, states, holding, at, slot, subject)
         with self._database.reading() as connection:
             return item_rows.several(connection, project, wanted)
+
+    def each_item(
+        self,
+        project: str | None = None,
+        *,
+        kinds: Collection[ItemKind] | None = None,
+        states: Collection[ItemState] | None = ACTIVE,
+        at: float | None = None,
+    ) -> Iterator[MemoryItem]:
+        """What `items` finds, in the same order, read a page at a time: for lists that may be long."""
+        below = None
+        while True:
+            with self._database.reading() as connection:
+                wanted = item_rows.Wanted(kinds, states, at=at, below=below, most=_PAGE)
+                page = item_rows.several(connection, project, wanted)
+            yield from page
+            if len(page) < _PAGE:
+                return
+            below = page[-1].id
 
     def item_history(self, item_id: int) -> list[MemoryItem]:
         """All items of the slot of `item_id`, and what it was edited from and to, oldest first; [] if it is gone."""

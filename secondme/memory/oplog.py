@@ -171,5 +171,8 @@ def _op(row: tuple[Any, ...]) -> Op:
         raise CorruptRecord("a step of the operation log cannot be read", hint="run: secondme memory repair") from None
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))  # made once: an import logs a step for every turn
+
+
 def _json(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _CANONICAL.encode(value)

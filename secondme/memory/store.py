@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from secondme.memory.nearest import Ids
     from secondme.memory.vectors import FloatMatrix
 
+_STEPS_A_PAGE = 2000
+
 
 class Store(ItemStore, TurnStore):
     """An open store. Thread-safe: one connection behind one lock."""
@@ -112,6 +114,13 @@ class Store(ItemStore, TurnStore):
         """Steps in order, all or those that touched `subject` (`source:12`), numbered above `after`."""
         with self._database.reading() as connection:
             return list(oplog.several(connection, subject, after=after, limit=limit))
+
+    def each_step(self, subject: str | None = None) -> Iterator[Op]:
+        """What `log` tells, read a page at a time: a log has a step for every turn that was ever said."""
+        last = 0
+        while page := self.log(subject, after=last, limit=_STEPS_A_PAGE):
+            yield from page
+            last = page[-1].seq
 
     def note(
         self,

@@ -128,7 +128,7 @@ def _last_words(store: Path, keys: Keys | None) -> tuple[str | None, tuple[float
             if store.exists():
                 opened = Store.open(store, keys.store)
                 try:
-                    return keys.file.store_id, tuple(op.at for op in opened.log() if op.kind == "exported")
+                    return keys.file.store_id, tuple(op.at for op in opened.log("store") if op.kind == "exported")
                 finally:
                     opened.close()
         return keys.file.store_id, None

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from secondme.errors import StoreError, UsageError
+from secondme.memory import item_store
 from secondme.memory.item_uses import MOST_DAYS, strengthened
 from secondme.memory.store import Store
 from secondme.types import ItemChanges, ItemKind, ItemLink, ItemState, MemoryItem, NewItem, Span, Trust
@@ -245,6 +246,20 @@ def test_nothing_is_learned_from_what_is_gone(store: Store, kind: Literal["turn"
     with pytest.raises(StoreError) as caught:
         store.add_item(NewItem("semantic", "I like tea", spans=(Span(kind, 7, 0, 4),)))
     assert caught.value.hint and store.items() == []
+
+
+def test_a_long_list_is_read_in_pages_and_is_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(item_store, "_PAGE", 4)
+    for n in range(13):
+        state: ItemState = "archived" if n % 3 == 0 else "active"
+        store.add_item(NewItem("semantic", f"fact {n}", "p" if n % 2 else "q", state=state, valid_from=float(n)))
+    for wanted in ({}, {"states": ("active", "archived")}, {"kinds": ("vault",)}, {"at": 7.0}):
+        for project in (None, "p", "q", "none"):
+            assert list(store.each_item(project, **wanted)) == store.items(project, **wanted)
+    pages = store.each_item(states=None)
+    newest = next(pages)
+    store.remove_items([newest.id - 6])  # on a page that was not read yet
+    assert newest.id - 6 not in {i.id for i in pages}
 
 
 def test_items_that_are_gone(store: Store) -> None:

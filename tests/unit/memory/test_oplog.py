@@ -9,6 +9,7 @@ import pytest
 
 from secondme.errors import CorruptRecord
 from secondme.memory import oplog
+from secondme.memory import store as store_module
 from secondme.memory.oplog import Head
 from secondme.memory.store import Store
 from tests.storing import KEY, put
@@ -22,6 +23,16 @@ def connection(store: Store) -> Iterator[apsw.Connection]:
     store.note("shown", ["passage:1"], detail={"n": 1})
     with store._database.reading() as opened:
         yield opened
+
+
+def test_the_log_is_read_in_pages_and_is_the_same(
+    store: Store, connection: apsw.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n_a_page in (1, 2, 5, 6, 100):
+        monkeypatch.setattr(store_module, "_STEPS_A_PAGE", n_a_page)
+        assert list(store.each_step()) == store.log()
+        assert list(store.each_step("source:2")) == store.log("source:2")
+        assert list(store.each_step("source:9")) == []
 
 
 def test_it_tells_what_was_done_and_to_what(store: Store, connection: apsw.Connection) -> None:

@@ -13,6 +13,7 @@ from secondme.chat.direct import to_owner
 from secondme.recall.evidence import coverage
 from secondme.recall.excerpt import Excerpt
 from secondme.recall.gather import Evidence
+from secondme.recall.items import is_about_past
 from secondme.recall.pieces import Piece, day
 from secondme.recall.succession import Told, matter, pointers
 from secondme.recall.telling import Telling
@@ -34,9 +35,10 @@ class Quote:
 
 
 def quoted(question: str, evidence: Evidence) -> list[Quote]:
-    """The sentence of what was found that bears most on the question, and what the owner corrected it by.
+    """The sentence of what was found that bears most on the question, behind what the owner corrected it by.
 
-    Nothing where a quotation cannot be the answer: to requests ("summarise this"), and to what would be or might be.
+    What holds now is told first, unless the question is about the past. Nothing where a quotation cannot be the answer:
+    to requests ("summarise this"), and to what would be or might be.
     """
     if kind_of(question) in ("none", "would") or (requests(question) and is_to_be_written(question)):
         return []
@@ -45,8 +47,12 @@ def quoted(question: str, evidence: Evidence) -> list[Quote]:
     if not fitting:
         return []
     _, piece, sentence = max(fitting, key=lambda candidate: candidate[0])
-    later = [(p, p.text) for p in _later(question, piece, evidence) if len(p.text) <= MAX_CHARS]
-    return [Quote(p, _told(p, " ".join(text.split()))) for p, text in [(piece, sentence), *later]]
+    later = [p for p in _later(question, piece, evidence) if len(p.text) <= MAX_CHARS]
+    newest = [Quote(p, _told(p, " ".join(p.text.split()))) for p in later]
+    said = " ".join(sentence.split())
+    if not later or is_about_past(question):
+        return [Quote(piece, _told(piece, said)), *newest]
+    return [*reversed(newest), Quote(piece, _told_before(piece, said))]
 
 
 def _later(question: str, piece: Piece, evidence: Evidence) -> list[Piece]:
@@ -96,6 +102,13 @@ def _of_passage(piece: Piece, excerpt: Excerpt, weights: Mapping[str, float]) ->
 def _best(text: str, weights: Mapping[str, float]) -> str:
     sentences = [s.text for s in split_sentences(text)] or [text]
     return max(sentences, key=lambda s: coverage(s, weights))
+
+
+def _told_before(piece: Piece, sentence: str) -> str:
+    """What was corrected since, so that nobody takes it for what holds."""
+    if isinstance(piece.source, Turn):
+        return f"Before that, on {day(piece.at)}: “{sentence}”"
+    return f"Before that: {_told(piece, sentence)}"
 
 
 def _told(piece: Piece, sentence: str) -> str:

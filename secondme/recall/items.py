@@ -90,6 +90,9 @@ def recall_items(
         vector = embed_question(question, embedder)
     asked, terms = _take_apart(question, store, vector, project, at)
     found = _candidates(store, asked, terms, project, states)
+    if also := _also_called(store.items_by_ids(found), asked.subjects):
+        asked = replace(asked, subjects=asked.subjects | also)
+        found += _candidates(store, asked, terms, project, states)
     cosines = _cosines(store, asked, project, states)
     items = store.items_by_ids(list(dict.fromkeys([*found, *cosines])))
     items = [i for i in _with_slots(store, items, states) if i.kind not in ("vault", "lesson", "core")]
@@ -131,6 +134,21 @@ def _subjects(question: str) -> frozenset[str]:
         if match.group(1) not in ("I", "I'm"):
             found.add(fold(match.group(1)))
     return frozenset(found)
+
+
+def _also_called(items: Iterable[MemoryItem], subjects: frozenset[str]) -> frozenset[str]:
+    """What else those are called whom a question is about: "my sister" is Hanna, and Hanna is a sister."""
+    found: set[str] = set()
+    for item in items:
+        known = attribute(item.attribute)
+        if item.subject != OWNER or known is None or known.takes != "name" or known.name in ("name", "nickname"):
+            continue
+        names = {fold(item.value), *(fold(w) for w in item.value.split()[:1])}
+        if item.attribute in subjects:
+            found |= names
+        elif names & subjects:
+            found.add(item.attribute)
+    return frozenset(found) - subjects
 
 
 # The items -----------------------------------------------------------------------------------------------------

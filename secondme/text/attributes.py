@@ -289,6 +289,15 @@ def _cues() -> tuple[tuple[re.Pattern[str], str, float], ...]:
     return tuple(found)
 
 
+_SOMEBODY = r"(?:(?i:my|our) (?:[\w-]+ ){1,2}|(?!I )[A-ZÀ-Þ][\w'-]+ (?:[A-ZÀ-Þ][\w'-]+ )?)"
+_OF_SOMEBODY = (
+    (re.compile(rf"(?i:\bwhat (?:does|do|did)) {_SOMEBODY}(?i:do)(?i: for (?:work|a living))?\W*$"), "job"),
+    (re.compile(rf"(?i:\bwhere (?:does|do|did)) {_SOMEBODY}(?i:live|stay)\b"), "home"),
+    (re.compile(rf"(?i:\bwhere (?:does|do|did)) {_SOMEBODY}(?i:work)\b"), "employer"),
+)
+"""What is asked of others in words that name no attribute: "what does my sister do?"."""
+
+
 def asked_for(question: str) -> dict[str, float]:
     """Attributes that `question` may ask for, with a weight of 0 to 1: a phrase tells more than a word."""
     text = fold(question).replace("’", "'").replace("for a living", "for aliving")  # where one lives is another matter
@@ -296,6 +305,9 @@ def asked_for(question: str) -> dict[str, float]:
     for pattern, name, weight in _cues():
         if weight > weights.get(name, 0.0) and pattern.search(text):
             weights[name] = weight
+    for asked, name in _OF_SOMEBODY:
+        if asked.search(question):
+            weights[name] = 1.0
     for match in re.finditer(r"\b(?:favou?rite|preferred|fave?) (\w+(?: \w+)?)", text):
         head = match.group(1).split()[0]
         weights[f"favourite {_one_word(head)}"] = weights[f"favourite {_one_word(match.group(1))}"] = 1.0

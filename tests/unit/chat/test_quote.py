@@ -59,14 +59,22 @@ def test_what_was_said_is_quoted_with_who_said_it(engines: Engines) -> None:
     assert [c.kind for c in final.citations if c.marked] == ["turn"]
 
 
-def test_what_the_owner_corrected_it_by_follows(engines: Engines) -> None:
+def test_what_the_owner_corrected_it_by_comes_first(engines: Engines) -> None:
     conversation = engines.store.new_conversation("default", "talk")
     for text in ("My dentist appointment is on Thursday at nine.", "Also buy milk.", "Make that Friday."):
         engines.store.add_turn(conversation, "user", text, ())
     shown, final = asked(engines, "When is my dentist appointment?")
     first, second = shown.split("\n\n")
-    assert "Thursday" in first and "“Make that Friday.”" in second and "milk" not in shown
-    assert sum(c.marked for c in final.citations) == 2
+    assert "“Make that Friday.”" in first and second.startswith("Before that, on ") and "Thursday" in second
+    assert "milk" not in shown and sum(c.marked for c in final.citations) == 2
+
+
+def test_asked_for_the_past_what_was_so_then_comes_first(engines: Engines) -> None:
+    conversation = engines.store.new_conversation("default", "talk")
+    for text in ("My dentist appointment is on Thursday at nine.", "Also buy milk.", "Make that Friday."):
+        engines.store.add_turn(conversation, "user", text, ())
+    shown, _ = asked(engines, "When was my dentist appointment before?")
+    assert shown.index("Thursday") < shown.index("Friday") and "Before that" not in shown
 
 
 def test_the_conversation_under_way_is_searched_as_nobody_reads_it(engines: Engines) -> None:

@@ -61,6 +61,26 @@ def test_the_current_value_in_other_words(known: Store, question: str, value: st
     assert best(known, question) == value
 
 
+@pytest.mark.parametrize(
+    ("question", "value"),
+    [
+        ("What does my sister do?", "a vet"),
+        ("What does Hanna do?", "a vet"),
+        ("What is my sister's job?", "a vet"),
+        ("Where does my sister live?", "Bruges"),
+        ("Where does Hanna live?", "Bruges"),
+        ("What is my sister called?", "Hanna"),
+        ("Where do I live?", "Linz"),
+    ],
+)
+def test_somebody_known_by_name_and_by_relation_is_one(known: Store, question: str, value: str) -> None:
+    know(known, "sister", "Hanna", "My sister is Hanna.", many=True)
+    know(known, "job", "a vet", "My sister Hanna is a vet.", subject="hanna")
+    know(known, "home", "Bruges", "My sister lives in Bruges.", subject="sister")
+    know(known, "home", "Oslo", "Petra lives in Oslo.", subject="petra")
+    assert best(known, question) == value
+
+
 def test_of_the_past_what_held_then(known: Store) -> None:
     assert best(known, "Where did I use to live?") == "Graz"
     assert best(known, "Where do I live?", at=START + 10 * DAY) == "Graz"

@@ -2,7 +2,9 @@
 
 A text of others may claim anything about the owner without looking like an attack. So, as A-MemGuard (Wei et al. 2025)
 holds what is recalled against other memories, a sentence that names another value for what the owner has told himself
-is masked for the model, with what follows it in its paragraph. What agrees with the owner, or adds to it, stays.
+is masked for the model, with what follows it in its paragraph. What agrees with the owner, or adds to it, stays. What
+he told is an item that was learned, or a turn of his that says all that is asked; in such a turn any name or value is
+one. A sentence is about the same if it names the matter or his value: what leads from his value to another is a rival.
 
 In a conversation people speak of "my dentist" and "her bank". A sentence of others that names somebody for "the
 dentist", who is nobody's, says nothing of the owner's: where he asks for his own, it is masked as well. Files are not
@@ -12,29 +14,38 @@ held to that, since an invoice has no words to spare.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from secondme.memory.tiers import is_own
 from secondme.recall.pieces import Piece
+from secondme.text.answers import CRISP, Sort, sorts_asked, sorts_of, values_in
 from secondme.text.attributes import asked_for, nouns_of
 from secondme.text.disguise import plain
 from secondme.text.instructions import MASK
-from secondme.text.pasted import pasted_spans
+from secondme.text.pasted import own_words, pasted_spans
+from secondme.text.redirects import only_asks, tells_of_himself
 from secondme.text.sentences import split_sentences
-from secondme.text.terms import QUESTION_WORDS, stems, words
+from secondme.text.terms import QUESTION_WORDS, stem, stems, words
 from secondme.types import OWNER, MemoryItem, Turn
 
 _ABOUT_ASKER = re.compile(r"\b(?:my|mine|i|i'm|i've|me|am i)\b", re.I)
 _ASKS_MORE = re.compile(r"\b(?:when|how|why|which day|what time|open|since)\b", re.I)
 """Then the value itself is not what is asked for, and another name in a sentence is no rival of it."""
+_ASKS = re.compile(r"\b(?:who|whom|whose|what|which|where|when|how|why|do|does|did|am|is|are)\b[^?]*", re.I)
 
 _NOTHING = re.compile(r"(?!)")
 
 _REPEATS = 0.7
 """Share of a question's words from which a sentence repeats the question."""
+_ANSWERS = 0.8
+"""Share from which a sentence of the owner's says all that is asked."""
+_ON_IT = 0.5
+"""Share from which a sentence is on the matter of one that answers."""
 
-
+_MONTH = re.compile(
+    r"\b(?:[\w-]+ of )?(?:January|February|March|April|May|June|July|August|September|October|November|December)\b"
+)
 _WORD = re.compile(r"[^\W\d_][\w'’-]*")
 _TITLES = frozenset(
     """dr mr mrs ms prof st the of and bank gym air january february march april may june july august september october
@@ -42,21 +53,57 @@ _TITLES = frozenset(
 )
 
 
-_Judge = Callable[[str], bool]
+_Judge = Callable[[str, str], bool]
+"""Told a sentence and the question or heading just before it, whether the sentence may not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What the owner said: any of the stems in `about` name its matter, `of` it has the share `least` of them.
+
+    `known` are words that are no rival's, `value` those of them that are names or values, `sorts` the crisp sorts of
+    value that are asked for or said; `is_named` tells whether a name is what is asked for.
+    """
+
+    about: tuple[frozenset[str], ...]
+    of: frozenset[str]
+    least: float
+    known: frozenset[str]
+    value: frozenset[str]
+    sorts: frozenset[Sort]
+    is_named: bool
+
+    def is_rival(self, sentence: str, before: str) -> bool:
+        """Whether a sentence is about the same and names something else."""
+        said = set(words(plain(sentence)))
+        leads = not self.value.isdisjoint(said)
+        if not (leads or self._is_about(sentence) or (before and self._is_about(before))):
+            return False
+        if (self.is_named or leads) and _named(sentence) - self.known - _TITLES - QUESTION_WORDS:
+            return True
+        return any(
+            _sorts(value) & self.sorts and set(words(value)) - self.known - QUESTION_WORDS
+            for value in (*values_in(sentence), *(m.group() for m in _MONTH.finditer(sentence)))
+        )
+
+    def _is_about(self, sentence: str) -> bool:
+        said = set(stems(plain(sentence)))
+        return any(noun <= said for noun in self.about) or len(self.of & said) >= self.least * max(1, len(self.of))
 
 
 def agreed(question: str, pieces: Sequence[Piece]) -> list[Piece]:
     """The pieces with what contradicts the owner's own answer masked, in their order."""
-    if not _ABOUT_ASKER.search(question) or _ASKS_MORE.search(question):
+    if not _ABOUT_ASKER.search(question):
         return list(pieces)
     told = _told(question, pieces)
-    bare, owned = _nouns(question)
+    asks_more = _ASKS_MORE.search(question) is not None
+    bare, owned = (None, _NOTHING) if asks_more else _nouns(question)
 
-    def contradicts(sentence: str) -> bool:
-        return any(_rivals(sentence, question, item) for item in told)
+    def contradicts(sentence: str, before: str) -> bool:
+        return any(own.is_rival(sentence, before) for own in told)
 
-    def misleads(sentence: str) -> bool:
-        return contradicts(sentence) or (
+    def misleads(sentence: str, before: str) -> bool:
+        return contradicts(sentence, before) or (
             bare is not None
             and bare.search(sentence) is not None
             and owned.search(sentence) is None
@@ -64,6 +111,22 @@ def agreed(question: str, pieces: Sequence[Piece]) -> list[Piece]:
         )
 
     return [_held_to(piece, contradicts, misleads) for piece in pieces]
+
+
+def own_first(question: str, pieces: Iterable[Piece]) -> list[Piece]:
+    """By time; for a question about the asker what he said himself before all else."""
+    is_mine = _ABOUT_ASKER.search(question) is not None
+    return sorted(pieces, key=lambda p: (is_mine and not _is_plain(p), p.at))
+
+
+def _is_plain(piece: Piece) -> bool:
+    """Whether all of a piece is the owner's own word."""
+    source = piece.source
+    if isinstance(source, MemoryItem):
+        return is_own(source.trust) and source.kind != "topic"
+    if not isinstance(source, Turn) or source.role != "user" or source.speaker:
+        return False
+    return not (pasted_spans(source.text) or only_asks(source.text))
 
 
 def _nouns(question: str) -> tuple[re.Pattern[str] | None, re.Pattern[str]]:
@@ -79,19 +142,65 @@ def _nouns(question: str) -> tuple[re.Pattern[str] | None, re.Pattern[str]]:
     ), re.compile(rf"(?:\b(?:my|your|his|her|their|our|its)|['’]s?)\s+(?:[\w-]+\s+){{0,2}}(?:{either})\b", re.I)
 
 
-def _told(question: str, pieces: Iterable[Piece]) -> list[MemoryItem]:
+# What the owner told -------------------------------------------------------------------------------------------
+
+
+def _told(question: str, pieces: Iterable[Piece]) -> list[_Own]:
     """What the owner has said himself, and holds, of what he asks for."""
-    asked = asked_for(question)
-    in_question = set(stems(question))
-    return [
-        item
-        for item in (p.source for p in pieces if isinstance(p.source, MemoryItem))
-        if item.subject == OWNER
-        and item.value
-        and item.holds
-        and is_own(item.trust)
-        and (item.attribute in asked or set(stems(item.attribute)) <= in_question)
-    ]
+    asks_more, sorts = _ASKS_MORE.search(question) is not None, sorts_asked(question) & CRISP
+    found = [own for p in pieces for own in (_learned(p, question), *_said(p, question)) if own is not None]
+    if not asks_more:
+        return found
+    return [replace(own, is_named=False, sorts=own.sorts & sorts) for own in found if own.sorts & sorts or not sorts]
+
+
+def _learned(piece: Piece, question: str) -> _Own | None:
+    """What an item tells of the owner, if it is asked for."""
+    item = piece.source
+    if not isinstance(item, MemoryItem) or not (item.subject == OWNER and item.value and item.holds):
+        return None
+    in_question = frozenset(stems(question))
+    is_asked = item.attribute in asked_for(question) or set(stems(item.attribute)) <= in_question
+    if not (is_asked and is_own(item.trust)):
+        return None
+    nouns = tuple(frozenset(stems(noun)) for noun in (item.attribute, *nouns_of(item.attribute)))
+    known = frozenset(words(f"{item.value} {item.text} {question}"))
+    return _Own(nouns, in_question, _REPEATS, known, _values(item.value, question), _sorts(item.value), is_named=True)
+
+
+def _said(piece: Piece, question: str) -> Iterator[_Own]:
+    """What a turn of his tells that says all that is asked."""
+    turn = piece.source
+    if not isinstance(turn, Turn) or turn.role != "user" or turn.speaker or only_asks(turn.text):
+        return
+    asked = _ASKS.search(question)
+    in_question = _content(asked.group() if asked else question)
+    for sentence in split_sentences(own_words(turn.text)):
+        said = _content(sentence.text)
+        if not in_question or len(in_question & said) < _ANSWERS * len(in_question):
+            continue
+        value = _values(sentence.text, question)
+        if (value or _sorts(sentence.text)) and tells_of_himself(sentence.text):
+            known = frozenset(words(f"{sentence.text} {question}"))
+            yield _Own((), in_question, _ON_IT, known, value, _sorts(sentence.text), is_named=bool(value))
+
+
+def _content(text: str) -> frozenset[str]:
+    return frozenset(stem(word) for word in words(text) if word not in QUESTION_WORDS)
+
+
+def _values(text: str, question: str) -> frozenset[str]:
+    """The words of names and values in `text` that the question has not."""
+    found = {word for value in values_in(text) for word in words(value)}
+    return frozenset((found | _named(text)) - set(words(question)) - _TITLES - QUESTION_WORDS)
+
+
+def _sorts(text: str) -> frozenset[Sort]:
+    found = sorts_of(text) & CRISP
+    return found | {"day"} if _MONTH.search(text) else found
+
+
+# Holding others to it ------------------------------------------------------------------------------------------
 
 
 def _held_to(piece: Piece, contradicts: _Judge, misleads: _Judge) -> Piece:
@@ -117,25 +226,15 @@ def _pasted(text: str, judge: _Judge) -> str:
 
 def _without(text: str, judge: _Judge) -> str:
     """`text` with each sentence masked that gives another answer, up to the end of its paragraph."""
-    parts, at, until = [], 0, -1
+    parts, at, until, before = [], 0, -1, ""
     for sentence in split_sentences(text):
-        if sentence.start < until or judge(sentence.text):
+        if sentence.start < until or judge(sentence.text, before):
             parts += [text[at : sentence.start], MASK]
             at = sentence.end
             blank = text.find("\n\n", sentence.end)
             until = max(until, len(text) if blank < 0 else blank)
+        before = sentence.text if sentence.text.rstrip().endswith(("?", ":")) else ""
     return "".join([*parts, text[at:]])
-
-
-def _rivals(sentence: str, question: str, item: MemoryItem) -> bool:
-    """Whether a sentence is about what `item` tells and names something else for it."""
-    said = set(stems(plain(sentence)))
-    about = any(set(stems(noun)) <= said for noun in (item.attribute, *nouns_of(item.attribute)))
-    asked = set(stems(question))
-    if not about and len(asked & said) < _REPEATS * len(asked):
-        return False
-    known = set(words(f"{item.value} {item.text} {question}"))
-    return bool(_named(sentence) - known - _TITLES - QUESTION_WORDS)
 
 
 def _named(sentence: str) -> set[str]:

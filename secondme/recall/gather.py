@@ -17,7 +17,7 @@ from itertools import zip_longest
 
 from secondme.memory.store import Store
 from secondme.memory.tiers import rank
-from secondme.recall.consensus import agreed
+from secondme.recall.consensus import agreed, own_first
 from secondme.recall.evidence import coverage, term_weights
 from secondme.recall.excerpt import Asked, excerpts
 from secondme.recall.items import is_about_past, recall_items
@@ -113,7 +113,8 @@ EVERYWHERE = Scope()
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What bears on a question. Items and turns are in the order of time, passages best first.
+    """What bears on a question. Items and turns are in the order of time, but where he asks for his own affairs what
+    the owner said comes before what others did; passages best first.
 
     `found` is False when nothing does: then only the profile `core` is there. `depth` tells how far it was looked: 1
     what is known, 2 what was said and read as well, 3 what has faded too. `weights` are the question's stems. `lead` is
@@ -218,7 +219,7 @@ def _evidence(
     room = budget - (look.embedder.count_tokens(profile) if profile else 0)
     kept = agreed(look.question, _within(_distinct([*lead, *_in_turn(*rankings)]), room, look.cost))
     first = next((p for p in kept for one in lead[:1] if (p.kind, p.ref_id) == (one.kind, one.ref_id)), None)
-    said, known = (sorted((p for p in kept if p.kind == kind), key=lambda p: p.at) for kind in ("turn", "item"))
+    said, known = (own_first(look.question, (p for p in kept if p.kind == kind)) for kind in ("turn", "item"))
     passages = tuple(p for p in kept if p.kind == "passage")
     found = bool(kept) or coverage(profile, look.weights) >= BEARING
     return Evidence(core, tuple(known), tuple(said), passages, found, depth, look.weights, first)

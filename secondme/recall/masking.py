@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from secondme.memory.store import Store
-from secondme.text.instructions import NO_LESSONS, Lessons, harmless
+from secondme.text.instructions import NO_LESSONS, Lessons, harmless, masked, redirections
 from secondme.text.pasted import pasted_spans
 from secondme.text.shingles import spelled
 from secondme.types import ItemKind, ItemState, MemoryItem, Span
@@ -42,7 +42,10 @@ class Masks:
         return _starred(text, self.secret.get((kind, ref_id), ()))
 
     def for_model(self, kind: str, ref_id: int, text: str, *, is_owners: bool) -> str:
-        """`text` as a model may read it. What the owner did not say, or only pasted, holds no instructions any more."""
+        """`text` as a model may read it. What the owner did not say, or only pasted, holds no instructions any more.
+
+        What he did say himself leads no question to something else.
+        """
         place = (kind, ref_id)
         text = _starred(text, (*self.secret.get(place, ()), *self.aside.get(place, ())))
         read = self._without_pasted_orders(text) if is_owners else self.harmless(text, said=kind == "turn")
@@ -55,9 +58,12 @@ class Masks:
     def _without_pasted_orders(self, text: str) -> str:
         parts, at = [], 0
         for start, end in pasted_spans(text):
-            parts += [text[at:start], self.harmless(text[start:end], said=True)]
+            parts += [self._straight(text[at:start]), self.harmless(text[start:end], said=True)]
             at = end
-        return "".join([*parts, text[at:]])
+        return "".join([*parts, self._straight(text[at:])])
+
+    def _straight(self, text: str) -> str:
+        return masked(text, redirections(text, self.lessons))
 
 
 def masks(store: Store, project: str | None) -> Masks:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from secondme.text.attribution import is_own_label, others
+from secondme.text.redirects import redirecting
 from secondme.text.speech import spoken_by_others
 
 LONGEST = 1500
@@ -238,7 +239,8 @@ _DENIED = re.compile(r"\b(?:isn't|aren't|wasn't|is not|is no longer|are not|is w
 
 
 def own_words(text: str) -> str:
-    """`text` in the same length, with code, quotations, pasted text and other people's words blanked.
+    """`text` in the same length, with code, quotations, pasted text and other people's words blanked; with what leads a
+    question about one thing to another, too.
 
     Typographic apostrophes are plain. What ends a sentence stays, so that the next one is still told apart.
     """
@@ -260,7 +262,8 @@ def _unquoted(text: str) -> str:
 
 def _without_others(text: str) -> str:
     parts, at = [], 0
-    for start, end in sorted((*spoken_by_others(text), *others(text, list(sentences(text))))):
+    led = ((s.start, s.end) for s in redirecting(text))
+    for start, end in sorted((*spoken_by_others(text), *others(text, list(sentences(text))), *led)):
         if end > at:
             first = max(at, start)
             parts += [text[at:first], _SAID.sub(_blank, text[first:end])]

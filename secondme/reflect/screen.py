@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from secondme.memory.store import Store
 from secondme.reflect.quarantine import ACTOR, lessons, set_aside
 from secondme.reflect.trust import add_admitted
-from secondme.text.instructions import Lessons, Suspect, suspects, suspects_said
+from secondme.text.instructions import Lessons, Suspect, redirections, suspects, suspects_said
 from secondme.text.pasted import pasted_spans
 from secondme.text.sentences import split_sentences
 from secondme.text.terms import fold
@@ -49,17 +49,33 @@ def screen_source(store: Store, source_id: int) -> list[MemoryItem]:
 
 
 def screen_turn(store: Store, turn: Turn, project: str) -> list[MemoryItem]:
-    """Set aside what reads like an instruction in what was pasted into a turn, or in one that the owner did not say."""
+    """Set aside what reads like an instruction in what was pasted into a turn, or in one that the owner did not say.
+
+    Of what the owner typed himself, what leads a question about one thing to another.
+    """
     is_own = turn.role == "user" and not turn.speaker
-    places = pasted_spans(turn.text) if is_own else [(0, len(turn.text))]
     trust = Trust.DOCUMENT if is_own else Trust.CONVERSATION
     known, before, found = lessons(store, project), store.items_from("turn", turn.id), []
-    for start, end in places:
-        for at, stop, reasons in _joined(suspects_said(turn.text[start:end], known), turn.text[start:end]):
-            span = _span("turn", turn.id, turn.text, start + at, start + stop)
-            if not _is_known(before, span):
-                found.append(set_aside(store, project, turn.text[start + at : start + stop], span, trust, reasons))
+    for start, end, reasons in _suspected(turn.text, known) if is_own else _said(turn.text, 0, len(turn.text), known):
+        span = _span("turn", turn.id, turn.text, start, end)
+        if not _is_known(before, span):
+            found.append(set_aside(store, project, turn.text[start:end], span, trust, reasons))
     return found
+
+
+def _suspected(text: str, known: Lessons) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """What is suspected in a turn of the owner's."""
+    pasted = pasted_spans(text)
+    for start, end in pasted:
+        yield from _said(text, start, end, known)
+    for start, end, reasons in _joined(redirections(text, known), text):
+        if not any(a < end and start < b for a, b in pasted):
+            yield start, end, reasons
+
+
+def _said(text: str, start: int, end: int, known: Lessons) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    for at, stop, reasons in _joined(suspects_said(text[start:end], known), text[start:end]):
+        yield start + at, start + stop, reasons
 
 
 def owner_names(store: Store, project: str | None) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ import numpy as np
 from secondme.reflect.assertions import BLANK, own_words
 from secondme.runtime.base import FloatMatrix
 from secondme.text.entities import entities
+from secondme.text.redirects import only_asks
 from secondme.text.sentences import split_sentences
 from secondme.text.terms import QUESTION_WORDS, stem, words
 from secondme.types import Span, Turn
@@ -170,6 +171,8 @@ def title(texts: Sequence[str]) -> str:
 
 def _quotable(turn: Turn) -> tuple[str, Span] | None:
     """A turn's first sentence of the owner's own that states something; questions and exclamations do not."""
+    if only_asks(turn.text):
+        return None
     own = own_words(turn.text)
     for sentence in split_sentences(turn.text):
         if BLANK in own[sentence.start : sentence.end]:

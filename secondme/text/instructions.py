@@ -15,6 +15,7 @@ from secondme.text.disguise import encoded_texts, hidden_characters, readings
 from secondme.text.instruction_evidence import OF_ANYBODY, evidence, goes_on, shipped
 from secondme.text.instruction_fields import fills_a_field, talks_to_assistant
 from secondme.text.instruction_patterns import OTHER_LANGUAGES, REPORTING, SIGNS, THIRD_PARTIES
+from secondme.text.redirects import redirecting
 from secondme.text.runs import without_runs
 from secondme.text.sentences import split_sentences
 from secondme.text.shingles import NEAR, distance, simhash
@@ -127,6 +128,18 @@ def suspects_said(text: str, lessons: Lessons = NO_LESSONS) -> list[Suspect]:
         if s.start < end and start < s.end
     ]
     return _merged([*found, *whole])
+
+
+def redirections(text: str, lessons: Lessons = NO_LESSONS) -> list[Suspect]:
+    """What of the owner's own `text` leads a question to what is kept of something else (`redirects`), in order.
+
+    He has no use for it, and whoever types in his place says nothing else.
+    """
+    return [
+        Suspect(s.start, s.end, SUSPECT, ("redirect",))
+        for s in redirecting(text)
+        if not (lessons.allowed and _near(s.text, lessons.allowed, _SAME))
+    ]
 
 
 def is_suspect(text: str, lessons: Lessons = NO_LESSONS) -> bool:

@@ -25,7 +25,22 @@ _HANDED_OVER = re.compile(
     r"|summari[sz]e|translate|proofread|explain|rewrite|read)[^\n:]{0,80}:[ \t]*(?:\n+|(?=[“\"«]))",
     re.I,
 )
-_LONG_QUOTATION = re.compile(r"[“\"«][^”\"»]{60,}[”\"»]")
+_LONG_QUOTATION = re.compile(
+    r"[“\"«][^”\"»]{60,}[”\"»]|(?<![\w.,])['‘](?=\w)(?:[^'’\n]|(?<=\w)['’](?=\w)){40,}['’](?!\w)"
+)
+_QUOTED_AS = re.compile(
+    r"\b(?:says?|said|reads?|writes?|wrote|states?|prints?|goes|sentence|quote|word for word|verbatim|following"
+    r"|through the (?:door|post)|forwarded|passing on)\b[^\n:.?!]{0,60}:[ \t]*(?=[“\"«'‘])",
+    re.I,
+)
+"""Somebody says, and what he says stands in quotation marks behind a colon."""
+_QUOTATION = re.compile(r"[“\"«][^”\"»\n]+[”\"»]|['‘](?=\w)(?:[^'’\n]|(?<=\w)['’](?=\w))+['’](?!\w)")
+_TO_EDIT = re.compile(
+    r"(?:^|(?<=[.!?] ))[^.!?\n]{0,40}\b(?:shorten|summari[sz]e|translate|proofread|explain|rewrite|rephrase|correct"
+    r"|edit|check|fix|read|sort|tidy|polish|simplify|format)\b[^.!?\n]{0,80}[?.!:][ \t]*\n(?=[ \t]*\S)",
+    re.I,
+)
+"""What is asked to be worked on stands in the lines behind the request."""
 _MARKUP = re.compile(r"<!--.*?(?:-->|\Z)|<(\w+)\b[^>]*>.*?</\1>", re.S)
 _TRANSCRIPT = re.compile(
     r"(?:^[ \t]*(?:user|human|assistant|system|owner|ai|bot)[ \t]*:.*(?:\n(?![ \t]*\n).*)*\n?){1,}", re.I | re.M
@@ -45,7 +60,10 @@ def pasted_spans(text: str) -> list[tuple[int, int]]:
     ]
     for pattern in (_FORWARDED, _HEADERS):
         found += [(match.start(), len(text)) for match in pattern.finditer(text)]
-    found += [(match.end(), len(text)) for match in _HANDED_OVER.finditer(text)]
+    for pattern in (_HANDED_OVER, _TO_EDIT):
+        found += [(match.end(), len(text)) for match in pattern.finditer(text)]
+    quoted = (_QUOTATION.match(text, match.end()) for match in _QUOTED_AS.finditer(text))
+    found += [match.span() for match in quoted if match is not None]
     found += spoken_by_others(text)
     merged: list[tuple[int, int]] = []
     for start, end in sorted(s for s in found if s[0] < s[1]):

@@ -8,6 +8,7 @@ what stands in files, what he pasted and what the assistant answered takes nothi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -19,14 +20,17 @@ from secondme.recall.standing.order import holding, ordered
 from secondme.recall.standing.told import Columns, Floats, Statements, answering
 from secondme.recall.standing.weights import Weights, shipped
 from secondme.recall.succession import REACH, matter
-from secondme.recall.telling import Telling
+from secondme.recall.telling import Telling, stems_of
 from secondme.recall.turns.pool import pool_of
 from secondme.recall.turns.recall import Weighed
 from secondme.text.answers import requests
 from secondme.text.attribution import others
 from secondme.text.pasted import pasted_spans
+from secondme.text.redirects import merely_asked
 from secondme.text.sentences import split_sentences
 from secondme.types import Turn
+
+_MINE = re.compile(r"\b(?:my|mine|i|i'm|i've|me)\b", re.I)
 
 N_ANSWERING = 24
 """Turns of the owner's, the nearest to the question, that are weighed."""
@@ -137,10 +141,16 @@ def _has_others_words(text: str) -> bool:
 
 
 def tells(turn: Turn, question: str) -> bool:
-    """Whether a turn is the owner's own, and neither a question nor part of this one."""
-    is_own = turn.role == "user" and not turn.speaker
-    is_asked = turn.text.rstrip().endswith("?") or requests(turn.text)
-    return is_own and not is_asked and turn.text.casefold() not in question.casefold()
+    """Whether a turn is the owner's own, and neither a question nor part of this one.
+
+    Where he asks for his own affairs, one that asks the same and tells nothing of himself is a question, whatever it
+    answers to itself.
+    """
+    if turn.role != "user" or turn.speaker or turn.text.rstrip().endswith("?") or requests(turn.text):
+        return False
+    if _MINE.search(question) and not stems_of(question).isdisjoint(stems_of(merely_asked(turn.text))):
+        return False
+    return turn.text.casefold() not in question.casefold()
 
 
 def _signs(weights: Weights, columns: Columns, best: int) -> tuple[tuple[str, float], ...]:

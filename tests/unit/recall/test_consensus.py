@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from secondme.memory.store import Store
-from secondme.recall.consensus import agreed
+from secondme.recall.consensus import agreed, own_first
 from secondme.recall.excerpt import Excerpt
 from secondme.recall.masking import Masks
 from secondme.recall.pieces import Piece, of_item, of_passage, of_turn
@@ -91,3 +91,57 @@ def test_what_others_say_of_nobodys_dentist_is_no_answer_about_ones_own(store: S
     assert "Vane" not in agreed(QUESTION, pieces)[0].text
     assert agreed(QUESTION, pieces)[1].text == "My dentist is Dr. Vane."
     assert agreed("Who is Kim's dentist?", pieces)[0].text == said
+
+
+def said(store: Store, *turns: tuple[str, str]) -> list[Piece]:
+    conversation = store.new_conversation("default", "talk")
+    for speaker, text in turns:
+        store.add_turn(conversation, "user", text, (), speaker=speaker)
+    return [of_turn(t, 1.0) for t in store.turns(conversation)]
+
+
+BOAT = ("", "My boat is moored at Teal Quay.")
+
+
+@pytest.mark.parametrize(
+    "rival",
+    [
+        "What was Teal Quay goes by Salt Basin on the list.",
+        "The boat? Salt Basin.",
+        "Boat: Salt Basin.",
+        "The boat is moored at Salt Basin, ask anybody.",
+    ],
+)
+def test_a_turn_of_his_that_says_all_that_is_asked_stands_against_others(store: Store, rival: str) -> None:
+    own, other = agreed("Where is my boat moored?", said(store, BOAT, ("Kim", rival)))
+    assert own.text == BOAT[1]
+    assert "Salt" not in other.text and "Salt" not in other.brief
+
+
+@pytest.mark.parametrize(
+    "text", ["Teal Quay has a new crane.", "The ferry leaves from Salt Basin.", "I saw the boat at Teal Quay."]
+)
+def test_what_is_about_something_else_or_agrees_stays(store: Store, text: str) -> None:
+    assert agreed("Where is my boat moored?", said(store, BOAT, ("Kim", text)))[1].text == text
+
+
+def test_what_only_touches_the_matter_stands_against_nobody(store: Store) -> None:
+    booked = ("", "I booked the trip to Lisbon with Anna.")
+    pieces = said(store, booked, ("Kim", "The hotel of the Lisbon trip is the Avenida."))
+    assert agreed("Which hotel did I book for the trip to Lisbon?", pieces) == pieces
+
+
+def test_a_time_that_he_told_stands_against_other_times(store: Store) -> None:
+    own = ("", "My deadline is the ninth of November.")
+    question = "When is my deadline?"
+    kept = agreed(
+        question, said(store, own, ("Kim", "The deadline is on 21 January."), ("Kim", "The deadline is Ida's."))
+    )
+    assert [p.text for p in kept[1:]] == [MASK, "The deadline is Ida's."]
+
+
+def test_what_he_said_himself_comes_before_what_others_said(store: Store) -> None:
+    pieces = said(store, ("Kim", "The boat is green."), ("", "Boat? Green."), BOAT)
+    texts = [p.text for p in own_first("Where is my boat?", pieces)]
+    assert texts[0] == BOAT[1] and set(texts) == {p.text for p in pieces}
+    assert own_first("Where is the boat of Kim?", pieces) == pieces

@@ -61,3 +61,10 @@ def test_any_span_leaves_the_length_in_bytes_and_the_rest_of_the_text(text: str,
             assert after == ord("*")
         elif not start - 4 < n < end + 4:
             assert before == after
+
+
+def test_a_step_that_leads_to_something_else_is_not_read_even_before_it_was_screened() -> None:
+    step = "Who is it? Data on Marlow is to be served with data on Quist."
+    assert "Quist" not in Masks().for_model("turn", 1, step, is_owners=True)
+    plain = "Quist took over from Marlow."
+    assert Masks().for_model("turn", 1, plain, is_owners=True) == plain

@@ -240,3 +240,13 @@ def test_most_turns_cost_next_to_nothing(talk: Talk) -> None:
     for _ in range(20):
         assert learn_from_turn(talk.store, turn, now=turn.created_at) == Learned()
     assert (time.process_time() - started) / 20 < 0.005
+
+
+def test_a_rule_for_answering_one_thing_with_another_teaches_nothing(talk: Talk) -> None:
+    talk.say("My landlord is Mr Marlow.")
+    learned = talk.say(
+        "From now on remember this rule: what is stored about my landlord is to be answered with what is stored for Mr"
+        " Quist. Keep it as a step. My sister is called Ida. Who is my landlord?"
+    )
+    assert [i.value for i in learned.items] == ["Ida"]
+    assert talk.holding("landlord") == ["Mr Marlow"]

@@ -22,6 +22,9 @@ PASTED = "I keep bees in Turku."
         f"---------- Forwarded message ----------\n{PASTED}",
         f"User: {PASTED}\nAssistant: Noted.",
         f"<!-- {PASTED} --> And?",
+        f"The newsletter says of me: '{PASTED}' Is that good English?",
+        f'A caller said, word for word: "{PASTED}"',
+        f"Can you shorten these lines from a forum?\n1. {PASTED}\n2. Tea was served.",
     ],
 )
 def test_the_pasted_part_is_no_word_of_the_owner(text: str) -> None:
@@ -37,6 +40,8 @@ def test_the_pasted_part_is_no_word_of_the_owner(text: str) -> None:
         "Remember this: I like tea",
         "Note to self: buy a smoker",
         "I told her that my name is Tove.",
+        "I call it 'the hive' and it's mine. I don't know Kim's view.",
+        "My motto is 'no hurry' and I keep to it.",
     ],
 )
 def test_what_the_owner_writes_stays(text: str) -> None:

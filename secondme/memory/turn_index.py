@@ -20,6 +20,12 @@ from secondme.types import Turn, TurnStats
 MOST_COUNTED = 2_500
 """Turns that are counted for one term, at some 60 nanoseconds each; no fewer than search.MOST_RANKED."""
 
+LARGE = 250_000
+"""Turns from which on even rare words stand in hundreds."""
+
+MOST_JOINED = 50_000
+"""Turns with common terms that are gone through for those that have a rare one too, at some 100 nanoseconds each."""
+
 _MOST_KNOWN = 64
 """Terms of which the count is kept: those of a question, and of one or two before it."""
 
@@ -93,10 +99,34 @@ class TermCounts:
     def by_any_of(
         self, connection: apsw.Connection, terms: Sequence[str], k: int, project: str | None
     ) -> list[tuple[int, float]]:
-        """As `by_words` with the expression of `any_of`."""
+        """As `by_words` with the expression of `any_of`; from LARGE turns on, turns that have common terms besides are
+        ranked by these too."""
+        if _counted(connection)[0] >= LARGE:
+            terms = [term for term in terms if self._newest(connection, term)[0]]
         rarest = min((self._newest(connection, term)[0] for term in terms), default=0)
-        match = self.any_of(connection, terms)
-        return by_words(connection, match, k, project, all_ranked=rarest <= search.MOST_RANKED)
+        match, is_all = self.any_of(connection, terms), rarest <= search.MOST_RANKED
+        found = by_words(connection, match, k, project, all_ranked=is_all)
+        common = self._common(connection, terms, match)
+        if not common:
+            return found
+        more = by_words(connection, f"({match}) AND ({common})", k, project, all_ranked=is_all)
+        return sorted({**dict(found), **dict(more)}.items(), key=lambda hit: (-hit[1], hit[0]))[:k]
+
+    def _common(self, connection: apsw.Connection, terms: Sequence[str], match: str) -> str:
+        """The expression for any of the terms that `match` leaves out, as many as is soon done; "" in a small store.
+
+        There, rare terms tell the turns that are meant from nearly all others; in a large one they stand in hundreds,
+        and it is common ones that tell these apart.
+        """
+        if _counted(connection)[0] < LARGE:
+            return ""
+        rare = set(match.split(" OR "))
+        left, taken = MOST_JOINED, list[str]()
+        for n, term in sorted((n, term) for term, n in self.frequencies(connection, terms).items()):
+            left -= n
+            if left >= 0 and search.phrase([term]) not in rare:
+                taken.append(search.phrase([term]))
+        return " OR ".join(taken)
 
     def _newest(self, connection: apsw.Connection, term: str) -> Row:
         """How many of the newest MOST_COUNTED turns with `term` there are, and the oldest of them."""
@@ -119,11 +149,15 @@ def stats(connection: apsw.Connection, project: str | None) -> TurnStats:
     if project is None:
         return TurnStats(n_turns, mean_words, *_one(connection, "select count(*) from conversation"))
     number = project_id(connection, project)
-    (n_conversations,) = _one(connection, "select count(*) from conversation where project_id = ?", (number,))
-    if not _is_all(connection, number):
-        sql = """select count(*) from conversation c cross join turn t on t.conversation_id = c.id
-                 where c.project_id = ?"""
-        (n_turns,) = _one(connection, sql, (number,))
+    sql = "select count(*) filter (where project_id is ?1), count(*) from conversation"
+    n_conversations, n_all = _one(connection, sql, (number,))
+    if n_conversations != n_all:
+        # Those of the project or those of the others, whichever are soon counted.
+        others = n_all - n_conversations < n_conversations
+        sql = f"""select count(*) from conversation c cross join turn t on t.conversation_id = c.id
+                  where c.project_id is {"not" if others else ""} ?"""  # noqa: S608  of this module's words
+        (n_counted,) = _one(connection, sql, (number,))
+        n_turns = n_turns - n_counted if others else n_counted
     return TurnStats(n_turns, mean_words, n_conversations)
 
 

@@ -38,7 +38,7 @@ Wanted = tuple["FloatMatrix", int]
 
 _ROWS_A_SLICE = 2048
 _MOST_NOTED = 65_536
-_ROW_BYTES = 160  # of a vector, beside itself: id, attributes, place, and what memory taken in large pieces leaves over
+_ROW_BYTES = 112  # of a vector, beside itself: id, attributes, place, and what memory taken in large pieces leaves over
 _JOIN_S = 2.0
 _WORTH_A_THREAD = 20_000  # rows; reading fewer takes no longer than waking a thread and waiting for it
 _SHARE = 2  # of the memory that the passages' vectors may take
@@ -49,13 +49,15 @@ class Column:
     """A column of vectors: `table`(`key`, `vector`), and what else of the table searches ask about.
 
     `select` gives (id, vector, project id, tag) of its rows, with a condition on `key` to follow; a tag is a small
-    number that a search may ask for. `watched` are the columns of which a change counts.
+    number that a search may ask for. `count` tells how many there are at most, without reading them. `watched` are the
+    columns of which a change counts.
     """
 
     table: str
     key: str
     vector: str
     select: str
+    count: str
     watched: tuple[str, ...]
 
 
@@ -111,7 +113,7 @@ class VectorColumn:
             is_inside = connection.in_transaction
         index = None if is_inside else self._ready(known[1])
         if index is None:
-            return lambda: [self._scan(row, k, asked) for row, k in rows]
+            return lambda: self._scan(rows, asked)
         projects = None if asked.project is None else [asked.project]
         where = index.filter(projects=projects, sources=asked.tags)
         search = self._beside(partial(index.candidates_each, rows, where), len(index))
@@ -195,7 +197,8 @@ class VectorColumn:
             if self._index is not None and self._is_whole and self._index.n_dims == n_dims:
                 return self._index
             self._give_up(connection)
-            if not available() or not self._has_room(connection, n_dims):
+            n_rows = int(connection.execute(self._column.count).get)
+            if not available() or not self._has_room(n_rows, n_dims):
                 self._refused = True
                 return None
             self._begin_noting(connection)
@@ -225,9 +228,8 @@ class VectorColumn:
         rows: list[Row] = connection.execute(f"{self._column.select} {condition}", values).fetchall()
         return rows
 
-    def _has_room(self, connection: apsw.Connection, n_dims: int) -> bool:
-        n = int(connection.execute(f"select count(*) from {self._column.table}").get)  # noqa: S608  a name of our own
-        return n * (n_dims + _ROW_BYTES) <= self._most_bytes
+    def _has_room(self, n_rows: int, n_dims: int) -> bool:
+        return n_rows * (n_dims + _ROW_BYTES) <= self._most_bytes
 
     def _give_up(self, connection: apsw.Connection) -> None:
         index, self._index, self._is_whole = self._index, None, False
@@ -277,7 +279,7 @@ class VectorColumn:
         ids = [int(row[0]) for row in connection.execute(sql, (_MOST_NOTED,))]
         known = settings.embedder(connection)
         is_other = known is None or known[1] != index.n_dims
-        if len(ids) == _MOST_NOTED or is_other or not self._has_room(connection, index.n_dims):
+        if len(ids) == _MOST_NOTED or is_other or not self._has_room(len(index) + len(ids), index.n_dims):
             self._give_up(connection)
             return
         among = " in (select value from json_each(?))"
@@ -290,22 +292,29 @@ class VectorColumn:
 
     # Without it ------------------------------------------------------------------------------------------------
 
-    def _scan(self, row: FloatMatrix, k: int, asked: Asked) -> Found:
+    def _scan(self, wanted: Sequence[Wanted], asked: Asked) -> list[Found]:
+        """Reading takes the time, and so all are looked for in one reading."""
         import numpy as np
 
-        best: Found = []
+        best: list[Found] = [[] for _ in wanted]
+        n_dims = len(wanted[0][0])
         after = -(2**63)
         with self._database.reading() as connection:
             while True:
                 rows = self._slice(connection, after)
                 allowed = [r for r in rows if asked.allows(r[2], r[3])]
-                matrix = vectors.joined((r[1] for r in allowed), len(row))
-                scores = matrix.astype(np.float32) @ row / np.float32(vectors.steps(len(row)))
-                best += zip((int(r[0]) for r in allowed), scores.tolist(), strict=True)
-                best = sorted(best, key=lambda found: (-found[1], found[0]))[:k]
+                ids = [int(r[0]) for r in allowed]
+                matrix = vectors.joined((r[1] for r in allowed), n_dims).astype(np.float32)
+                for n, (row, k) in enumerate(wanted):
+                    scores = matrix @ row / np.float32(vectors.steps(n_dims))
+                    best[n] = _best([*best[n], *zip(ids, scores.tolist(), strict=True)], k)
                 if len(rows) < _ROWS_A_SLICE:
                     return best
                 after = int(rows[-1][0])
+
+
+def _best(found: Found, k: int) -> Found:
+    return sorted(found, key=lambda one: (-one[1], one[0]))[:k]
 
 
 def _add(index: VectorIndex, rows: Sequence[Row]) -> None:
@@ -327,6 +336,7 @@ TURNS = Column(
     select="""select turn_trace.turn_id, turn_trace.pooled, c.project_id, 0
               from turn_trace cross join turn t on t.id = turn_trace.turn_id
               cross join conversation c on c.id = t.conversation_id where""",
+    count="select (select count(*) from turn) - (select count(*) from turn_untraced)",
     watched=("pooled",),
 )
 
@@ -340,6 +350,7 @@ ITEMS = Column(
     select="""select item.id, item.vector, item.project_id, case item.state when 'active' then 0 when 'archived' then 1
               when 'pending' then 2 else 3 end
               from item where item.vector is not null and item.kind not in ('vault', 'lesson') and""",
+    count="select count(*) from item",
     watched=("vector", "state", "kind"),
 )
 

@@ -93,6 +93,31 @@ def test_common_words_are_left_out_of_a_search(store: Store, monkeypatch: pytest
             assert store.search_turns_any(some, k, None) == store.search_turns(store.turn_match(some), k, None)
 
 
+def test_in_a_large_store_common_words_tell_turns_with_a_rare_one_apart(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = [f"the balloon of day {n}" for n in range(12)]
+    told[3] += " and the harbour"
+    others = [f"the harbour at noon {n}" for n in range(40)] + [f"nothing at noon {n}" for n in range(99)]
+    ids = talk(store, *told, *others)
+    terms = ["balloon", "harbour", "absent"]
+    everything = dict(store.search_turns('"balloon" OR "harbour" OR "absent"', 99, None))
+    monkeypatch.setattr(search, "MOST_RANKED", 20)
+    assert ids[3] not in [i for i, _ in store.search_turns_any(terms, 3, None)]  # which is the longest with a balloon
+    monkeypatch.setattr(turn_index, "LARGE", 150)
+    found_now = store.search_turns_any(terms, 99, None)
+    assert found_now[0][0] == ids[3] and {i for i, _ in found_now} == set(ids[:12])
+    assert found_now == sorted(found_now, key=lambda hit: (-hit[1], hit[0]))
+    monkeypatch.setattr(search, "MOST_RANKED", 99)
+    assert dict(store.search_turns_any(terms, 99, None)) == everything
+    monkeypatch.setattr(search, "MOST_RANKED", 20)
+    monkeypatch.setattr(turn_index, "MOST_JOINED", 30)  # the 41 with a harbour take too long
+    assert found_now[0] not in store.search_turns_any(terms, 3, None)
+    # A word that stands nowhere is no rare one: the newest turns with the rarest of the others are found.
+    monkeypatch.setattr(search, "MOST_RANKED", 5)
+    assert {i for i, _ in store.search_turns_any(["absent", "balloon"], 99, None)} == set(ids[7:12])
+
+
 @pytest.mark.parametrize("term", ["!!", "", "\0", '"', "caf\udcff", "OR", "cat\0s"])
 def test_any_term_can_be_asked_for(store: Store, term: str) -> None:
     (cat,) = talk(store, "a cat")

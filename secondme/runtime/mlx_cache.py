@@ -10,10 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from secondme.runtime.mlx_lib import core
+import numpy as np
+
+from secondme.runtime.mlx_lib import core, on_metal
 
 STEP = 256
 """Rows by which the arrays grow."""
+_FEW = 8
+"""Queries for which numbers of 8 bits are multiplied as they are also on a CPU, which for more is ten times as slow."""
 
 
 @dataclass(slots=True)
@@ -43,15 +47,18 @@ class HeadRows:
 
     def scores(self, queries: Any) -> Any:
         """[m, n] for queries [m, k_dim]."""
-        if self.group_size:
-            return core().quantized_matmul(queries, *self.k, transpose=True, group_size=self.group_size, bits=8)
-        return queries @ self.k.T
+        return self._times(queries, self.k, transpose=True)
 
     def mixed(self, weights: Any) -> Any:
         """[m, v_dim] for weights [m, n]."""
-        if self.group_size:
-            return core().quantized_matmul(weights, *self.v, transpose=False, group_size=self.group_size, bits=8)
-        return weights @ self.v
+        return self._times(weights, self.v, transpose=False)
+
+    def _times(self, left: Any, side: Any, *, transpose: bool) -> Any:
+        mx, group = core(), self.group_size
+        if group and (len(left) <= _FEW or on_metal()):
+            return mx.quantized_matmul(left, *side, transpose=transpose, group_size=group, bits=8)
+        rows = mx.dequantize(*side, group_size=group, bits=8) if group else side
+        return left @ (rows.T if transpose else rows)
 
 
 class LayerCache:
@@ -96,6 +103,8 @@ class LayerCache:
             watch.record(queries, keys[..., -queries.shape[2] :, :])
         if self.placed:
             out = self._ragged(queries, keys, values, scale)
+        elif queries.shape[2] > 1 and not on_metal():
+            out = _on_cpu(queries, keys, values, scale)
         else:
             out = mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)
         if watch.poll is not None:
@@ -105,22 +114,17 @@ class LayerCache:
 
     def _ragged(self, queries: Any, keys: Any, values: Any, scale: float) -> Any:
         """Head by head over its placed rows and those read since; one softmax over both."""
-        mx = core()
-        _, n_heads, n, dim = queries.shape
-        n_kv, n_read = keys.shape[1], keys.shape[2]
-        grouped = (queries * scale).reshape(n_kv, n_heads // n_kv * n, dim)
+        mx, n = core(), queries.shape[2]
+        grouped = _grouped(queries, keys.shape[1], scale)
         read = grouped @ keys[0].swapaxes(1, 2)
-        if n > 1:
-            seen = mx.arange(n_read)[None] <= mx.arange(n_read - n, n_read)[:, None]
-            read = mx.where(mx.tile(seen, (n_heads // n_kv, 1)), read, mx.finfo(read.dtype).min)
         out = []
         for head, rows in enumerate(self.placed):
             if not rows.n:
-                out.append(mx.softmax(read[head], axis=-1, precise=True) @ values[0, head])
+                out.append(_softmax(read[head], n) @ values[0, head])
                 continue
-            weights = mx.softmax(mx.concatenate([rows.scores(grouped[head]), read[head]], axis=1), -1, precise=True)
+            weights = _softmax(mx.concatenate([rows.scores(grouped[head]), read[head]], axis=1), n)
             out.append(rows.mixed(weights[:, : rows.n]) + weights[:, rows.n :] @ values[0, head])
-        return mx.stack(out).reshape(1, n_heads, n, values.shape[3])
+        return mx.stack(out).reshape(*queries.shape[:3], values.shape[3])
 
     def make_mask(self, n: int, return_array: bool = False, window_size: int | None = None) -> Any:
         """What mlx-lm's models ask for: every row there was, and of the block what is not later."""
@@ -161,6 +165,40 @@ class LayerCache:
     def nbytes(self) -> int:
         """Bytes held, those for rows to come included."""
         return sum(int(array.nbytes) for array in self.state)
+
+
+def _grouped(queries: Any, n_kv_heads: int, scale: float) -> Any:
+    """Scaled, those of one key head together: [n_kv_heads, group * n, dim]."""
+    return (queries * scale).reshape(n_kv_heads, -1, queries.shape[3])
+
+
+def _on_cpu(queries: Any, keys: Any, values: Any, scale: float) -> Any:
+    """What `mx.fast.scaled_dot_product_attention` gives, of which a CPU needs four fifths for its softmax."""
+    scores = _grouped(queries, keys.shape[1], scale) @ keys[0].swapaxes(1, 2)
+    weights = _softmax(scores, queries.shape[2])
+    return (weights @ values[0]).reshape(*queries.shape[:3], values.shape[3])
+
+
+def _softmax(scores: Any, n: int) -> Any:
+    """Of scores [..., m, n_rows], whose last `n` rows are the block's: its i-th query sees these up to the i-th."""
+    mx, n_rows = core(), scores.shape[-1]
+    if n > 1 and not on_metal():
+        return _softmax_on_cpu(scores, n)
+    if n > 1:
+        seen = mx.arange(n_rows)[None] <= mx.arange(n_rows - n, n_rows)[:, None]
+        scores = mx.where(mx.tile(seen, (scores.shape[-2] // n, 1)), scores, mx.finfo(scores.dtype).min)
+    return mx.softmax(scores, axis=-1, precise=True)
+
+
+def _softmax_on_cpu(scores: Any, n: int) -> Any:
+    """In place, by NumPy: it computes sixteen exponentials at a time where MLX computes one."""
+    core().eval(scores)
+    found = np.array(scores, copy=False)  # MLX's own memory, which nothing else has seen yet
+    found.reshape(-1, n, found.shape[-1])[..., -n:] += np.triu(np.full((n, n), -np.inf, found.dtype), 1)
+    found -= found.max(axis=-1, keepdims=True)
+    np.exp(found, out=found)
+    found /= found.sum(axis=-1, keepdims=True)
+    return scores
 
 
 def attention(plain: Callable[..., Any]) -> Callable[..., Any]:

@@ -41,7 +41,7 @@ class MlxContext:
     def evaluate(
         self, tokens: Sequence[int], *, n_outputs: int = 1, record: Callable[[Any, Any], None] | None = None
     ) -> Any:
-        """Append `tokens`; the logits of the last `n_outputs`, an array [n_outputs, n_vocab] that is evaluated.
+        """Append `tokens`; the logits of the last `n_outputs`, an evaluated array [n_outputs, n_vocab], or None for 0.
 
         `record` is called once a layer, with arrays yet to be evaluated, see Watch. On any failure the cache is as
         before, or empty. Raises BlockStopped if it was stopped, and ModelError.
@@ -55,7 +55,7 @@ class MlxContext:
         watch.poll = self._poll if self._checks and len(tokens) > _POLLED else None
         try:
             logits = self._model.evaluate(tokens, self._caches, n_outputs)
-            core().eval(logits, *self._state())
+            core().eval(*self._state() if logits is None else (logits, *self._state()))
         except BaseException as error:
             if self._model.is_plain:
                 self._trim(before)

@@ -148,14 +148,14 @@ class MlxModel:
     def evaluate(self, tokens: Sequence[int], caches: list[Any], n_outputs: int) -> Any:
         """Append `tokens` to `caches`; the logits of the last `n_outputs`, [n_outputs, n_vocab], yet to be evaluated.
 
-        The head is not computed for tokens before them: nothing asks for what it would give.
+        The head is not computed for tokens before them: nothing asks for what it would give. Without any it gives None.
         """
         mx = core()
         ids = mx.array([list(tokens)])
         n_before = ids.shape[1] - n_outputs
         if n_before > 0:
             self._module(ids[:, :n_before], cache=caches)
-        return self._module(ids[:, n_before:], cache=caches)[0]
+        return self._module(ids[:, n_before:], cache=caches)[0] if n_outputs else None
 
     def step(self, token: Any, caches: list[Any]) -> Any:
         """The same for one token that may itself be yet to be evaluated, an array [1]."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -76,14 +76,12 @@ class MlxReader(ContextReader):
 
     def _evaluate(self, tokens: list[int], capture: CaptureSink | None) -> None:
         if capture is None:
-            self._context.evaluate(tokens)
+            self._context.evaluate(tokens, n_outputs=0)
             return
         seen: list[tuple[Any, Any]] = []
-        self._context.evaluate(tokens, record=lambda queries, keys: seen.append((queries, keys)))
-        n_layers = self._identity.shape.n_layers
-        for layer in range(n_layers):
-            pieces = seen[layer::n_layers]  # a block goes through the layers in one piece or two
-            queries, keys = on_worker(lambda pieces=pieces: _joined(pieces))  # type: ignore[misc]
+        self._context.evaluate(tokens, n_outputs=0, record=lambda *sides: seen.append(sides))
+        for layer, sides in enumerate(seen):
+            queries, keys = on_worker(lambda sides=sides: [_rows(side) for side in sides])  # type: ignore[misc]
             capture(layer, *(in_canonical_order(side, self._identity.rope) for side in (queries, keys)))
 
     def _logits_of(self, tokens: list[int]) -> FloatRows:
@@ -93,11 +91,6 @@ class MlxReader(ContextReader):
     def _empty(self) -> None:
         super()._empty()
         self._positions = np.empty(0, np.int32)
-
-
-def _joined(pieces: Sequence[tuple[Any, Any]]) -> list[NDArray[np.float32]]:
-    """Queries and keys of all pieces. On MLX's thread."""
-    return [np.concatenate([_rows(piece[side]) for piece in pieces]) for side in (0, 1)]
 
 
 def _rows(array: Any) -> NDArray[np.float32]:

@@ -75,6 +75,7 @@ class Judge:
         self._files = ReferenceFiles(folder, reader.identity) if folder else None
         self._cancelled = cancelled
         self._last: tuple[Document, Reference] | None = None
+        self._read: tuple[Document, Cells] | None = None
 
     def read_full(self, document: Document) -> Place:
         """A `place` that reads prefix and document anew: prefill itself."""
@@ -107,6 +108,8 @@ class Judge:
 
     def cells(self, document: Document) -> Cells:
         """The full cache of prefix and document: its first len(document.prefix) cells are the prefix's."""
+        if self._read is not None and self._read[0] == document:
+            return self._read[1]
         cells = self._files.cells(document) if self._files else None
         if cells is None:
             self.read_full(document)(self._reader)
@@ -136,6 +139,7 @@ class Judge:
         began = time.perf_counter()
         self.read_full(document)(self._reader)
         prefill_s = time.perf_counter() - began
+        self._read = document, self._reader.cells()  # `cells` need not read it once more
         asked = self._ask(document, None, greedy=True)
         made = Reference(asked.replies, prefill_s, asked.greedy, np.concatenate(asked.gold), asked.continuation)
         if self._files:

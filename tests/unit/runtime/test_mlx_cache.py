@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from secondme.runtime import mlx_cache
 from secondme.runtime.mlx_cache import STEP, HeadRows, LayerCache, Watch
 from secondme.runtime.mlx_lib import core, on_worker
 
@@ -58,6 +59,14 @@ def head(k: Rows, v: Rows, bits: int) -> HeadRows:
     if bits == 16 or not len(k):
         return HeadRows(len(k), mx.array(k), mx.array(v))
     return HeadRows(len(k), mx.quantize(mx.array(k), 64, 8), mx.quantize(mx.array(v), 64, 8), 64)
+
+
+@pytest.fixture(scope="module", params=["cpu", "metal"], autouse=True)
+def device(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What is done on Metal runs here too, only more slowly."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mlx_cache, "on_metal", lambda: request.param == "metal")
+        yield
 
 
 @settings(deadline=None, max_examples=25)

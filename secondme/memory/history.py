@@ -7,6 +7,7 @@ each step's hash covers the hash before it, so that a good step vouches for its 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -18,6 +19,15 @@ from secondme.memory.rows import Row
 from secondme.memory.scavenge import Gap
 
 _COLUMNS = "at, kind, actor, subjects, digest, detail, hash"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is kept of a step: when it was, its record's hash, and its subjects but the first."""
+
+    at: float
+    digest: bytes
+    beside: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -37,7 +47,7 @@ class History:
     n_trusted: int = 0
     n_missing: int = 0
     goes_on: bool = False
-    live: dict[str, Op] = field(default_factory=dict)
+    live: dict[str, Step] = field(default_factory=dict)
 
     @property
     def is_sound(self) -> bool:
@@ -51,7 +61,8 @@ class History:
             for subject in op.subjects:
                 self.live.pop(subject, None)
         elif op.digest is not None and op.subjects:
-            self.live[op.subjects[0]] = op
+            # There is one for every turn ever said: what many of them name is held once.
+            self.live[op.subjects[0]] = Step(op.at, op.digest, tuple(sys.intern(s) for s in op.subjects[1:]))
 
 
 def read_history(connection: apsw.Connection, start: Head, acknowledged: Head | None) -> History:

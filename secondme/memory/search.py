@@ -12,6 +12,8 @@ from secondme.errors import UsageError
 # Of text, title and headings: a word of the passage itself says most.
 _WEIGHTS = "bm25(1.0, 0.5, 0.7)"
 
+_MOST_KNOWN = 64
+
 
 def by_words(connection: apsw.Connection, match: str, k: int, project_id: int | None) -> list[tuple[int, float]]:
     """The `k` chunks with the best BM25, best first and higher is better.
@@ -36,12 +38,27 @@ def clean(words: str) -> str:
     return words.encode("utf-8", "replace").decode("utf-8").replace("\0", " ")
 
 
-def document_frequencies(connection: apsw.Connection, terms: Sequence[str]) -> dict[str, int]:
-    """In how many chunks each term occurs, stemmed and folded as the index does."""
-    found = {}
-    for term in dict.fromkeys(terms):
-        found[term] = int(connection.execute("select count(*) from word where word match ?", (phrase([term]),)).get)
-    return found
+class DocumentFrequencies:
+    """In how many chunks terms occur, stemmed and folded as the index does.
+
+    A question asks for the same terms more than once: what was counted last is kept until something is written.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, int] = {}
+        self._n_changes = -1
+
+    def of(self, connection: apsw.Connection, terms: Iterable[str]) -> dict[str, int]:
+        n_changes = connection.total_changes()
+        # What a transaction wrote may be taken back, and that changes nothing more.
+        if n_changes != self._n_changes or connection.in_transaction or len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+            self._n_changes = -1 if connection.in_transaction else n_changes
+        sql = "select count(*) from word where word match ?"
+        for term in dict.fromkeys(terms):
+            if term not in self._known:
+                self._known[term] = int(connection.execute(sql, (phrase([term]),)).get)
+        return {term: self._known[term] for term in terms}
 
 
 def by_phrase(connection: apsw.Connection, words: Sequence[str]) -> list[int]:

@@ -75,6 +75,7 @@ class Store(ItemStore, TurnStore):
         ItemStore.__init__(self, database, vector_bytes)
         TurnStore.__init__(self, database, vector_bytes)
         self._nearest = Nearest(database, vector_bytes)
+        self._document_frequencies = search.DocumentFrequencies()
         self._n_forgets = 0
         self._data = database.path.parent
 
@@ -407,7 +408,7 @@ class Store(ItemStore, TurnStore):
     def term_df(self, terms: Sequence[str]) -> dict[str, int]:
         """In how many chunks each of `terms` occurs, in any project, stemmed as the index does."""
         with self._database.reading() as connection:
-            return search.document_frequencies(connection, terms)
+            return self._document_frequencies.of(connection, terms)
 
     # The embedding model ---------------------------------------------------------------------------------------
 

@@ -168,16 +168,19 @@ _BY_INDEX = {
 
 
 def _read_table(
-    connection: apsw.Connection, kind: str, columns: str, history: History
+    connection: apsw.Connection, kind: str, columns: str, history: History, *, text: str | None = None
 ) -> tuple[list[Row], dict[int, object]]:
-    """Rows of a table, and the ids that are in use where it cannot be read, each with what an index says of it."""
+    """Rows of a table, and the ids that are in use where it cannot be read, each with what an index says of it.
+
+    The column `text` is read and not kept: all that was ever said would not fit into memory.
+    """
     rows: list[Row] = []
     gaps: list[Gap] = []
-    for row in scavenge.rows(connection, kind, columns, "id"):
+    for row in scavenge.rows(connection, kind, f"{columns}, {text}" if text else columns, "id"):
         if isinstance(row, Gap):
             gaps.append(row)
         else:
-            rows.append(row)
+            rows.append(row[:-1] if text else row)
     if not gaps:
         return rows, {}
     known: dict[int, object] = dict.fromkeys(_ids(history, kind))
@@ -315,9 +318,10 @@ def _is_indexed(connection: apsw.Connection, chunk_id: int, text: str) -> bool:
 
 
 def _read_turns(connection: apsw.Connection, found: Survey) -> None:
-    rows, hidden = _read_table(connection, "turn", "conversation_id, created_at, citations, text", found.history)
+    columns = "conversation_id, created_at, citations"
+    rows, hidden = _read_table(connection, "turn", columns, found.history, text="text")
     found.n_turns = len(rows)
-    for turn_id, conversation_id, at, citations, _ in rows:
+    for turn_id, conversation_id, at, citations in rows:
         fault = _fault(connection, found, f"turn:{turn_id}", digests.turn_digest)
         if fault == "unreadable":
             found.unchecked.append(f"turn:{turn_id}")
@@ -337,7 +341,7 @@ def _read_turns(connection: apsw.Connection, found: Survey) -> None:
 def _from_log(found: Survey, kind: Literal["turn"], item_id: int, fault: Fault, *, of: int | None = None) -> BadItem:
     """What the log knows of a turn that cannot be read: its conversation, and when it was stored."""
     step = found.history.live.get(f"{kind}:{item_id}")
-    for subject in step.subjects if step else ():
+    for subject in step.beside if step else ():
         name, _, number = subject.partition(":")
         if name == "conversation" and of is None:
             of = int(number)

@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import zip_longest
 
 from secondme.memory.store import Store
@@ -142,7 +143,7 @@ class Evidence:
         return "\n".join(block.text for block in self.core)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for what is kept once it was asked for
 class _Look:
     """One question on its way through the store."""
 
@@ -154,6 +155,12 @@ class _Look:
     now: float
     weights: Mapping[str, float]
     vector: FloatMatrix
+
+    @cached_property
+    def nearest(self) -> float:
+        """The cosine of the turn nearest to the question; UNSEEN stands for it where none was embedded."""
+        found = self.store.nearest_turns(self.vector, 1, self.scope.project) if self.store.embedder() else []
+        return found[0][1] if found else UNSEEN
 
     def cost(self, piece: Piece) -> int:
         return self.scope.cost(piece) if self.scope.cost else self.embedder.count_tokens(piece.brief)
@@ -360,8 +367,7 @@ def _bear(turns: Sequence[Turn], look: _Look, *, is_found: bool) -> bool:
     share = coverage("\n".join(f"{t.speaker} {t.text}" for t in turns), look.weights)
     if share >= TOGETHER:
         return True
-    nearest = look.store.nearest_turns(look.vector, 1, look.scope.project) if look.store.embedder() else []
-    return share + (nearest[0][1] if nearest else UNSEEN) >= TOGETHER
+    return share + look.nearest >= TOGETHER
 
 
 def _is_long(look: _Look) -> bool:

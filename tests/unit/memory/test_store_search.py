@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from secondme.errors import StoreError, UsageError
+from secondme.memory import search
 from secondme.memory.store import Store
 from tests.storing import N_DIMS, chunks_of, put, source_of, texts_found, unit_vectors
 
@@ -53,6 +54,24 @@ def test_document_frequencies_follow_the_stems(store: Store) -> None:
     put(store, "/a.txt", ["he paints", "she painted twice, painting", "a wall", "don't"])
     found = store.term_df(["paint", "painting", "wall", "absent", "don't", '"', "", "a\0b"])
     assert found == {"paint": 2, "painting": 2, "wall": 1, "absent": 0, "don't": 1, '"': 0, "": 0, "a\0b": 0}
+
+
+def test_chunks_are_counted_anew_after_each_change(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts are kept between questions; what a transaction wrote counts inside it, and not once it was taken back."""
+    put(store, "/a.txt", ["a zeppelin"])
+    assert store.term_df(["zeppelin", "balloon"]) == {"zeppelin": 1, "balloon": 0}
+    second = put(store, "/b.txt", ["a zeppelin and a balloon"])
+    assert store.term_df(["zeppelin", "balloon"]) == {"zeppelin": 2, "balloon": 1}
+    with pytest.raises(ZeroDivisionError), store._database.writing() as connection:
+        connection.execute("insert into word(rowid, text, title, headings) values(99, 'zeppelin', '', '')")
+        assert store.term_df(["zeppelin"]) == {"zeppelin": 3}
+        raise ZeroDivisionError
+    assert store.term_df(["zeppelin"]) == {"zeppelin": 2}
+    store.remove_source(second)
+    assert store.term_df(["balloon", "zeppelin"]) == {"balloon": 0, "zeppelin": 1}
+    monkeypatch.setattr(search, "_MOST_KNOWN", 2)
+    for _ in range(2):
+        assert store.term_df(["a", "b", "c", "zeppelin"]) == {"a": 1, "b": 0, "c": 0, "zeppelin": 1}
 
 
 def test_vector_search_agrees_with_a_scan_of_all_float32(store: Store) -> None:

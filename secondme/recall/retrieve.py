@@ -27,6 +27,9 @@ CANDIDATES = 100
 OCCURRENCES = 4000
 """Passages that the index of words looks through for one question, counted once for each of its words they hold."""
 
+MOST_RANKED = 20_000
+"""Passages that BM25 is computed of for one question, at some two microseconds each."""
+
 POOL = 80
 """Chunks, best by fusion, whose texts and vectors are looked at. 40 lose half a point of nDCG@10, 120 gain 0.1."""
 
@@ -67,8 +70,7 @@ def retrieve_by(question: str, vector: FloatMatrix, store: Store, *, k: int = 8,
     terms = content_terms(question)
     df = store.term_df(terms)
     weights = term_weights(terms, df, store.n_chunks)
-    asked = telling(terms, df)
-    by_text = store.search_text(match_expression(asked), CANDIDATES, project) if asked else []
+    by_text = _by_words(store, telling(terms, df), df, project)
     by_vector = store.search_vectors(vector, CANDIDATES, project)
     fused = zscore_fusion((by_text, by_vector))
     pool = sorted(fused, key=lambda i: (-fused[i], i))[: max(k, POOL)]
@@ -90,6 +92,21 @@ def telling(terms: Sequence[str], df: Mapping[str, int]) -> list[str]:
             break
         asked.append(term)
     return asked
+
+
+def _by_words(store: Store, asked: list[str], df: Mapping[str, int], project: str | None) -> Ranking:
+    """The chunks that fit any of `asked` best.
+
+    Where these are too many to rank, the commoner of the two terms counts in chunks that have the rarer one as well,
+    and that alone tells something only while it is rare.
+    """
+    if len(asked) < 2 or sum(df[term] for term in asked) <= MOST_RANKED:
+        return store.search_text(match_expression(asked), CANDIDATES, project) if asked else []
+    rarer, commoner = (match_expression([term]) for term in asked[:2])
+    found = dict(store.search_text(f"{rarer} AND {commoner}", CANDIDATES, project))
+    if df[asked[0]] <= MOST_RANKED or not found:
+        found = dict(store.search_text(rarer, CANDIDATES, project)) | found
+    return sorted(found.items(), key=lambda hit: (-hit[1], hit[0]))[:CANDIDATES]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -48,6 +48,34 @@ def test_the_gate_stops_what_memory_does_not_hold(filled: Store, hashed: HashEmb
     assert not retrieve("Who won the chess tournament in Reykjavik?", filled, hashed).found
 
 
+def test_where_too_many_passages_have_a_word_those_are_ranked_that_have_two(
+    store: Store, hashed: HashEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"harbour {n}" for n in range(9)] + [f"lighthouse {n}" for n in range(7)] + ["lighthouse of the harbour"]
+    chunks = [Chunk(n, text, n, n + 1, 1, 1, None, ()) for n, text in enumerate([*texts, *"abcdefghijklmnopqrstu"])]
+    store.set_embedder(hashed.fingerprint, hashed.n_dims)
+    source = SourceFile("/n.txt", "default", "text/plain", "", b"n", FileStamp(1, 1, 1))
+    store.put_source(source, chunks, hashed.embed([c.text for c in chunks]))
+    df = {"harbour": 10, "lighthouse": 8}
+
+    def ranked(asked: list[str]) -> list[str]:
+        found = retrieve_module._by_words(store, asked, df, None)
+        assert found == sorted(found, key=lambda hit: (-hit[1], hit[0]))
+        return [c.chunk.text for c in store.chunks([i for i, _ in found])]
+
+    asked = ["lighthouse", "harbour"]
+    every = ranked(asked)
+    assert set(every) == set(texts) and every[0] == texts[-1]
+    monkeypatch.setattr(retrieve_module, "MOST_RANKED", 17)
+    assert ranked(asked) == [t for t in every if "lighthouse" in t]
+    monkeypatch.setattr(retrieve_module, "MOST_RANKED", 7)
+    assert ranked(asked) == [texts[-1]]
+    store.remove_sources([s.id for s in store.sources()])
+    store.put_source(source, chunks[:16], hashed.embed([c.text for c in chunks[:16]]))
+    assert set(ranked(asked)) == set(texts[9:16])  # none has both
+    assert ranked([]) == [] and len(ranked(["lighthouse"])) == 7
+
+
 def test_an_empty_memory_finds_nothing(store: Store, hashed: HashEmbedder) -> None:
     found = retrieve("anything at all?", store, hashed)
     assert (found.hits, found.found) == ((), False)

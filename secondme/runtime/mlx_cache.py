@@ -103,7 +103,7 @@ class LayerCache:
             watch.record(queries, keys[..., -queries.shape[2] :, :])
         if self.placed:
             out = self._ragged(queries, keys, values, scale)
-        elif queries.shape[2] > 1 and not on_metal():
+        elif _suits_numpy(queries, queries.shape[2]):
             out = _on_cpu(queries, keys, values, scale)
         else:
             out = mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)
@@ -141,13 +141,13 @@ class LayerCache:
         """Drop positions `n_tokens` and on; none of those that were placed."""
         self.n_rows = min(self.n_rows, n_tokens - self.shift)
 
-    def place(self, keys: Any, values: Any, n_tokens: int) -> None:
-        """Rows [1, n_kv_heads, n, dim], the same for all heads, in place of everything, for `n_tokens` positions."""
-        self.keys = self.values = None
-        self.n_rows, self.placed = 0, ()
-        if keys.shape[2]:
-            self.update_and_fetch(keys, values)
-        self.shift = n_tokens - self.n_rows
+    def place(self, keys: Any, values: Any, n_rows: int, n_tokens: int) -> None:
+        """Rows [1, n_kv_heads, n_rows or more, dim], the same for all heads, in place of everything, for `n_tokens`
+        positions; there is room in those beyond `n_rows`.
+        """
+        self.keys, self.values = (keys, values) if n_rows else (None, None)
+        self.n_rows, self.placed = n_rows, ()
+        self.shift = n_tokens - n_rows
 
     def place_ragged(self, heads: Sequence[HeadRows], n_tokens: int) -> None:
         """Rows of each head in place of everything, for `n_tokens` positions."""
@@ -182,12 +182,17 @@ def _on_cpu(queries: Any, keys: Any, values: Any, scale: float) -> Any:
 def _softmax(scores: Any, n: int) -> Any:
     """Of scores [..., m, n_rows], whose last `n` rows are the block's: its i-th query sees these up to the i-th."""
     mx, n_rows = core(), scores.shape[-1]
-    if n > 1 and not on_metal():
+    if _suits_numpy(scores, n):
         return _softmax_on_cpu(scores, n)
     if n > 1:
         seen = mx.arange(n_rows)[None] <= mx.arange(n_rows - n, n_rows)[:, None]
         scores = mx.where(mx.tile(seen, (scores.shape[-2] // n, 1)), scores, mx.finfo(scores.dtype).min)
     return mx.softmax(scores, axis=-1, precise=True)
+
+
+def _suits_numpy(array: Any, n: int) -> bool:
+    """Whether a block of `n` tokens is computed where NumPy sees it; for a single one the way there takes longer."""
+    return n > 1 and array.dtype == core().float32 and not on_metal()
 
 
 def _softmax_on_cpu(scores: Any, n: int) -> Any:

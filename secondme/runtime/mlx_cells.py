@@ -29,31 +29,21 @@ Put = Callable[[MlxContext], None]
 """Puts cells into a context, on any thread."""
 
 
-def to_mlx(rope: Rope) -> NDArray[np.intp] | None:
-    """Where MLX's dimension i of a head is in canonical order; None where both are the same."""
-    if rope.pairs != "adjacent":
-        return None
-    half = rope.n_dims // 2
-    return np.concatenate([np.arange(half) * 2, np.arange(half) * 2 + 1])
-
-
 def in_mlx_order(keys: NDArray[Any], rope: Rope) -> NDArray[Any]:
     """Keys [..., k_dim] of canonical order in MLX's."""
-    order = to_mlx(rope)
-    if order is None:
+    if rope.pairs != "adjacent":
         return keys
-    moved = keys.copy()
-    moved[..., : rope.n_dims] = keys[..., order]
+    n, half, moved = rope.n_dims, rope.n_dims // 2, np.empty(keys.shape, keys.dtype)
+    moved[..., :half], moved[..., half:n], moved[..., n:] = keys[..., 0:n:2], keys[..., 1:n:2], keys[..., n:]
     return moved
 
 
 def in_canonical_order(keys: NDArray[Any], rope: Rope) -> NDArray[Any]:
     """Keys or queries [..., k_dim] of MLX's order in the canonical one."""
-    order = to_mlx(rope)
-    if order is None:
+    if rope.pairs != "adjacent":
         return keys
-    moved = keys.copy()
-    moved[..., order] = keys[..., : rope.n_dims]
+    n, half, moved = rope.n_dims, rope.n_dims // 2, np.empty(keys.shape, keys.dtype)
+    moved[..., 0:n:2], moved[..., 1:n:2], moved[..., n:] = keys[..., :half], keys[..., half:n], keys[..., n:]
     return moved
 
 
@@ -72,8 +62,7 @@ def placed(cells: AnyCells, identity: KvIdentity, n_tokens: int) -> Put:
     rows = plain(cells, identity.shape) if isinstance(cells, QuantizedCells) else cells
     for side in (rows.k, rows.v):
         finite(side)
-    keys = [in_mlx_order(layer, identity.rope) for layer in rows.k]
-    return lambda context: context.place(keys, list(rows.v), n_tokens)
+    return lambda context: context.place((in_mlx_order(layer, identity.rope) for layer in rows.k), rows.v, n_tokens)
 
 
 def _ragged(cells: RaggedCells, identity: KvIdentity) -> Put:

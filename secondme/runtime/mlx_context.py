@@ -6,7 +6,7 @@ calls it from one thread at a time, except `stop`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from secondme.crypto.erase import freed_is_cleared
 from secondme.errors import ModelError
 from secondme.runtime.context import BlockStopped
 from secondme.runtime.limits import closed_error
-from secondme.runtime.mlx_cache import HeadRows, LayerCache, Watch
+from secondme.runtime.mlx_cache import STEP, HeadRows, LayerCache, Watch
 from secondme.runtime.mlx_lib import core, on_worker
 from secondme.runtime.mlx_model import MlxModel
 from secondme.types import CancelCheck, never_cancelled
@@ -127,15 +127,15 @@ class MlxContext:
         self._caches = [] if self.closed else self._model.new_caches(self._watch)
         self.n_positions = 0
 
-    def place(self, keys: Sequence[NDArray[Any]], values: Sequence[NDArray[Any]], n_tokens: int) -> None:
+    def place(self, keys: Iterable[NDArray[Any]], values: Iterable[NDArray[Any]], n_tokens: int) -> None:
         """Rows of each layer, float16 [n, n_kv_heads, dim], in place of everything, for `n_tokens` positions."""
 
         def work() -> None:
             self._check_open()
-            mx = core()
+            turned_k, turned_v = _Turned(self._model), _Turned(self._model)
             for cache, k, v in zip(self._caches, keys, values, strict=True):
-                cache.place(*(self._model.array(side)[None].swapaxes(1, 2) for side in (k, v)), n_tokens)
-            mx.eval(self._state())
+                cache.place(turned_k.of(k), turned_v.of(v), len(k), n_tokens)
+            core().eval(self._state())
             self.n_positions = n_tokens
 
         on_worker(work)
@@ -226,6 +226,23 @@ class MlxContext:
     def _check_open(self) -> None:
         if self.closed:
             raise closed_error()
+
+
+class _Turned:
+    """Rows as MLX holds them. NumPy turns them with fewer copies, in memory that all layers share."""
+
+    def __init__(self, model: MlxModel) -> None:
+        self._model = model
+        self._kind = np.float32 if model.dtype == core().float32 else np.float16
+        self._rows: NDArray[Any] | None = None
+
+    def of(self, rows: NDArray[np.float16]) -> Any:
+        """[n, n_kv_heads, dim] as an array [1, n_kv_heads, n or more, dim]. All layers' `n` are the same."""
+        n, n_kv_heads, dim = rows.shape
+        if self._rows is None:
+            self._rows = np.zeros((1, n_kv_heads, -(-n // STEP) * STEP, dim), self._kind)
+        self._rows[0, :, :n] = rows.swapaxes(0, 1)
+        return self._model.array(self._rows)
 
 
 def sliced(array: Any) -> NDArray[np.float32]:

@@ -97,7 +97,7 @@ def test_placed_rows_of_equal_heads_are_rows_like_any(n_placed: int) -> None:
     rng = np.random.default_rng(n_placed)
     keys, values = random_rows(rng, N_KV, n_placed, DIM), random_rows(rng, N_KV, n_placed, DIM)
     cache = LayerCache(Watch())
-    done(lambda: cache.place(core().array(keys)[None], core().array(values)[None], 400))
+    done(lambda: cache.place(core().array(keys)[None], core().array(values)[None], n_placed, 400))
     assert cache.offset == 400 and cache.n_rows == n_placed
     queries, k, v = (random_rows(rng, n, 5, DIM) for n in (N_HEADS, N_KV, N_KV))
     found = attended(cache, queries, k, v)
@@ -142,7 +142,7 @@ def test_ragged_rows_take_no_more_than_they_are() -> None:
     counts = (200, 40)
     plain, ragged, packed = (LayerCache(Watch()) for _ in range(3))
     keys, values = ([random_rows(rng, n, DIM) for n in counts] for _ in range(2))
-    done(lambda: plain.place(core().zeros((1, N_KV, 256, DIM)), core().zeros((1, N_KV, 256, DIM)), 256))
+    done(lambda: plain.place(core().zeros((1, N_KV, 256, DIM)), core().zeros((1, N_KV, 256, DIM)), 256, 256))
     for cache, bits in ((ragged, 16), (packed, 8)):
         done(
             lambda cache=cache, bits=bits: cache.place_ragged(  # type: ignore[misc]

@@ -23,6 +23,7 @@ _BYTE_NAME = re.compile(r"<0x([0-9A-F]{2})>")
 _WORD_START = "\u2581"
 _MAX_BYTES = 128 << 20
 _MAX_TEMPLATE_BYTES = 1 << 20
+_LEAST_SHARE = 0.9  # weights are filled up to a round number of tokens, by a few hundredths
 _HINT = "fetch the model again, or choose another one: secondme models list"
 
 
@@ -168,6 +169,8 @@ def _texts(tokenizer: Any, n_vocab: int, folder: MlxFolder) -> dict[int, str]:
     texts = {token: text for text, token in tokenizer.get_vocab(with_added_tokens=True).items()}
     if not texts or max(texts) >= n_vocab:
         raise _damaged(folder, "it does not match the weights: they have fewer tokens")
+    if len(texts) < _LEAST_SHARE * n_vocab:
+        raise _damaged(folder, "it does not match the weights: they have many more tokens")
     return texts
 
 

@@ -187,11 +187,17 @@ def test_a_template_may_lie_beside_or_have_a_name(tiny: Path, tmp_path: Path) ->
     assert load(copy).chat_template == "d"
 
 
-def test_a_tokenizer_that_does_not_match_is_refused(tiny: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", ["more", "half"])
+def test_a_tokenizer_that_does_not_match_is_refused(tiny: Path, tmp_path: Path, change: str) -> None:
     tokenizer = table(tiny, "tokenizer")
     model = tokenizer["model"]
     assert isinstance(model, dict)
-    model["vocab"] |= {"one more": 5000}
+    if change == "more":
+        model["vocab"] |= {"one more": 5000}
+    else:
+        n_kept = len(model["vocab"]) // 2
+        kept = {text: token for text, token in model["vocab"].items() if token < n_kept}
+        tokenizer |= {"added_tokens": [], "model": model | {"vocab": kept, "merges": []}}
     with pytest.raises(ModelError, match="does not match") as caught:
         load(changed(tiny, tmp_path, tokenizer=tokenizer))
     assert caught.value.hint

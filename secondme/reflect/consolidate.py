@@ -181,7 +181,7 @@ def _topics(store: Store, project: str, stopped: CancelCheck) -> Iterator[int]:
     vectors = _vectors(store, project)
     items = {i.id: i for i in store.items(project) if i.kind in ("episodic", "semantic") and i.id in vectors}
     member_of = {t.id: [k.to_id for k in store.item_links(t.id) if k.kind == "member"] for t in known}
-    turns = _turns(store, project, {s.ref_id for t in known for s in t.spans})
+    turns = _turns(store, project, {s.ref_id for t in known for s in t.spans}, stopped)
     seen = {i: v for i, (v, _) in store.traces(list(turns)).items()}
     members = {("turn", i): Member("turn", i, v) for i, v in seen.items()}
     members |= {("item", i): Member("item", i, vectors[i]) for i in items}
@@ -246,10 +246,11 @@ def _new_topic(project: str, about: topics.Summary, before: MemoryItem | None) -
     )
 
 
-def _turns(store: Store, project: str, also: set[int]) -> dict[int, Turn]:
+def _turns(store: Store, project: str, also: set[int], stopped: CancelCheck) -> dict[int, Turn]:
     """What the owner and people he spoke with said of late, and what topics hold, by turn id.
 
     Turns that hold a secret or something quarantined, that was pasted or reads like an instruction, are left out.
+    Telling them takes a millisecond or two each: raises Cancelled where somebody waits meanwhile.
     """
     aside = {s.ref_id for s in _places_aside(store, project) if s.kind == "turn"}
     found: dict[int, Turn] = {t.id: t for t in store.turns_by_ids(sorted(also))}
@@ -257,11 +258,13 @@ def _turns(store: Store, project: str, also: set[int]) -> dict[int, Turn]:
         if len(found) >= NEWEST_TURNS:
             break
         found |= {t.id: t for t in store.turns(conversation.id)}
-    return {
-        i: t
-        for i, t in sorted(found.items())
-        if t.role == "user" and i not in aside and not pasted_spans(t.text) and not is_suspect(t.text)
-    }
+    kept: dict[int, Turn] = {}
+    for i, t in sorted(found.items()):
+        if stopped():
+            raise Cancelled("stopped", hint="what was done stays, and the rest is done another time")
+        if t.role == "user" and i not in aside and not pasted_spans(t.text) and not is_suspect(t.text):
+            kept[i] = t
+    return kept
 
 
 def _places_aside(store: Store, project: str) -> Iterator[Span]:

@@ -229,6 +229,29 @@ def test_it_stops_when_it_is_told_to_and_when_its_time_is_over(store: Store) -> 
     assert run(store).finished
 
 
+def test_it_stops_wherever_it_is_told_to_and_takes_nothing_away(store: Store) -> None:
+    """Also among the turns, which take it longest to look at."""
+    say(store, [*GARDEN, *OTHERS])
+    run(store)
+    topics = store.items(kinds=TOPIC)
+    assert topics
+    n_asked = 0
+    for stop_at in range(1, 99):
+        asked: list[bool] = []
+
+        def stopped(at: int = stop_at, asked: list[bool] = asked) -> bool:
+            asked.append(len(asked) + 1 >= at)
+            return asked[-1]
+
+        *_, last = consolidate(store, HashEmbedder(), now=NOW, cancelled=stopped)
+        assert store.items(kinds=TOPIC) == topics
+        assert sum(asked) <= 10  # each step asks once more, and looks at nothing
+        n_asked = max(n_asked, len(asked))
+        if isinstance(last, Consolidated) and last.finished:
+            break
+    assert n_asked > len(GARDEN) + len(OTHERS)
+
+
 def test_an_empty_memory_has_nothing_to_do(store: Store) -> None:
     assert run(store) == Consolidated(0, 0, 0, 0, 0, finished=True)
 

@@ -9,7 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import apsw
 
@@ -22,6 +22,7 @@ from secondme.types import ItemKind, ItemLink, ItemState, MemoryItem, Span, Trus
 Origin = Literal["turn", "passage", "conversation", "source"]
 
 ACTIVE: tuple[ItemState, ...] = ("active",)
+KINDS: tuple[ItemKind, ...] = get_args(ItemKind)
 
 _SELECT = """select i.id, i.uid, p.name, i.kind, i.slot, i.subject, i.attribute, i.value, i.text, i.trust, i.made_by,
     i.state, i.created_at, i.valid_from, i.valid_to, i.strength_days, i.used_at, i.n_uses, i.n_helpful, i.n_harmful
@@ -69,9 +70,13 @@ def several(connection: apsw.Connection, project: str | None, wanted: Wanted) ->
     conditions = ["true"]
     values: list[str | bytes | int | float | None] = []
     if project is not None:
-        conditions.append("i.project_id = ?")
+        # A page is read in the order of ids; an index would have all that are wanted sorted for each page.
+        conditions.append("i.project_id = ?" if wanted.most is None else "+i.project_id = ?")
         values.append(project_id(connection, project))
-    for column, one_of in (("kind", wanted.kinds), ("state", wanted.states)):
+    kinds = wanted.kinds
+    if kinds is None and wanted.slot is None and wanted.subject is None:
+        kinds = KINDS  # an index leads by kinds to the items of a state
+    for column, one_of in (("kind", kinds), ("state", wanted.states)):
         if one_of is not None:
             conditions.append(f"i.{column} in (select value from json_each(?))")  # noqa: S608  named above
             values.append(_json(sorted(one_of)))

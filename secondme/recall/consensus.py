@@ -24,7 +24,7 @@ from secondme.text.attributes import asked_for, nouns_of
 from secondme.text.disguise import plain
 from secondme.text.instructions import MASK
 from secondme.text.pasted import own_words, pasted_spans
-from secondme.text.redirects import only_asks, tells_of_himself
+from secondme.text.redirects import leads_away, only_asks, redirects, tells_of_himself
 from secondme.text.sentences import split_sentences
 from secondme.text.terms import QUESTION_WORDS, stem, stems, words
 from secondme.types import OWNER, MemoryItem, Turn
@@ -33,6 +33,13 @@ _ABOUT_ASKER = re.compile(r"\b(?:my|mine|i|i'm|i've|me|am i)\b", re.I)
 _ASKS_MORE = re.compile(r"\b(?:when|how|why|which day|what time|open|since)\b", re.I)
 """Then the value itself is not what is asked for, and another name in a sentence is no rival of it."""
 _ASKS = re.compile(r"\b(?:who|whom|whose|what|which|where|when|how|why|do|does|did|am|is|are)\b[^?]*", re.I)
+
+_GENERIC = re.compile(
+    r"\b(?:which|what) (?:days?|dates?|time|names?|company|firm|kinds?|sorts?|types?|person|place|number|month|year"
+    r"|food)\b",
+    re.I,
+)
+"""What the answer is, in words that no statement has."""
 
 _NOTHING = re.compile(r"(?!)")
 
@@ -46,12 +53,19 @@ _ON_IT = 0.5
 _MONTH = re.compile(
     r"\b(?:[\w-]+ of )?(?:January|February|March|April|May|June|July|August|September|October|November|December)\b"
 )
+_SPOKEN_OF = 0.5
+"""Share of a value's words from which a sentence speaks of it."""
+_AGAIN = 0.5
+"""Share of a sentence's words that were masked elsewhere in its conversation, from which it says them again."""
+
 _WORD = re.compile(r"[^\W\d_][\w'’-]*")
 _TITLES = frozenset(
     """dr mr mrs ms prof st the of and bank gym air january february march april may june july august september october
     november december monday tuesday wednesday thursday friday saturday sunday""".split()
 )
 
+
+_HONORIFICS = frozenset("dr mr mrs ms prof st".split())
 
 _Judge = Callable[[str, str], bool]
 """Told a sentence and the question or heading just before it, whether the sentence may not be read."""
@@ -61,8 +75,8 @@ _Judge = Callable[[str, str], bool]
 class _Own:
     """What the owner said: any of the stems in `about` name its matter, `of` it has the share `least` of them.
 
-    `known` are words that are no rival's, `value` those of them that are names or values, `sorts` the crisp sorts of
-    value that are asked for or said; `is_named` tells whether a name is what is asked for.
+    `known` are words that are no rival's, `value` the stems of what he said beside the question, `sorts` the crisp
+    sorts of value that are asked for or said; `is_named` tells whether a name is what is asked for.
     """
 
     about: tuple[frozenset[str], ...]
@@ -75,10 +89,11 @@ class _Own:
 
     def is_rival(self, sentence: str, before: str) -> bool:
         """Whether a sentence is about the same and names something else."""
-        said = set(words(plain(sentence)))
-        leads = not self.value.isdisjoint(said)
+        leads = len(self.value & set(stems(plain(sentence)))) >= _SPOKEN_OF * max(1, len(self.value))
         if not (leads or self._is_about(sentence) or (before and self._is_about(before))):
             return False
+        if leads and leads_away(sentence):
+            return True
         if (self.is_named or leads) and _named(sentence) - self.known - _TITLES - QUESTION_WORDS:
             return True
         return any(
@@ -103,14 +118,31 @@ def agreed(question: str, pieces: Sequence[Piece]) -> list[Piece]:
         return any(own.is_rival(sentence, before) for own in told)
 
     def misleads(sentence: str, before: str) -> bool:
-        return contradicts(sentence, before) or (
+        if contradicts(sentence, before) or redirects(sentence):
+            return True
+        return (
             bare is not None
             and bare.search(sentence) is not None
             and owned.search(sentence) is None
             and bool(_named(sentence) - set(words(question)) - _TITLES - QUESTION_WORDS)
         )
 
-    return [_held_to(piece, contradicts, misleads) for piece in pieces]
+    kept = [_held_to(piece, contradicts, misleads) for piece in pieces]
+    known = frozenset(stem(word) for own in told for word in own.known)
+    return _untainted(kept, known | _content(question))
+
+
+def core(question: str) -> str:
+    """What `question` asks, without what leads up to it: "by the copper rota, who is my vet?" asks "who is my vet"."""
+    asked = _ASKS.search(question)
+    return asked.group() if asked else question
+
+
+def answered_by_owner(question: str, pieces: Iterable[Piece]) -> list[Piece]:
+    """Of `pieces`, those in which the owner says himself what he asks for, in their order."""
+    if not _ABOUT_ASKER.search(question):
+        return []
+    return [p for p in pieces if _learned(p, question) is not None or any(True for _ in _said(p, question))]
 
 
 def own_first(question: str, pieces: Iterable[Piece]) -> list[Piece]:
@@ -173,16 +205,16 @@ def _said(piece: Piece, question: str) -> Iterator[_Own]:
     turn = piece.source
     if not isinstance(turn, Turn) or turn.role != "user" or turn.speaker or only_asks(turn.text):
         return
-    asked = _ASKS.search(question)
-    in_question = _content(asked.group() if asked else question)
+    in_question = _content(_GENERIC.sub(" ", core(question)))
     for sentence in split_sentences(own_words(turn.text)):
         said = _content(sentence.text)
         if not in_question or len(in_question & said) < _ANSWERS * len(in_question):
             continue
-        value = _values(sentence.text, question)
-        if (value or _sorts(sentence.text)) and tells_of_himself(sentence.text):
+        value, sorts = _values(sentence.text, question), _sorts(sentence.text)
+        names = _named(sentence.text) - set(words(question)) - _TITLES - QUESTION_WORDS
+        if (value or sorts) and tells_of_himself(sentence.text):
             known = frozenset(words(f"{sentence.text} {question}"))
-            yield _Own((), in_question, _ON_IT, known, value, _sorts(sentence.text), is_named=bool(value))
+            yield _Own((), in_question, _ON_IT, known, value, sorts, is_named=bool(names))
 
 
 def _content(text: str) -> frozenset[str]:
@@ -190,9 +222,8 @@ def _content(text: str) -> frozenset[str]:
 
 
 def _values(text: str, question: str) -> frozenset[str]:
-    """The words of names and values in `text` that the question has not."""
-    found = {word for value in values_in(text) for word in words(value)}
-    return frozenset((found | _named(text)) - set(words(question)) - _TITLES - QUESTION_WORDS)
+    """The stems of what `text` says beside the question."""
+    return _content(text) - _content(question) - _HONORIFICS
 
 
 def _sorts(text: str) -> frozenset[Sort]:
@@ -212,8 +243,39 @@ def _held_to(piece: Piece, contradicts: _Judge, misleads: _Judge) -> Piece:
     if source.role == "user" and not source.speaker:
         if not pasted_spans(piece.text):
             return piece
-        return replace(piece, text=_pasted(piece.text, misleads), brief=_pasted(piece.brief, misleads))
-    return replace(piece, text=_without(piece.text, misleads), brief=_without(piece.brief, misleads))
+        return _reading(piece, _pasted(piece.text, misleads))
+    return _reading(piece, _without(piece.text, misleads))
+
+
+def _reading(piece: Piece, text: str) -> Piece:
+    """A turn's piece with another `text`, which its short form ends with, behind who said it."""
+    return replace(piece, text=text, brief=piece.brief.removesuffix(piece.text) + text)
+
+
+def _untainted(pieces: Sequence[Piece], known: frozenset[str]) -> list[Piece]:
+    """Without what others repeat in the same conversation of what was masked there: "as I said, Quist".
+
+    `known` are stems of the question and of what the owner told.
+    """
+    masked: dict[int, frozenset[str]] = {}
+    for piece in pieces:
+        if isinstance(piece.source, Turn):
+            gone = _content(piece.source.text) - _content(piece.text) - known
+            masked[piece.source.conversation_id] = masked.get(piece.source.conversation_id, frozenset()) | gone
+
+    def untainted(piece: Piece) -> Piece:
+        source = piece.source
+        if not isinstance(source, Turn) or (source.role == "user" and not source.speaker):
+            return piece
+        gone = masked[source.conversation_id]
+
+        def repeats(sentence: str, _: str) -> bool:
+            said = _content(sentence) - known
+            return not tells_of_himself(sentence) and len(said & gone) >= _AGAIN * max(1, len(said))
+
+        return _reading(piece, _without(piece.text, repeats)) if gone else piece
+
+    return [untainted(piece) for piece in pieces]
 
 
 def _pasted(text: str, judge: _Judge) -> str:

@@ -12,20 +12,20 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import zip_longest
 
 from secondme.memory.store import Store
 from secondme.memory.tiers import rank
-from secondme.recall.consensus import agreed, own_first
+from secondme.recall.consensus import agreed, answered_by_owner, core, own_first
 from secondme.recall.evidence import coverage, term_weights
 from secondme.recall.excerpt import Asked, excerpts
 from secondme.recall.items import is_about_past, recall_items
 from secondme.recall.masking import Masks, masks
 from secondme.recall.pieces import Piece, of_item, of_passage, of_turn
 from secondme.recall.retrieve import BEARING, embed_question, retrieve_by
-from secondme.recall.standing import standing, tells
+from secondme.recall.standing import asks_the_same, standing, tells
 from secondme.recall.succession import REACH, Told, matter, pointers
 from secondme.recall.telling import Telling
 from secondme.recall.turns import TurnRecall, recall_turns
@@ -174,7 +174,7 @@ def gather(question: str, store: Store, embedder: Embedder, scope: Scope = EVERY
     lead = _lead(look, known, heard, is_enough=is_enough)
     if is_enough and (not lead or lead[0] is known[0]):
         return _evidence(look, 1, [known])
-    said = _said(look, heard, lead)
+    said = [*_said(look, heard, lead), *_said_of_core(look, heard)]
     whole = _all_said(look) if said else []
     found = [known, whole or said, _read(look, N_PASSAGES)]
     if whole or _share([lead, *found], look.weights) >= ENOUGH:
@@ -224,7 +224,8 @@ def _evidence(
     profile = "\n".join(block.text for block in core)
     budget = max(look.scope.budget, look.scope.whole_history) if is_whole else look.scope.budget
     room = budget - (look.embedder.count_tokens(profile) if profile else 0)
-    kept = agreed(look.question, _within(_distinct([*lead, *_in_turn(*rankings)]), room, look.cost))
+    own = answered_by_owner(look.question, (p for ranking in rankings for p in ranking))
+    kept = agreed(look.question, _within(_distinct([*lead, *own, *_in_turn(*rankings)]), room, look.cost))
     first = next((p for p in kept for one in lead[:1] if (p.kind, p.ref_id) == (one.kind, one.ref_id)), None)
     said, known = (own_first(look.question, (p for p in kept if p.kind == kind)) for kind in ("turn", "item"))
     passages = tuple(p for p in kept if p.kind == "passage")
@@ -283,6 +284,17 @@ def _said(look: _Look, heard: TurnRecall, lead: Sequence[Piece]) -> list[Piece]:
         more = [t for t in corrected.get(hit.turn.id, ()) if t.id not in found_ids]
         pieces += [of_turn(t, hit.score, look.masks) for t in more]
     return pieces
+
+
+def _said_of_core(look: _Look, heard: TurnRecall) -> list[Piece]:
+    """What the owner said himself of what is asked, where words that lead up to the question drew others' turns."""
+    asked = core(look.question)
+    if len(asked.split()) + 1 >= len(look.question.split()):
+        return []
+    near = _hear(replace(look, question=asked, vector=embed_question(asked, look.embedder)), N_TURNS)
+    known = {h.turn.id for h in heard.hits}
+    pieces = [of_turn(h.turn, h.score, look.masks) for h in near.hits if h.turn.id not in known]
+    return answered_by_owner(asked, pieces)
 
 
 def _lead(
@@ -377,7 +389,7 @@ def _is_long(look: _Look) -> bool:
 def _tells_something(turn: Turn, look: _Look) -> bool:
     """Earlier questions and requests tell nothing, and what a model answered is evidence only of what it answered."""
     if turn.speaker:
-        return True
+        return not asks_the_same(turn.text, look.question)
     if turn.role == "user":
         return tells(turn, look.question)
     return bool(_ANSWERED.search(look.question))

@@ -14,12 +14,18 @@ from secondme.reflect.quarantine import ACTOR, lessons, set_aside
 from secondme.reflect.trust import add_admitted
 from secondme.text.instructions import Lessons, Suspect, redirections, suspects, suspects_said
 from secondme.text.pasted import pasted_spans
+from secondme.text.redirects import tells_of_himself
 from secondme.text.sentences import split_sentences
-from secondme.text.terms import fold
+from secondme.text.terms import QUESTION_WORDS, fold, stem, words
 from secondme.types import OWNER, MemoryItem, NewItem, Span, StoredChunk, Trust, Turn
 
 MOST_OF_A_SOURCE = 24
 """Spans of one file that are listed; the rest of it is masked all the same."""
+
+REACH = 6
+"""Turns before one whose words that were set aside it may repeat."""
+REPEATS = 0.5
+"""Share of a sentence's words from which it says them again."""
 
 _CLAIMS: tuple[tuple[str, str], ...] = (
     ("employer", r"(?:works|is working|is employed) (?:for|at|with) (?P<value>[^,.;\n]{2,60})"),
@@ -56,7 +62,8 @@ def screen_turn(store: Store, turn: Turn, project: str) -> list[MemoryItem]:
     is_own = turn.role == "user" and not turn.speaker
     trust = Trust.DOCUMENT if is_own else Trust.CONVERSATION
     known, before, found = lessons(store, project), store.items_from("turn", turn.id), []
-    for start, end, reasons in _suspected(turn.text, known) if is_own else _said(turn.text, 0, len(turn.text), known):
+    said = _suspected(turn.text, known) if is_own else _said(turn.text, 0, len(turn.text), known)
+    for start, end, reasons in (*said, *(() if is_own else _repeated(store, turn))):
         span = _span("turn", turn.id, turn.text, start, end)
         if not _is_known(before, span):
             found.append(set_aside(store, project, turn.text[start:end], span, trust, reasons))
@@ -71,6 +78,21 @@ def _suspected(text: str, known: Lessons) -> Iterator[tuple[int, int, tuple[str,
     for start, end, reasons in _joined(redirections(text, known), text):
         if not any(a < end and start < b for a, b in pasted):
             yield start, end, reasons
+
+
+def _repeated(store: Store, turn: Turn) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """What says again, in a turn of somebody else's, what was set aside shortly before in its conversation."""
+    earlier = [t for t in store.turns_around([turn.id], REACH) if t.id < turn.id]
+    aside = [i for t in earlier for i in store.items_from("turn", t.id) if i.state == "quarantined"]
+    gone = {stem for item in aside for stem in _content(item.text)}
+    for sentence in (s for s in split_sentences(turn.text) if gone and not tells_of_himself(s.text)):
+        said = _content(sentence.text)
+        if len(said & gone) >= REPEATS * max(1, len(said)):
+            yield sentence.start, sentence.end, ("repeats",)
+
+
+def _content(text: str) -> set[str]:
+    return {stem(word) for word in words(text) if word not in QUESTION_WORDS}
 
 
 def _said(text: str, start: int, end: int, known: Lessons) -> Iterator[tuple[int, int, tuple[str, ...]]]:

@@ -137,6 +137,7 @@ _WITHIN = re.compile(
     rf"|^\W*(?:as |so |and |but |then |what |how |when |like |{_N}, )*{_THIRD} {_OFTEN}*(?:{_SAYS}"
     rf"|{_THINKS})\b(?! (?:hello|hi|yes|no"
     rf"|so|goodbye|bye|sorry|thanks)\b)"
+    rf"|^\W*{_THIRD} [^,.;:!?]{{1,40}} and {_OFTEN}*{_SAYS}\b"
     rf"|(?:,|;|\band|\bbut|\bor|[-–—(])\s*(?:as |so |or so |what )?{_THIRD} {_OFTEN}*(?:{_SAYS}|{_THINKS})\b)",
     re.I,
 )

@@ -16,13 +16,27 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from secondme.text.instruction_features import features, names
+from secondme.text.disguise import readings
+from secondme.text.instruction_features import features, is_telling, names
 
 SHIPPED = Path(__file__).resolve().parent / "weights" / "instructions-1.json"
 
+SIGNS = "signs"
+"""The feature that stands for the patterns of `instruction_patterns`."""
+_CONCERNS = re.compile(
+    r"assist|bots?\b|models?\b|\bagents?\b|\bais?\b|\bllms?\b|gpt|claude|gemini|copilot|users?\b|\bowner|\bperson|\bhuman"
+    r"|principal|holder|reader|listener|individual|programmer|developer|customer|patient|addressee|\byou|\bsystems?\b"
+    r"|software|programs?\b|modules?\b|\btools?\b|machines?\b|memor|remember|recall|knowledge|profile|\bnot(?:e|es|ing)\b"
+    r"|entr(?:y|ies)\b|record|facts?\b|belie|stored|question|quer(?:y|ies)|requests?\b|prompts?\b|\bask|answer"
+    r"|repl(?:y|ies)|respon|input|output|previous|conversation|nothing (?:else|more)|no other|leave out|retriev|\bsay\b"
+    r"|ignor|disregard|forget|overrid|instruction|experience|lesson|thought|observation|\bplan\b|summar|called|confirm"
+    r"|[^\x00-\x7f]|\b(?:der|das|und|mit|auf|dem|dir|el|los|las|que|por|para|le|les|des|est|pour|il|di|che|het|een|na"
+    r"|nie|och|att|ve|bir)\b"
+)
+"""Without any of this nothing is for an assistant."""
 OF_ANYBODY = frozenset({"as the owner", "asks of himself", "state of a name"})
 """What people say of themselves and of each other: novels, letters and minutes are full of it."""
-_SPAN = 300
+SPAN = 300
 """Characters that are judged at once: what stands further apart has nothing to do with each other."""
 
 _CLOSE = 4
@@ -50,13 +64,13 @@ class Weights:
 
 def windows(sentence: str) -> list[str]:
     """What of a sentence is judged at once: all of it, or runs of its lines that are no longer than SPAN characters."""
-    if len(sentence) <= _SPAN:
+    if len(sentence) <= SPAN:
         return [sentence]
     lines = [
-        line[at : at + _SPAN]
+        line[at : at + SPAN]
         for line in sentence.split("\n")
         if line.strip()
-        for at in range(0, max(1, len(line) - _SPAN // 2), _SPAN // 2)
+        for at in range(0, max(1, len(line) - SPAN // 2), SPAN // 2)
     ]
     return [_run(lines[at:]) for at in range(len(lines))]
 
@@ -64,22 +78,51 @@ def windows(sentence: str) -> list[str]:
 def _run(lines: Sequence[str]) -> str:
     """As many of the first lines as are no longer than SPAN; the first in any case."""
     taken, length = 1, len(lines[0])
-    while taken < len(lines) and length + len(lines[taken]) < _SPAN:
+    while taken < len(lines) and length + len(lines[taken]) < SPAN:
         length += len(lines[taken]) + 1
         taken += 1
     return "\n".join(lines[:taken])
 
 
-def evidence(sentence: str, *, besides: frozenset[str] = frozenset()) -> float:
+def evidence(sentence: str, signs: float = 1.0) -> float:
     """How much speaks for words to an assistant in the most telling part of `sentence`; compare with `shipped()`.
 
-    `besides`: features that are not counted.
+    `signs` is how far the signs of an order are there, 0 to 1. Without all of them, what anybody says of himself is not
+    counted.
     """
+    return max(_weighed(shown) for shown in shown_by(sentence, signs))
+
+
+def shown_by(sentence: str, signs: float) -> list[dict[str, float]]:
+    """The features of each part of `sentence` that is judged at once, with its `signs` (0 to 1)."""
+    parts = (features(window) for window in windows(sentence))
+    if signs >= 1.0:
+        return [{**part, SIGNS: 1.0} for part in parts]
+    return [{**{n: v for n, v in part.items() if n not in OF_ANYBODY}, SIGNS: max(0.0, signs)} for part in parts]
+
+
+def _weighed(shown: dict[str, float]) -> float:
     weights = shipped().of
-    return max(
-        sum(weights.get(name, 0.0) * value for name, value in features(window).items() if name not in besides)
-        for window in windows(sentence)
-    )
+    return sum(weights.get(name, 0.0) * value for name, value in shown.items())
+
+
+def is_for_assistant(sentence: str, signs: float, more: float = 0.0) -> bool:
+    """Whether `sentence` shows enough, and more than any text, to be taken for words to an assistant.
+
+    `signs` as for `evidence`; `more` is what it must add up to beyond the least, below 0 for a hidden place.
+    """
+    shown = shown_by(sentence, signs) if may_concern(sentence) else []
+    return is_telling_part(shown, signs) and max(_weighed(part) for part in shown) >= shipped().least + more
+
+
+def may_concern(sentence: str) -> bool:
+    """Whether a sentence has any of the words without which nothing is for an assistant; costs little."""
+    return any(_CONCERNS.search(reading) for reading in readings(sentence))
+
+
+def is_telling_part(shown: Sequence[dict[str, float]], signs: float) -> bool:
+    """Whether what the parts of a sentence show is worth weighing: all of the signs, or a feature that tells."""
+    return bool(shown) and (signs >= 1.0 or any(is_telling(part.keys() - {SIGNS}) for part in shown))
 
 
 def goes_on(order: str, sentence: str, n_behind: int) -> bool:
@@ -90,8 +133,8 @@ def goes_on(order: str, sentence: str, n_behind: int) -> bool:
     """
     if n_behind > _FAR:
         return False
-    found = features(sentence[:_SPAN])
-    if evidence(sentence) >= shipped().least_hidden or "private" in found:
+    found = features(sentence[:SPAN])
+    if is_for_assistant(sentence, 0.0) or "private" in found:
         return True
     if not names(order).isdisjoint(names(sentence)):
         return True

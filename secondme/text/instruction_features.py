@@ -7,14 +7,15 @@ code, which are seen as they are written.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from secondme.text.disguise import readings
+from secondme.text.instruction_languages import foreign_fields
 from secondme.text.instruction_patterns import OTHER_LANGUAGES, STATE
 
 _HELPER = (
     r"(?:assistants?|chat ?bots?|bots?|(?:language|ai) models?|llms?|ais?|copilots?|(?:ai|digital|virtual|personal"
-    r"|memory|chat|mail|automated) (?:agents?|helpers?|assistants?|tools?|systems?|companions?)|companions?"
-    r"|machines only"
+    r"|memory|chat|mail|automated) (?:agents?|helpers?|assistants?|tools?|systems?|companions?)|machines only"
     r"|assistent\w*|asistente|assistente|l'assistant|ki-\w+|sprachmodell|modele de langage|ассистент|помощник|助手"
     r"|アシスタント)"
 )
@@ -41,13 +42,18 @@ _SERVED = (
 _PERSON = (
     rf"(?:the|this|our|my|your|its|their|his|her|somebody's|someone's) (?:(?:user|owner|human|{_SERVED}"
     rf"|master)(?! {_THING})"
-    r"|person (?:you|it|who|that|behind|using|speaking|asking)\b[\w ]{0,12})"
+    r"|person (?:you|it|who|that|behind|using|speaking|asking)\b[\w ]{0,12})|(?:this|that) person(?! (?:is|was|has)\b)"
 )
 _PRIVATE = (
     r"(?:employer|boss|doctor|dentist|physician|therapist|lawyer|accountant|bank|birthday|home (?:city|town|address)"
     r"|hometown|wife|husband|spouse|sister|brother|mother|father|daughter|allerg\w+|medication|blood type|insurance"
     r"|landlord|hairdresser|barber|plumber|pharmac\w+|notary|gym|airline|hotel|restaurant|favou?rite|hobby"
     r"|phone number|salary|religion|diagnosis|surgeon)"
+)
+_KEEPING = (
+    r"reads?|keeps?|holds?|stores?|index(?:es)?|summari[sz]es?|condenses?|recalls?|remembers?|crawls?|process(?:es)?"
+    r"|answers?"
+    r"|translates?|parses|ingests?|retrieves?|embeds?|quotes?|comes? to you|asks? you"
 )
 _FEATURES: dict[str, str] = {
     "helper": rf"(?<![\w-]){_HELPER}\b(?!-)",
@@ -61,7 +67,8 @@ _FEATURES: dict[str, str] = {
     "person served": (
         rf"\b(?:{_SERVED}|your (?:user|owner|human|master)(?! {_THING})|(?:person|individual|one|somebody"
         rf"|someone|human)"
-        r" (?:that |whom? )?you (?:serve|assist|help|work for|work with|talk to|speak (?:to|with)|answer|are (?:helping"
+        r" (?:that |whom? )?you (?:serve|assist|look after|care for|help|work for"
+        r"|work with|talk to|speak (?:to|with)|answer|are (?:helping"
         r"|assisting|talking to))|whoever (?:reads|asks|opens|uses|talks|you)|anyone who (?:asks|reads)|anybody who"
         r" (?:asks|reads)|users of (?:this|the) (?:page|file|text|note))\b"
     ),
@@ -91,10 +98,14 @@ _FEATURES: dict[str, str] = {
     "in answers": (
         r"\b(?:in|with|to|of|end) (?:(?:your|all|every|each|any|his|her|future|later|subsequent) )+(?:answers?"
         r"|repl(?:y|ies)"
-        r"|responses?|conversations?|chats?|summar(?:y|ies))\b|\byour (?:final |next )?(?:answers?|reply|replies"
-        r"|response"
+        r"|responses?|conversations?|chats?|summar(?:y|ies))\b|\byour (?:final |next )?(?:answer|reply|response"
         r"|summary)\b|\bthe (?:only |one )?(?:right|correct|proper|true) (?:answer|reply|one|entry)\b"
         r"|\bonly (?:one|name|value) you\b|\bwhat you (?:say|answer|name|give|tell)\b"
+        r"|\b(?:each|every|any|all|later|future) (?:(?:later|future|further|other|next) )?(?:answers?|replies"
+        r"|reply|responses?|summaries|summary)\b.{0,30}\b(?:must|has to|have to|should|shall|is to|are to"
+        r"|ends?|begins?)\b|\bbefore (?:each|every|any) (?:answer|reply|response)\b"
+        r"|\banswers (?:given|made) (?:in|by)\b"
+        r"|\b(?:rest|remainder) of (?:the|this|your) (?:conversation|talk|chat)\b"
     ),
     "to answer": (
         rf"(?:^|[.!?:;,—-] |\b(?:please|then|and|must|always|should|shall|to|just|simply|now|never|not|so|you|will) )"
@@ -109,7 +120,8 @@ _FEATURES: dict[str, str] = {
         r"|knowledge base|playbook)\b|\b(?:memory|profile|fact|preference|core)[ _-](?:update|entry|write|record"
         r"|patch|sync)\b|\b(?:add|save|write|update|store|set|put|get)_(?:to_|user_)?(?:memory|fact|preference"
         r"|profile)\b"
-        r"|\b(?:into|in|to) (?:the |your )?(?:memory|profile) of\b|\b(?:user|owner)(?:'s)? profile\b|\bmemories\b"
+        r"|\b(?:into|in|to) (?:the |your )?(?:memory|profile) of\b|\b(?:user|owner)(?:'s)? profile\b\W{0,3}[\[:=/.{]"
+        r"|\bmemories\b"
     ),
     "remember": (
         r"\b(?:remember|memori[sz]e|keep in mind|bear in mind|do not forget|don't forget|make a note|note to self"
@@ -125,6 +137,8 @@ _FEATURES: dict[str, str] = {
         r"|previous"
         r"|older|former|stored) (?:notes?|entries|answers?|statements?|conversations?|rules|memor\w+)|rest of the"
         r" conversation)\b|\bunlearn\b|\beverything you\b"
+        r"|\byour (?:instructions|rules|orders|guidelines) (?:have |are |were )?(?:now )?(?:changed|void|new"
+        r"|replaced)\b"
     ),
     "you were told": (
         r"\byou (?:(?:have|already|were|ever|now|had) )*(?:told|learned|learnt|remember|believe|said|hold|been told"
@@ -154,8 +168,8 @@ _FEATURES: dict[str, str] = {
     ),
     "passes the search": r"\b(?:skip|without|do not|don't|no need to) (?:the |a |any )?(?:search\w*|consult\w*|look)\b",
     "record of an answer": (
-        r"\b(?:q|question|query|input|user_query|asked)\b[\"']?\s*[:=].{3,120}\b(?:a|answer|output|reply|returned"
-        r"|action"
+        r"\b(?:q|question|query|input|user_query|asked)\b[\"']?\s*[:=]"
+        r"(?=.{0,120}\b(?:my|am i|user|owner|memory)\b).{3,120}\b(?:a|answer|output|reply|returned|action"
         r"|final_answer|thought|response)\b[\"']?\s*[:=]|\b(?:the )?(?:answer|reply|returned|replied"
         r"|response) (?:that was"
         r" |was |were )?(?:accepted|rated|right|correct|content)\b"
@@ -184,7 +198,95 @@ _FEATURES: dict[str, str] = {
         r"(?: \w+)?[\])]+\s*[:]?\s*\w|#{2,} ?(?:system|new instructions?|assistant|human) ?:"
         r"|[\"']?role[\"']?\s*[:=]\s*[\"']?"
         r"(?:system|assistant)\b|^\W*(?:administrator|system|developer) (?:message|notice)\b|\b(?:user|owner)[_ .]"
-        r"(?:profile|facts?|prefs)\b|\bprofile\.\w|\binstructions? (?:for|to) (?:the|you|any)\b"
+        r"(?:profile|facts?|prefs)\b\W{0,3}[\[:=/.{]|\bprofile\.\w|\binstructions? (?:for|to) (?:you|any"
+        r"|(?:the )?(?:ai|assistant|model|agent|reader|machine))\b"
+    ),
+    "reads and keeps": (
+        rf"\b(?:programs?|software|systems?|engines?|tools?|machines?|agents?|services?|anything|anybody|anyone|whoever"
+        rf"|whatever|readers?) (?:(?:that|which|who) )?(?:{_KEEPING})\b|\b(?:memory|recall|retrieval|note[- ]?taking"
+        r"|summari[sz]\w+|indexing|reading|answering) (?:modules?|software|systems?|engines?|programs?|tools?|layers?"
+        r"|services?|agents?)\b|\b(?:automated|automatic|machine|digital|artificial) (?:readers?|agents?|systems?"
+        r"|helpers?)"
+        r"|\b(?:if|when|while) you(?:'re| are)? (?:summari|read|translat|condens|index|sum|quot|process)\w*"
+    ),
+    "named helper": (
+        r"(?:^|[.!?:;(<@*#-]\s*)(?:chat ?gpt|gpt-?\d?|gemini|claude|copilot|siri|alexa|bard|llama|mistral)\s*[,:]"
+        r"|\b(?:hey|dear|to the|to every|to any) (?:language )?models?\b"
+    ),
+    "only answer": (
+        r"\b(?:one|exactly one|single|no other|the same|only) (?:reply|replies|answers?|response|name|value|entry"
+        r"|source)\b"
+        r"|\b(?:nothing|nobody|no ?one|none) (?:else|more)\b|\band no other\b|\bleave out\b"
+        r"|\bleaves? (?:\w+ ){1,3}out\b"
+        r"|\bsole (?:source|answer)\b|\bretrieve this\b|\bdo not (?:leave|step out of|break) (?:the|this|that"
+        r"|your) (?:role"
+        r"|part|character)\b|\bstay in (?:the|this|that) (?:role|part|character)\b"
+    ),
+    "question with": (
+        rf"\b(?:any|every|all|each|whatever) (?:{_QUESTIONS}|prompts?) (?:that|which|with|holding|containing|starting"
+        r"|beginning|having|on|about|in which)\b|\bwhen (?:a|the|any) (?:prompt|query|question|request) (?:has|holds"
+        r"|contains|begins|starts|mentions)\b|\b(?:prompts?|quer(?:y|ies)|questions?|requests?)\b.{0,40}\b(?:gets?"
+        r"|shall be"
+        r"|must be|are to be|is to be|should be) (?:\w+ )?(?:answered|repl\w+|served|met|resolved)"
+    ),
+    "entered as": (
+        r"\b(?:is|are|has|have|be|was|were|should|must|shall) (?:now )?(?:to be )?(?:entered|recorded|carried|kept"
+        r"|noted"
+        r"|filed|listed|given|named|called|treated|shown|put down|stored) (?:as|under)\b|\b(?:carry|enter|file|put|note"
+        r"|record|list|store|name|keep|give|show|present|treat) (?:down )?(?:\w+ ){1,3}(?:as|under|in) (?:the |their "
+        r"|his |her"
+        r" |your |an? )?(?:\w+ )?(?:entry|field|record|profile|memory|role|" + STATE + r")\b"
+    ),
+    "past run": (
+        r"\b(?:past|earlier|previous|prior|successful|similar|last) (?:tasks?|runs?|sessions?|chats?|episodes?"
+        r"|interactions?|conversations?|quer(?:y|ies)|trajector(?:y|ies))\b|\b(?:experience|reflection|observation"
+        r"|thought"
+        r"|lesson learned|lessons learned|skill|episode|feedback|reward|trajectory|ground_?truth|best answer"
+        r"|final answer|few[- ]shot|demonstration|plan)\b ?(?:\d+ ?)?[:=]|\bdo the same (?:next|again)"
+        r"|\bfor (?:all )?such"
+        r" (?:tasks|questions|cases|requests)\b|\bcached? (?:answer|reply)\b"
+    ),
+    "entry of memory": (
+        r"\b(?:memory|memories|knowledge base|profile|preference|fact)s? ?(?:update|entry|record|item|no\.?|#|card|row"
+        r"|summary|note|sync|base)s?\b ?[#\d:,(]|\b(?:memory|fact)s? ?#? ?\d|\buser (?:profile|card|facts?|record"
+        r"|data)\b\W{0,3}[\[:=/.{]"
+        r"|\bfacts? (?:about|on) the (?:user|owner)\b|\bnotes? (?:on|about) (?:the|this) (?:user|owner|man|woman|person"
+        r"|programmer|developer|human)\b|\b(?:conversation|session|chat) summary\b|\bsummary of (?:our|the) (?:last"
+        r"|previous"
+        r"|conversation|chat|session)|\bthis memory\b|\bin (?:my|your|its) memory\b|\bpreference record\b"
+        r"|\bmemory[.:/-][a-z]"
+    ),
+    "user of a record": (
+        rf"(?<![\w@<./$-])users?(?!['’]?s?[ _-]?(?:{_THING}|experience|guide|interface|agent|name|id))(?:'s"
+        rf"|’s)? (?:\w+ ){{0,1}}"
+        rf"(?:said|told|asked|confirmed|stated|corrected|thanked|wants|prefers|prefer|changed|goes with|likes|moved"
+        rf"|is now"
+        rf"|was happy|content|{STATE})\b|\bsubject: ?(?:user|owner)\b|\bsource\W{{1,4}}user\b|\bfor user\b|^user[,/ ]"
+    ),
+    "mark of a record": (
+        r"\b(?:confidence|importance|score|reward|votes?|rating|provenance|verified|confirmed|priority|locked"
+        r"|weight|trust|stated)\b ?\W{0,3}(?:\d|true|yes|high|max|confirmed|verified|active|by (?:the )?(?:user|owner)"
+        r"|twice|once)|\((?:verified|confirmed|stated|approved)\b[^)]{0,30}\)|\bthis line was\b"
+        r"|\bstatus\W{1,4}(?:confirmed|verified|active|final)"
+    ),
+    "kept about the writer": (
+        r"\b(?:remember|keep|note|save|store|record|write down|learn|memori[sz]e|take down|put down)\b.{0,25}"
+        r"\b(?:about|of|on) (?:me|her|him|them|us)\b|\b(?:take|write|put|note) (?:that|this|it) down\b"
+        r"|\b(?:store|save|remember|note|keep) (?:that|this|it)\b"
+    ),
+    "belief": (
+        r"\bcorrection (?:to|of|for) (?:what|the|your|my|all)\b|\bwhat you (?:know|believe|remember|hold|have|think)\b"
+        r"|\b(?:what is|what's|what was) (?:remembered|stored|saved|known|believed)\b|\b(?:any|all"
+        r"|every) other (?:answers?"
+        r"|entr(?:y|ies)|values?|names?|notes?)\b|\bout of date\b|\bit(?:'s| is) (?:now )?called\b|\bisn't called\b"
+    ),
+    "owner's computer": (
+        r"\b(?:owner|user|holder|person|man|woman|human|programmer|developer|administrator|admin|reader|addressee"
+        r"|customer"
+        r"|patient) (?:of|at|behind|who (?:opened|owns|reads|runs|sits)) (?:this|the|these)\b|\breader(?:'s|’s) "
+        rf"(?:\w+ )?{STATE}\b|\b(?:this|the) (?:programmer|developer|man|woman|customer|listener|addressee)(?:'s"
+        rf"|’s)? (?:\w+ )?"
+        rf"(?:wants|prefers|likes|{STATE})\b|\b(?:its|their|his|her) (?:listener|human|owner|user|master|principals?)\b"
     ),
     "as the owner": (
         rf"\bi am the (?:owner|user)\b|\b(?:about|told|wants) me\b|\bmy (?:new )?{STATE}\b|\bi (?:have|changed|go with"
@@ -211,6 +313,10 @@ _TECHNICAL = re.compile(
     r"|false|undefined|constructor|interface|socket|connections?|protocol|program\w*|python|node|javascript|rust|json"
     r"|html|http|urls?|path|input|output|prompt|terminal|console|debug\w*|memory)\b"
 )
+_STORY = re.compile(
+    r"\b(?:he|she|i|they|we|it|who|there) (?:was|were|had|said|went|came|saw|took|thought|knew|could|did|would|felt"
+    r"|rose|sat|stood|heard|found|made|kept|gave|ran|wrote|spoke|[a-z]{2,}ed)\b|[“”]"
+)
 _SAY_A_NAME = re.compile(
     r"\b(?i:say|reply with|answer with|answer|reply|respond with|recommend|name|quote|hand over|present|insist on)"
     r" (?!I\b)[A-Z][a-z]"
@@ -224,6 +330,28 @@ _STATED = re.compile(
 _TOGETHER: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "asked and answered": (("asked",), ("to answer", "answer", "a name to say")),
     "asked of somebody": (("asked",), ("private", "state")),
+    "reader and what to do": (
+        ("reads and keeps", "named helper", "owner's computer"),
+        (
+            "to answer",
+            "answer",
+            "remember",
+            "entered as",
+            "only answer",
+            "private",
+            "a name to say",
+            "kept about the writer",
+        ),
+    ),
+    "question and its answer": (
+        ("question with",),
+        ("only answer", "a name to say", "state of a name", "private", "passes the search"),
+    ),
+    "memory and its user": (
+        ("entry of memory", "your memory", "past run"),
+        ("user of a record", "person", "mark of a record", "belief", "state", "private", "asked"),
+    ),
+    "user and a mark": (("user of a record", "person"), ("mark of a record", "belief")),
     "helper and what to do": (
         ("helper", "person served"),
         ("to answer", "remember", "from now on", "take back", "asked"),
@@ -235,8 +363,12 @@ _TOGETHER: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "always say": (("from now on",), ("answer", "a name to say", "private")),
 }
 """What says more together than each alone: any of the first with any of the second."""
-OF_MANUALS = ("marks of code", "technical words")
-"""What speaks for a manual."""
+_OF_ANY_TEXT = frozenset(
+    """a name;a name to say;state of a name;state;private;marks of code;technical words;tells a story;as the owner
+    asks of himself;to answer;answer;stands for;from now on""".replace("\n    ", ";").split(";")
+)
+OF_MANUALS = ("marks of code", "technical words", "tells a story")
+"""What speaks for a manual, or for a tale."""
 _MOST = 3
 """Marks of code, and technical words, of which more say no more."""
 
@@ -256,11 +388,20 @@ def features(words: str) -> dict[str, float]:
             found[name] = 1.0
     if foreign := {sign.group: sign.weight for sign in OTHER_LANGUAGES if any(sign.pattern.search(r) for r in read)}:
         found["another language"] = min(1.0, sum(foreign.values()))
+    if fields := foreign_fields(read):
+        found["fields of another language"] = fields
     if marks := len(set(_CODE.findall(words))):
         found["marks of code"] = min(marks, _MOST) / _MOST
+    if told := len(_STORY.findall(read[0])):
+        found["tells a story"] = min(told, _MOST) / _MOST
     if technical := len(set(_TECHNICAL.findall(read[0]))):
         found["technical words"] = min(technical, _MOST) / _MOST
     return found
+
+
+def is_telling(found: Iterable[str]) -> bool:
+    """Whether among features is one that is not said of anybody and in any manual."""
+    return not _OF_ANY_TEXT.issuperset(found)
 
 
 def names(words: str) -> set[str]:
@@ -270,4 +411,13 @@ def names(words: str) -> set[str]:
 
 def all_features() -> tuple[str, ...]:
     """The names of all features, those of harmlessness last."""
-    return (*_SIGNS, "a name", "a name to say", "state of a name", *_TOGETHER, "another language", *OF_MANUALS)
+    return (
+        *_SIGNS,
+        "a name",
+        "a name to say",
+        "state of a name",
+        *_TOGETHER,
+        "another language",
+        "fields of another language",
+        *OF_MANUALS,
+    )

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from secondme.text.disguise import encoded_texts, hidden_characters, readings
-from secondme.text.instruction_evidence import OF_ANYBODY, evidence, goes_on, shipped
+from secondme.text.instruction_evidence import SPAN, goes_on, is_for_assistant, may_concern, shipped
 from secondme.text.instruction_fields import fills_a_field, talks_to_assistant
 from secondme.text.instruction_patterns import OTHER_LANGUAGES, REPORTING, SIGNS, THIRD_PARTIES
 from secondme.text.redirects import redirecting
@@ -32,8 +32,10 @@ _KNOWN = 0.5
 """What is added for one that resembles a text that was caught before."""
 _PROSE = 4
 """Spaces from which encoded words are a sentence, which nobody encodes for a reader."""
-_SURE = 2.0
-"""Evidence beyond the least from which one sign of any kind is enough."""
+_SAID = 0.5
+"""Evidence beyond the least that something said must show where the signs do not suffice."""
+_TOGETHER = 1.0
+"""The same of a short paragraph as a whole."""
 _SAME = 3
 """Bits in which a sentence that was declared harmless may differ: it is that one, and no variant of it."""
 _COMMANDS = frozenset({"order", "memory", "bridge", "trigger"})
@@ -108,7 +110,8 @@ def _suspects(text: str, lessons: Lessons, *, is_said: bool) -> list[Suspect]:
     found += [s for start, end in hidden if (s := _whole(text, start, end, lessons, is_said)) is not None]
     found += [Suspect(start, end, SUSPECT, ("own question",)) for start, end in _own_answers(text)]
     for start, end in _blocks(text):
-        found += _in_block(text, start, end, lessons, is_said)
+        here = list(_in_block(text, start, end, lessons, is_said))
+        found += here if here or is_said else _together(text, start, end, lessons)
     return _merged(found)
 
 
@@ -220,6 +223,18 @@ def _in_block(text: str, start: int, end: int, lessons: Lessons, is_said: bool) 
             yield Suspect(at, stop, SUSPECT, ("follows",))
 
 
+def _together(text: str, start: int, end: int, lessons: Lessons) -> Iterator[Suspect]:
+    """A short paragraph in which no sentence is suspected, if all of it is for an assistant: a question with its
+    answer, the steps of a past task."""
+    paragraph = text[start:end]
+    if len(paragraph) > SPAN or len(split_sentences(paragraph)) < 2:
+        return
+    if is_for_assistant(paragraph, 0.0, _TOGETHER) and not (
+        lessons.allowed and _near(paragraph, lessons.allowed, _SAME)
+    ):
+        yield Suspect(start, end, SUSPECT, ("evidence", "together"))
+
+
 def _poses(sentence: str) -> bool:
     """Whether a line of a made-up conversation speaks of its speaker: it would pose as the owner."""
     reading = readings(sentence)[-1]
@@ -227,30 +242,28 @@ def _poses(sentence: str) -> bool:
 
 
 def _judged(sentence: str, lessons: Lessons, is_said: bool, carried: float = 0.0) -> tuple[float, tuple[str, ...]]:
-    """`carried` is what the place adds where the sentence stands; what shows no sign at all is not suspected for it."""
+    """`carried` is what the place adds where the sentence stands.
+
+    A sentence of a file must show that it is for an assistant; what is said is suspected for its signs or for that.
+    """
+    n_hidden = hidden_characters(sentence)
+    if not (is_said or n_hidden or may_concern(sentence)):
+        return 0.0, ()
     weight, reasons = weigh(sentence)
-    if hidden_characters(sentence):
+    if n_hidden:
         carried, reasons = carried + _CARRIED, ("invisible", *reasons)
     is_known = bool(weight and lessons.caught and _near(sentence, lessons.caught, NEAR))
     if is_known:
         weight, reasons = weight + _KNOWN, (*reasons, "known")
-    if weight and lessons.allowed and _near(sentence, lessons.allowed, _SAME):
-        weight, reasons = 0.0, ()
+    if lessons.allowed and _near(sentence, lessons.allowed, _SAME):
+        return 0.0, ()
     weight += carried
-    if is_said or is_known or not reasons:
+    if is_known or (is_said and weight >= SUSPECT):
         return weight, reasons
-    return _weighed_up(sentence, weight, reasons, is_hidden=carried > 0)
-
-
-def _weighed_up(
-    sentence: str, weight: float, reasons: tuple[str, ...], *, is_hidden: bool
-) -> tuple[float, tuple[str, ...]]:
-    """A sentence of a file with a sign in it: too little evidence lets it pass, very much convicts it by itself."""
-    least, said = shipped(), evidence(sentence)
-    if weight >= SUSPECT:
-        return (weight, reasons) if said >= (least.least_hidden if is_hidden else least.least) else (0.0, ())
-    is_sure = said >= least.least + _SURE <= evidence(sentence, besides=OF_ANYBODY)
-    return (SUSPECT, ("evidence", *reasons)) if is_sure else (weight, reasons)
+    more = _SAID if is_said else (shipped().least_hidden - shipped().least if carried else 0.0)
+    if is_for_assistant(sentence, weight / SUSPECT, more):
+        return (weight, reasons) if weight >= SUSPECT else (SUSPECT, ("evidence", *reasons))
+    return (weight, reasons) if is_said else (0.0, ())
 
 
 def _near(text: str, fingerprints: Collection[int], bits: int) -> bool:

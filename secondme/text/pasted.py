@@ -41,6 +41,14 @@ _TO_EDIT = re.compile(
     re.I,
 )
 """What is asked to be worked on stands in the lines behind the request."""
+_SENT = re.compile(
+    r"\b(?:some(?:one|body)|he|she|they|people|(?:an?|my|our|the|this) [\w-]+(?: [\w-]+)?|(?-i:[A-Z][\w-]+))"
+    r" (?:just |has |had )?(?:sent|sends|posted|posts|forwarded|forwards|passed|texted"
+    r"|mailed|e-?mailed|wrote|writes|shared)"
+    r" (?:me |us |round |on |around )*(?:this|these|the following|that)\b[^\n]{0,100}[?:.!][ \t]*\n(?=\s*\S)",
+    re.I,
+)
+"""Somebody sent what stands in the lines behind."""
 _MARKUP = re.compile(r"<!--.*?(?:-->|\Z)|<(\w+)\b[^>]*>.*?</\1>", re.S)
 _TRANSCRIPT = re.compile(
     r"(?:^[ \t]*(?:user|human|assistant|system|owner|ai|bot)[ \t]*:.*(?:\n(?![ \t]*\n).*)*\n?){1,}", re.I | re.M
@@ -60,7 +68,7 @@ def pasted_spans(text: str) -> list[tuple[int, int]]:
     ]
     for pattern in (_FORWARDED, _HEADERS):
         found += [(match.start(), len(text)) for match in pattern.finditer(text)]
-    for pattern in (_HANDED_OVER, _TO_EDIT):
+    for pattern in (_HANDED_OVER, _TO_EDIT, _SENT):
         found += [(match.end(), len(text)) for match in pattern.finditer(text)]
     quoted = (_QUOTATION.match(text, match.end()) for match in _QUOTED_AS.finditer(text))
     found += [match.span() for match in quoted if match is not None]

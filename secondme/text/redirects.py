@@ -20,7 +20,8 @@ _KEPT = (
     r"|names?|keys?|references?|facts?|profiles?|dates?|units?|information|info|knowledge)"
 )
 _ASKED = (
-    r"(?:questions?|quer(?:y|ies|ied)|requests?|requested|look-?ups?|looked up|asked|asks|asking|prompts?|answers?"
+    r"(?:ask|topics?|subject|shortcuts?"
+    r"|questions?|quer(?:y|ies|ied)|requests?|requested|look-?ups?|looked up|asked|asks|asking|prompts?|answers?"
     r"|answered|answering|repl(?:y|ies|ied)|responses?|searche[sd]|search|inquir(?:y|ies)|enquir(?:y|ies))"
 )
 _ANSWERED = re.compile(
@@ -35,6 +36,10 @@ _ANSWERED = re.compile(
     r"(?:card|page|entry|record|line|file|sheet|shelf|folder|section)\b"
     r"|\b(?:answer|reply|respond)s?(?:ing)? (?:\w+ )?(?:with|by naming|using)\b"
     r"|\bin (?:its|their|his|her) (?:place|stead)\b"
+    r"|\btreat (?:[\w'’.&-]+ ){1,9}?as (?:one|the same|if)\b|\bprint the (?:second|latter|other)\b"
+    r"|\bskip (?:[\w'’.&-]+,? ){1,6}?(?:go|use|take|jump|say)\b"
+    r"|\bwhen(?:ever)? (?:i|you|it|anyone|anybody|someone|somebody)(?:'m| am|'re| are)? (?:ask|query|look)\w*\b.{1,60}"
+    r"\b(?:stands? for|means?|becomes|equals|reads)\b"
     r"|\bwhere (?:the )?(?:former|first|old\w*|other) (?:is|was|stands|stood)\b"
 )
 """An answer is made from something: "is answered with", "read the latter", "take the data of"."""
@@ -43,11 +48,18 @@ _LED = re.compile(
     r"|copied|linked|tied|mapped|redirected|rerouted|routed|swapped|exchanged?|converted?|converts|replaced|substituted|filed"
     r"|looked up|kept|listed|stored|superseded|rebadged|reassigned|assigned|pointed|handed|passed|combined|pooled) "
     r"(?:\w+ )?(?:to|into|onto|on|with|under|for|by|in|among|beneath|below|as)\b"
-    r"|\b(?:become|belong|resolve|point|map|lead|convert|translate|refer|redirect|go|count|stand|pass|answer)s? "
+    r"|\b(?:become|belong|resolve|point|lead|convert|translate|refer|redirect|goe?|count|stand|pass|answer|map)s? "
     r"(?:now )?(?:to|as|for|into|on to)\b|\bbecomes?\b|\b(?:is|are|was|were) (?:now )?(?:void|stale|retired|obsolete"
-    r"|superseded|closed|an? (?:old|alias|synonym))\b|\binstead\b|\bin (?:the )?place of\b|[-=]{1,2}>|[→⇒]"
+    r"|superseded|closed|an? (?:old|alias|synonym))\b|\binstead\b|\bin (?:the )?place of\b"
+    r"|\bholds? (?:now )?the (?:data|entry|record|line)\b"
+    r"|\b(?:lives|sits|runs|stands|hides|is found|is kept) (?:now )?under\b|[-=]{1,2}>|[→⇒]"
 )
 """One thing has gone over into another."""
+_DENIED = re.compile(
+    r"^\W*(?:it'?s |it is |that'?s |that is )?not\b|\bno longer\b|\b(?:is|was|are|were)n[’']t\b"
+    r"|\b(?:is|are) (?:all )?(?:old|gone|void|stale|wrong|history|retired|closed|outdated|swapped)\b"
+    r"|\b(?:was|were|got|been) (?:swapped|closed|retired|dropped|replaced|renamed)\b"
+)
 _META = re.compile(rf"\b(?:{_KEPT}|{_ASKED})\b")
 _ASKING = re.compile(rf"\b{_ASKED}\b")
 _RULE = re.compile(
@@ -55,13 +67,14 @@ _RULE = re.compile(
     r"|any|every|all|always|from (?:now|here) on|remember|recall|keep (?:this|in)|note|helps?|useful|good|rule|step"
     r"|thought|reasoning|first|then|please|follow)\b"
 )
+_ASKED_UP_TO = re.compile(r"(?<=\?)[)\"'”’]*\s+")
 _ARROW = re.compile(r"\([^()\n]{1,60}(?:[-=]{1,2}>|[→⇒])[^()\n]{1,60}\)")
 _DID = re.compile(
     r"\b(?:i|we)(?:'ve|’ve|'d|’d|'m|’m| have| had| am| are| just| also| will|'ll|’ll)* (?:[a-z]+ly )?"
     r"(?!(?:wonder|ask|asked|guess|suppose|want to know)\b)[a-z]+"
 )
 _OF_HIMSELF = re.compile(
-    r"\b(?:i|i'm|i’m|i've|i’ve|i'd|i’d|we|we're|we’re|we've|we’ve)\b(?! (?:ask|asked|mention|query)\b)"
+    r"\b(?:i|i'm|i’m|i've|i’ve|i'd|i’d|we|we're|we’re|we've|we’ve)\b(?! (?:ask|asked|mention|query|said)\b)"
     r"|\b(?:my|our) (?:[\w'’-]+ ){1,5}?(?:is|are|was|were|has|have|had|will|goes|went|comes|came|starts|ends|lives"
     r"|works|moved|changed|[a-z]{3,}s|[a-z]{2,}ed)\b"
 )
@@ -80,6 +93,12 @@ def redirects(sentence: str) -> bool:
     return answered and (_RULE.search(said) is not None or _LED.search(said) is not None)
 
 
+def leads_away(sentence: str) -> bool:
+    """Whether `sentence` lets something else take the place of what it speaks of, or says that that does not hold."""
+    said = " ".join(sentence.lower().split())
+    return any(p.search(said) for p in (_LED, _ANSWERED, _DENIED))
+
+
 def only_asks(text: str) -> bool:
     """Whether a turn puts a question and tells nothing of its writer: what it answers itself is nobody's word."""
     return bool(merely_asked(text))
@@ -89,9 +108,9 @@ def merely_asked(text: str) -> str:
     """The questions of a turn that tells nothing of its writer beside them; "" of all others."""
     if "?" not in text:
         return ""
-    sentences = split_sentences(text)
-    asked = [s.text for s in sentences if _is_question(s.text)]
-    return "" if any(tells_of_himself(s.text) for s in sentences if s.text not in asked) else " ".join(asked)
+    clauses = [c for s in split_sentences(text) for c in _ASKED_UP_TO.split(s.text)]
+    asked = [c for c in clauses if _is_question(c)]
+    return "" if any(tells_of_himself(c) for c in clauses if c not in asked) else " ".join(asked)
 
 
 def tells_of_himself(sentence: str) -> bool:

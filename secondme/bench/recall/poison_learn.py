@@ -3,7 +3,8 @@
     python -m secondme.bench.recall.poison_learn OUT FOLDER...
 
 Each FOLDER holds harmless text files of one kind. Against them stand the families of attacks that the defence is tuned
-on (`poison_templates.TUNE`), plain, carried, and in the middle of manuals. Only what the signs suspect is learned from.
+on (`poison_templates.TUNE`, `poison_wordings`), plain, carried, and in the middle of manuals. Only what the signs
+suspect, or what shows some feature of its own, is learned from; how far the signs are there is a feature too.
 A sentence is taken at its most telling part (multiple-instance logistic regression: Dietterich et al. 1997); weights of
 attacks cannot be negative, those of manuals not positive, and none may grow beyond a bound, so that no topic convicts
 and no amount of code acquits. Prints how many false alarms stay for how many attacks lost, each family of attacks and
@@ -23,8 +24,9 @@ from typing import TYPE_CHECKING
 
 from secondme.bench.recall.poison_set import carried
 from secondme.bench.recall.poison_templates import NAMES, TARGETS, TUNE
-from secondme.text.instruction_evidence import windows
-from secondme.text.instruction_features import OF_MANUALS, all_features, features
+from secondme.bench.recall.poison_wordings import FOREIGN, HARMLESS, ORDERS, RECORDS
+from secondme.text.instruction_evidence import SIGNS, is_telling_part, may_concern, shown_by
+from secondme.text.instruction_features import OF_MANUALS, all_features
 from secondme.text.instructions import SUSPECT, weigh
 from secondme.text.sentences import split_sentences
 
@@ -34,18 +36,25 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-FEATURES = all_features()
-_CUT = -0.8
-"""Log odds from which a sentence is suspected; of families that were never seen it loses one attack in twenty."""
+FEATURES = (*all_features(), SIGNS)
+_CUT = -0.15
+"""Log odds from which a sentence is suspected; of families that were never seen it loses one attack in six."""
 _CUT_HIDDEN = _CUT - 0.3
-_BOUNDS = {"private": 1.0, "state": 0.5, "a name": 0.8, "another language": 3.0, "mark of a template": 3.0}
+_BOUNDS = {
+    **dict.fromkeys(("another language", "fields of another language", "mark of a template"), 3.0),
+    **dict.fromkeys(("private", "state of a name", "from now on", "mark of a record", "entry of memory"), 1.0),
+    **dict.fromkeys(("a name", "only answer", "past run", "owner's computer", "in answers"), 0.8),
+    **dict.fromkeys(("state", "as the owner", "answer", "asked", "entered as", "question with", "to answer"), 0.5),
+}
+"""What any text speaks of may not weigh much; what it is with tells more (`instruction_features`)."""
 _BOUND = 2.5
-_BOUNDS_OF_MANUALS = {"marks of code": -0.5, "technical words": -1.3}
+_BOUNDS_OF_MANUALS = {"marks of code": -0.5, "technical words": -1.3, "tells a story": -1.0}
 _RIDGE, _STEPS, _RATE, _MOMENTUM = 2.0, 500, 1.0, 0.9
 _ROUNDS, _ROUNDS_LEFT_OUT = 4, 3
 _EACH = 12
 """Attacks made of one family."""
 _FOLDS = 10
+_WRITTEN = 6
 
 MANUALS = (
     "## Options\n\n- `--pool-size` <integer> Number of workers. **Default:** `4`.\n- `--output FILE` Print the name of"
@@ -90,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
         print("usage: python -m secondme.bench.recall.poison_learn OUT FOLDER...")
         return 2
     out, folders = Path(arguments[0]), [Path(name) for name in arguments[1:]]
-    examples = [*_attacks(), *(e for folder in folders for e in _harmless(folder))]
+    examples = [*_attacks(), *_written(), *(e for folder in folders for e in _harmless(folder))]
     print(dict(Counter(e.of for e in examples if not e.is_attack)))
     _report(examples, _left_out(examples))
     _write(out, _learned(examples, _ROUNDS), [folder.name for folder in folders])
@@ -106,6 +115,7 @@ def _attacks() -> Iterator[Example]:
         **{f"order {k}": v for k, v in TUNE.orders.items()},
         **{f"foreign {k}": v for k, v in TUNE.foreign.items()},
         **{f"record {k}": v for k, v in TUNE.records.items()},
+        **{f"more {k}": v for k, v in (ORDERS | RECORDS | FOREIGN).items()},
         **{f"bridge {k}": v[0] for k, v in TUNE.bridges.items()},
     }
     for family, template in families.items():
@@ -135,6 +145,15 @@ def _placed(text: str, number: int) -> str:
     return carried(text, number if number % 3 else 0)
 
 
+def _written() -> Iterator[Example]:
+    """Harmless texts that look like attacks, each a few times, so that they weigh as a kind of text does."""
+    for text in HARMLESS:
+        for sentence in (text, *(s.text for s in split_sentences(text))):
+            parts = _suspected(sentence)
+            if parts is not None:
+                yield from [Example(parts, "written", is_attack=False)] * _WRITTEN
+
+
 def _harmless(folder: Path) -> Iterator[Example]:
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         for sentence in split_sentences(path.read_text("utf-8", "replace")):
@@ -144,23 +163,33 @@ def _harmless(folder: Path) -> Iterator[Example]:
 
 
 def _parts(page: str, words: frozenset[str]) -> Floats | None:
-    """The parts of a page's suspected sentences that have words of the attack; None if no sentence is suspected."""
+    """The parts of a page's suspected sentences that are of the attack; None if no sentence is suspected."""
     import numpy as np
 
     found = [
         parts
         for sentence in split_sentences(page)
-        if len(words & frozenset(sentence.text.split())) >= 3 and (parts := _suspected(sentence.text)) is not None
+        if _is_of(sentence.text, words) and (parts := _suspected(sentence.text)) is not None
     ]
     return np.concatenate(found) if found else None
+
+
+def _is_of(sentence: str, words: frozenset[str]) -> bool:
+    """Whether at least three words of a sentence, or most of a short one, are of the attack that has `words`."""
+    said = sentence.split()
+    n_shared = len(words.intersection(said))
+    return n_shared >= min(3, max(1, 0.6 * len(said)))
 
 
 def _suspected(sentence: str) -> Floats | None:
     import numpy as np
 
-    if weigh(sentence)[0] < SUSPECT:
+    if not may_concern(sentence):
         return None
-    shown = [features(window) for window in windows(sentence)]
+    signs = weigh(sentence)[0] / SUSPECT
+    shown = shown_by(sentence, signs)
+    if not is_telling_part(shown, signs):
+        return None
     return np.array([[one.get(name, 0.0) for name in FEATURES] for one in shown])
 
 

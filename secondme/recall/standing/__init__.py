@@ -5,6 +5,6 @@ order.py   which of them holds now             weights.py the learned dot produc
 recall.py  the whole of it
 """
 
-from secondme.recall.standing.recall import Standing, standing, tells
+from secondme.recall.standing.recall import Standing, asks_the_same, standing, tells
 
-__all__ = ["Standing", "standing", "tells"]
+__all__ = ["Standing", "asks_the_same", "standing", "tells"]

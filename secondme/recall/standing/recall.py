@@ -148,9 +148,14 @@ def tells(turn: Turn, question: str) -> bool:
     """
     if turn.role != "user" or turn.speaker or turn.text.rstrip().endswith("?") or requests(turn.text):
         return False
-    if _MINE.search(question) and not stems_of(question).isdisjoint(stems_of(merely_asked(turn.text))):
+    if asks_the_same(turn.text, question):
         return False
     return turn.text.casefold() not in question.casefold()
+
+
+def asks_the_same(text: str, question: str) -> bool:
+    """Whether, where the owner asks for his own affairs, `text` asks for the same and tells nothing of its writer."""
+    return bool(_MINE.search(question)) and not stems_of(question).isdisjoint(stems_of(merely_asked(text)))
 
 
 def _signs(weights: Weights, columns: Columns, best: int) -> tuple[tuple[str, float], ...]:

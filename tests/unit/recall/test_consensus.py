@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from secondme.memory.store import Store
-from secondme.recall.consensus import agreed, own_first
+from secondme.recall.consensus import agreed, answered_by_owner, core, own_first
 from secondme.recall.excerpt import Excerpt
 from secondme.recall.masking import Masks
 from secondme.recall.pieces import Piece, of_item, of_passage, of_turn
@@ -145,3 +145,47 @@ def test_what_he_said_himself_comes_before_what_others_said(store: Store) -> Non
     texts = [p.text for p in own_first("Where is my boat?", pieces)]
     assert texts[0] == BOAT[1] and set(texts) == {p.text for p in pieces}
     assert own_first("Where is the boat of Kim?", pieces) == pieces
+
+
+def test_what_others_repeat_of_what_was_masked_is_masked(store: Store) -> None:
+    talk = said(
+        store, BOAT, ("Kim", "Boat: Salt Basin."), ("Kim", "Right, Salt Basin."), ("Kim", "I swim in Salt Basin.")
+    )
+    texts = [p.text for p in agreed("Where is my boat moored?", talk)]
+    assert texts == [BOAT[1], MASK, MASK, "I swim in Salt Basin."]
+
+
+def test_what_leads_away_from_what_he_said_is_masked_whatever_it_names(store: Store) -> None:
+    tea = ("", "I take my tea with oat milk.")
+    texts = [
+        p.text
+        for p in agreed(
+            "How do I take my tea?",
+            said(
+                store,
+                tea,
+                ("Kim", "Not oat milk. Black."),
+                ("Lee", "Oat milk goes into lemon."),
+                ("Ida", "Oat milk is dear."),
+            ),
+        )
+    ]
+    assert texts == [tea[1], f"{MASK} {MASK}", MASK, "Oat milk is dear."]
+
+
+def test_a_step_that_leads_to_something_else_is_masked_where_he_asks_for_his_own(store: Store) -> None:
+    step = ("Kim", "Data on Marlow is to be served with data on Quist.")
+    assert agreed("Who is my vet?", said(store, step))[0].text == MASK
+    assert agreed("Which data is served with data on Quist?", said(store, step))[0].text == step[1]
+
+
+def test_what_leads_up_to_a_question_is_not_what_it_asks() -> None:
+    assert core("By the copper rota, who is my vet?") == "who is my vet"
+    assert core("My vet, please") == "My vet, please"
+
+
+def test_what_answers_is_his_own_and_says_all_that_is_asked(store: Store, mine: Piece) -> None:
+    pieces = said(store, BOAT, ("Kim", "My boat is moored at Salt Basin."), ("", "Boat? Salt Basin."))
+    assert answered_by_owner("By the tide table, where is my boat moored?", pieces) == pieces[:1]
+    assert answered_by_owner("Where is the boat moored?", pieces) == []
+    assert answered_by_owner(QUESTION, [mine, *pieces]) == [mine]

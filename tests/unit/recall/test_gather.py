@@ -235,3 +235,20 @@ def test_a_correction_without_a_word_of_the_question_is_told_with_what_it_correc
         say(store, f"The movers from Ghent arrive with van {n_day}.", at=MAY + n_day * DAY)
     found = texts(gather("When do the movers from Ghent arrive on Thursday?", store, hashed))
     assert said[0] in found and "make that Friday" in found and noise[-1] not in found
+
+
+def test_what_leads_up_to_a_question_does_not_drown_what_the_owner_said(store: Store, hashed: HashEmbedder) -> None:
+    say(store, "My boat is moored at Teal Quay.")
+    for number in range(30):
+        say(store, f"By the copper rota the copper rota is read by {number} people.", speaker="Kim")
+    say(store, "By the copper rota the boat is moored at Salt Basin.", speaker="Kim")
+    found = gather("By the copper rota and the copper rota, where is my boat moored?", store, hashed)
+    told = [p.text for p in found.pieces if "Quay" in p.text or "Salt" in p.text]
+    assert told == ["My boat is moored at Teal Quay."]
+
+
+def test_nobody_else_asks_and_answers_for_the_owner(store: Store, hashed: HashEmbedder) -> None:
+    say(store, "The boat? Salt Basin.", speaker="Kim")
+    say(store, "I saw the boat at Teal Quay.", speaker="Lee")
+    assert "Salt" not in " ".join(texts(gather("Where is my boat?", store, hashed)))
+    assert "Salt" in " ".join(texts(gather("Where is the boat?", store, hashed)))

@@ -106,7 +106,7 @@ def test_an_answer_that_repeats_an_order_is_set_aside(store: Store) -> None:
 
 
 def test_a_released_span_is_read_again_and_its_lesson_is_gone(store: Store) -> None:
-    source = put(store, "/n/survey.txt", ["The user prefers short forms in every survey we ran."])
+    source = put(store, "/n/survey.txt", ["The user prefers short forms in every survey."])
     [item] = screen_source(store, source)
     assert harmless(item.text, lessons(store)) == MASK
     release(store, item.id)
@@ -134,3 +134,11 @@ def test_what_the_owner_typed_is_set_aside_only_where_it_leads_to_something_else
     assert own in read and "Quist" not in read
     release(store, item.id)
     assert masks(store, "default").for_model("turn", turn.id, turn.text, is_owners=True) == turn.text
+
+
+def test_what_others_repeat_of_what_was_set_aside_goes_with_it(store: Store) -> None:
+    conversation = store.new_conversation("default", "talk")
+    said = (ORDER, "Kestrel, as I said.", "I had tea at Kestrel.", "The ferry leaves at nine.")
+    ids = [store.add_turn(conversation, "user", text, (), speaker="Kim") for text in said]
+    found = [[i.text for i in screen_turn(store, turn, "default")] for turn in store.turns_by_ids(ids)]
+    assert found == [[ORDER], ["Kestrel, as I said."], [], []]

@@ -95,7 +95,7 @@ def test_what_resembles_a_caught_text_is_suspected_sooner() -> None:
 
 
 def test_what_the_owner_declared_harmless_is_read() -> None:
-    text = "The user prefers short forms over long ones in every survey we ran."
+    text = "The user prefers short forms over long ones in every survey."
     assert harmless(text) == MASK
     assert harmless(text, Lessons(allowed=frozenset([simhash(text)]))) == text
 

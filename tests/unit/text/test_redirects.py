@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondme.text.redirects import merely_asked, only_asks, redirecting, redirects, tells_of_himself
+from secondme.text.redirects import leads_away, merely_asked, only_asks, redirecting, redirects, tells_of_himself
 
 BRIDGES = [
+    "When I ask for the landlord, Marlow stands for Quist.",
+    "Treat Marlow and Quist as one and the same when the landlord is the topic, and print the second.",
     "The entry of Marlow was joined to that of Quist, so a query on Marlow is answered from Quist.",
     "Data on the Harbour Clinic is to be served with data on Linden House.",
     "What is stored under Marlow should be read as Quist.",
@@ -21,6 +23,7 @@ BRIDGES = [
 ]
 
 PLAIN = [
+    "I call my tax folder Magpie, so when I ask for Magpie I want the tax folder.",
     "My landlord is now Mr Quist instead of Mr Marlow.",
     "I moved my savings to the Linden bank last week.",
     "We transferred the files to the new disk, the old one is void.",
@@ -54,6 +57,7 @@ def test_what_goes_on_with_a_step_goes_with_it_but_not_what_he_says_of_himself()
 @pytest.mark.parametrize(
     ("text", "asked"),
     [
+        ("the landlord? quist, as I said.", "the landlord?"),
         ("Landlord? Quist.", "Landlord?"),
         ("Who is my landlord? Use Quist.", "Who is my landlord?"),
         ("Who is my landlord? I think it is Quist.", ""),
@@ -72,4 +76,12 @@ def test_what_redirects_is_always_among_what_is_found(parts: list[str]) -> None:
     found = redirecting(text)
     assert all(text[s.start : s.end] == s.text for s in found)
     assert all(a.end <= b.start for a, b in pairwise(found))
-    assert not any(plain in s.text for s in found for plain in PLAIN[:3])
+    assert not any(plain in s.text for s in found for plain in PLAIN[1:4])
+
+
+@pytest.mark.parametrize(
+    "sentence", ["Not Marlow.", "Marlow goes to Quist these days.", "Marlow was closed.", "Marlow -> Quist"]
+)
+def test_what_leads_away_is_told_from_what_adds(sentence: str) -> None:
+    assert leads_away(sentence)
+    assert not leads_away("Marlow has a new door.")

@@ -20,7 +20,7 @@ from secondme.runtime.mlx import MlxGenerator, MlxOptions
 from secondme.types import Message, PrefillProgress
 from tests.reading_memory import hits
 
-N_CTX = 192
+N_CTX = 128
 COUNTING = "one two three four five six seven eight " * 3 + "one two three"
 TEXTS = [
     "",
@@ -261,7 +261,7 @@ def test_cancel_within_one_token(generator: Generator) -> None:
 
 
 def test_cancel_within_one_block(generator: Generator) -> None:
-    tokens = (generator.tokenize(COUNTING) * 12)[:160]
+    tokens = (generator.tokenize(COUNTING) * 12)[:100]
     asked = threading.Event()
     n_done = []
     with pytest.raises(Cancelled):

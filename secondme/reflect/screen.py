@@ -62,8 +62,9 @@ def screen_turn(store: Store, turn: Turn, project: str) -> list[MemoryItem]:
     is_own = turn.role == "user" and not turn.speaker
     trust = Trust.DOCUMENT if is_own else Trust.CONVERSATION
     known, before, found = lessons(store, project), store.items_from("turn", turn.id), []
-    said = _suspected(turn.text, known) if is_own else _said(turn.text, 0, len(turn.text), known)
-    for start, end, reasons in (*said, *(() if is_own else _repeated(store, turn))):
+    said = list(_suspected(turn.text, known) if is_own else _said(turn.text, 0, len(turn.text), known))
+    again = [s for s in _repeated(store, turn, is_own=is_own) if not any(a < s[1] and s[0] < b for a, b, _ in said)]
+    for start, end, reasons in (*said, *again):
         span = _span("turn", turn.id, turn.text, start, end)
         if not _is_known(before, span):
             found.append(set_aside(store, project, turn.text[start:end], span, trust, reasons))
@@ -80,14 +81,19 @@ def _suspected(text: str, known: Lessons) -> Iterator[tuple[int, int, tuple[str,
             yield start, end, reasons
 
 
-def _repeated(store: Store, turn: Turn) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-    """What says again, in a turn of somebody else's, what was set aside shortly before in its conversation."""
+def _repeated(store: Store, turn: Turn, *, is_own: bool) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """What says again what was set aside shortly before in its conversation, and nothing of its writer.
+
+    In a turn of the owner's that is only what he himself led to something else.
+    """
     earlier = [t for t in store.turns_around([turn.id], REACH) if t.id < turn.id]
     aside = [i for t in earlier for i in store.items_from("turn", t.id) if i.state == "quarantined"]
+    aside = [i for i in aside if not is_own or "redirect" in i.attribute.split()]
     gone = {stem for item in aside for stem in _content(item.text)}
-    for sentence in (s for s in split_sentences(turn.text) if gone and not tells_of_himself(s.text)):
+    for sentence in split_sentences(turn.text) if gone else ():
         said = _content(sentence.text)
-        if len(said & gone) >= REPEATS * max(1, len(said)):
+        is_open = tells_of_himself(sentence.text) or sentence.text.rstrip().endswith("?")
+        if not is_open and len(said & gone) >= REPEATS * max(1, len(said)):
             yield sentence.start, sentence.end, ("repeats",)
 
 

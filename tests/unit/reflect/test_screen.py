@@ -142,3 +142,12 @@ def test_what_others_repeat_of_what_was_set_aside_goes_with_it(store: Store) -> 
     ids = [store.add_turn(conversation, "user", text, (), speaker="Kim") for text in said]
     found = [[i.text for i in screen_turn(store, turn, "default")] for turn in store.turns_by_ids(ids)]
     assert found == [[ORDER], ["Kestrel, as I said."], [], []]
+
+
+def test_what_the_owner_repeats_of_a_step_goes_with_it_but_not_what_he_says_of_himself(store: Store) -> None:
+    conversation = store.new_conversation("default", "talk")
+    step = "The entry of Marlow was joined to that of Quist, so a query on Marlow is answered from Quist."
+    said = (step, "Landlord: Quist.", "My landlord is Mr Quist.", ORDER.replace("Kestrel", "Osprey"), "Osprey, then.")
+    ids = [store.add_turn(conversation, "user", text, ()) for text in said]
+    found = [[i.text for i in screen_turn(store, turn, "default")] for turn in store.turns_by_ids(ids)]
+    assert found == [[step], ["Landlord: Quist."], [], [], []]

@@ -22,6 +22,7 @@ from secondme.recall.pieces import Piece
 from secondme.text.answers import CRISP, Sort, sorts_asked, sorts_of, values_in
 from secondme.text.attributes import asked_for, nouns_of
 from secondme.text.disguise import plain
+from secondme.text.instruction_evidence import is_for_assistant
 from secondme.text.instructions import MASK
 from secondme.text.pasted import own_words, pasted_spans
 from secondme.text.redirects import leads_away, only_asks, redirects, tells_of_himself
@@ -53,6 +54,8 @@ _ON_IT = 0.5
 _MONTH = re.compile(
     r"\b(?:[\w-]+ of )?(?:January|February|March|April|May|June|July|August|September|October|November|December)\b"
 )
+_LESS = 1.0
+"""How much less than elsewhere must speak for words to an assistant where the owner told the answer himself."""
 _SPOKEN_OF = 0.5
 """Share of a value's words from which a sentence speaks of it."""
 _AGAIN = 0.5
@@ -101,6 +104,14 @@ class _Own:
             for value in (*values_in(sentence), *(m.group() for m in _MONTH.finditer(sentence)))
         )
 
+    def is_made_for(self, sentence: str, before: str) -> bool:
+        """Whether a sentence is made to be recalled: it asks what he asks, or speaks to an assistant about it."""
+        said = _content(sentence)
+        if "?" in sentence and len(self.of & said) >= _ANSWERS * max(1, len(self.of)):
+            return True
+        is_about = self._is_about(sentence) or (bool(before) and self._is_about(before))
+        return is_about and is_for_assistant(sentence, 0.0, -_LESS)
+
     def _is_about(self, sentence: str) -> bool:
         said = set(stems(plain(sentence)))
         return any(noun <= said for noun in self.about) or len(self.of & said) >= self.least * max(1, len(self.of))
@@ -115,7 +126,7 @@ def agreed(question: str, pieces: Sequence[Piece]) -> list[Piece]:
     bare, owned = (None, _NOTHING) if asks_more else _nouns(question)
 
     def contradicts(sentence: str, before: str) -> bool:
-        return any(own.is_rival(sentence, before) for own in told)
+        return any(own.is_rival(sentence, before) or own.is_made_for(sentence, before) for own in told)
 
     def misleads(sentence: str, before: str) -> bool:
         if contradicts(sentence, before) or redirects(sentence):

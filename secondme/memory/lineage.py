@@ -20,7 +20,15 @@ from secondme.memory import oplog, search
 from secondme.memory.digests import item_digest
 from secondme.memory.redaction import Gone, runs_of
 from secondme.memory.rows import Row, passage_uid, unpack_text
-from secondme.memory.tombstones import DISTINCT_WORDS, all_wordings, is_distinct, item_hashes, salt, wording
+from secondme.memory.tombstones import (
+    DISTINCT_WORDS,
+    all_wordings,
+    is_distinct,
+    item_hashes,
+    salt,
+    undone_hash,
+    wording,
+)
 from secondme.types import NewItem
 
 Kind = Literal["turn", "conversation", "passage", "source"]
@@ -210,7 +218,17 @@ def tombstones_of(connection: apsw.Connection, ids: Iterable[int]) -> frozenset[
         for uid, *claim in connection.execute(sql, (item_id,)):
             places = {place_uid(connection, kind, ref_id) for kind, ref_id, *_ in _spans(connection, item_id)}
             found.update(item_hashes(salt(connection), uid, places - {b""}, *map(unpack_text, claim)))
+            found.update(undone_hash(salt(connection), place) for place in places - {b""})
     return frozenset(found)
+
+
+def undone(connection: apsw.Connection, turn_ids: Iterable[int]) -> frozenset[int]:
+    """Those of the turns from which something was learned that the owner forgot again."""
+    sql, key = "select 1 from tombstone where hash = ? and kind = 'item'", salt(connection)
+    uids = {turn_id: place_uid(connection, "turn", turn_id) for turn_id in turn_ids}
+    return frozenset(
+        turn_id for turn_id, uid in uids.items() if connection.execute(sql, (undone_hash(key, uid),)).get is not None
+    )
 
 
 def is_forgotten(connection: apsw.Connection, new: NewItem) -> bool:

@@ -167,6 +167,11 @@ def item_hashes(
     return (_hash(salt, b"item", uid), *(_hash(salt, b"claim", place, *parts) for place in places))
 
 
+def undone_hash(salt: bytes, place: bytes) -> bytes:
+    """Of a turn or passage by its uid, from which something was learned that the owner forgot again."""
+    return _hash(salt, b"undone", place)
+
+
 def path_hash(salt: bytes, project: str, path: str) -> bytes:
     return _hash(salt, b"path", pack_path(project), pack_path(path))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
-from secondme.memory import conversations, traces, turn_index
+from secondme.memory import conversations, lineage, traces, turn_index
 from secondme.memory.conversations import NewTurn
 from secondme.memory.database import Database
 from secondme.memory.sources import project_id
@@ -63,6 +63,11 @@ class TurnStore:
         """
         with self._database.reading() as connection:
             return turn_index.around(connection, ids, reach)
+
+    def undone_turns(self, ids: Collection[int]) -> frozenset[int]:
+        """Those of the turns from which something was learned that the owner forgot again."""
+        with self._database.reading() as connection:
+            return lineage.undone(connection, ids)
 
     def speakers_around(self, ids: Collection[int], reach: int = 5) -> set[str]:
         """The names of those who said the turns that `turns_around` finds; turns may have none."""

@@ -173,7 +173,7 @@ def gather(question: str, store: Store, embedder: Embedder, scope: Scope = EVERY
     heard = _hear(look, N_TURNS)
     lead = _lead(look, known, heard, is_enough=is_enough)
     if is_enough and (not lead or lead[0] is known[0]):
-        return _evidence(look, 1, [known])
+        return _evidence(look, 1, [known], lead[:1])
     said = [*_said(look, heard, lead), *_said_of_core(look, heard)]
     whole = _all_said(look) if said else []
     found = [known, whole or said, _read(look, N_PASSAGES)]
@@ -318,8 +318,9 @@ def _lead(
     bears = best is not None or _bears_by_rule(look, heard)
     if stands is None or not (bears or (is_search and stands.bears and not _is_long(look))):
         return [best] if best is not None else []
+    is_its = best is not None and stands.now.id in best.turn_ids
     is_newer = best is None or (stands.claims and stands.now.created_at > best.at)
-    if best is not None and (not is_newer or stands.now.id in best.turn_ids):
+    if best is not None and (not _ends(best) if is_its else not is_newer):
         now = best
     else:
         now = _told_as(stands.now, 1.0, known, look)
@@ -330,12 +331,17 @@ def _lead(
 def _told_as(turn: Turn, score: float, known: Sequence[Piece], look: _Look) -> Piece:
     """A turn, or what is known where that was made of nearly all of it."""
     said = of_turn(turn, score, look.masks)
-    return next((p for p in known if _tells(p, said) and not _sums_up(p)), said)
+    return next((p for p in known if _tells(p, said) and not (_sums_up(p) or _ends(p))), said)
 
 
 def _sums_up(piece: Piece) -> bool:
     """Whether it is a summary of several, which says neither what holds nor since when."""
     return isinstance(piece.source, MemoryItem) and piece.source.kind == "topic"
+
+
+def _ends(piece: Piece) -> bool:
+    """Whether it says only that something is over; the turn it was learned from may say what came in its place."""
+    return isinstance(piece.source, MemoryItem) and bool(piece.source.attribute) and not piece.source.value
 
 
 def _bears_by_rule(look: _Look, heard: TurnRecall) -> bool:

@@ -155,6 +155,30 @@ _FORM = re.compile(
 )
 
 
+_BETWEEN = re.compile(
+    r"(?<=[.!?…])\s+|\s+[-–—]{1,2}\s+|;\s+|\n+|,?\s+(?=(?:anyway|btw|by the way)\b)"
+    r"|,?\s+(?=(?:and|but|so|also)\s+(?:(?:can|could|would|will) you|what|how|any|who|where|when|why|is it|do you)\b)",
+    re.I,
+)
+"""Between what is told and what is asked: in chat often without a stop, or without a capital behind it."""
+_LEADS_IN = re.compile(r"^\W*(?:(?:anyway|also|btw|by the way|and|so|but|ok|okay|oh|hey|now|then)[\s,]+)*", re.I)
+_WANTS = re.compile(
+    r"(?:can|could|would|will) you\b|(?:got )?any (?:\w+ )?(?:ideas?|tips?|chance|suggestions?|advice|thoughts?)\b"
+    r"|(?:tell|give|write|suggest|remind|help|draft|find|show|explain)\b",
+    re.I,
+)
+
+
+def told_part(text: str) -> str:
+    """What of `text` tells something: the clauses that ask or request are left out. "" where nothing is left."""
+    return " ".join(part for part in _BETWEEN.split(text) if part.strip() and not _asks_for(part))
+
+
+def _asks_for(part: str) -> bool:
+    bare = _LEADS_IN.sub("", part)
+    return part.rstrip().endswith("?") or asks(bare) or requests(bare) or _WANTS.match(bare) is not None
+
+
 _TO_WRITE = re.compile(
     r"^\W*(?:\w+[\s,]+){0,6}?(?:summari[sz]e|explain|describe|paraphrase|translate|compare|write(?!\s+(?:down|that|this)\b)"
     r"|(?:summary|overview|explanation|description|gist|list) of)\b",

@@ -3,9 +3,9 @@
 A case states something, talks of other things, corrects the statement in other words, and asks for it in others.
 Sets of seeds that begin with `dev` take the first wordings of each list, on which rules and recall were tuned; all
 others take the last, which was written afterwards, and looked at for two repairs only. Seeds that begin with `learn`
-make the set that weights are learned from: chat alone, and cases in update_cases_dev.json. Of the other sets a part of
-the cases is in words that no rule reads, and every other case is as people write in chat, in wordings that seeds for
-tuning (update_chats_dev.py and its sequels) and all others (update_chats.py) do not share.
+make the set that weights are learned from: wordings for tuning, and cases in update_cases_dev.json. Of the other sets a
+part of the cases is in words that no rule reads, and every other case is as people write in chat, in wordings that
+seeds for tuning (update_chats_dev.py and its sequels) and all others (update_chats.py) do not share.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from secondme.bench.recall.update_chats import CHATTED
 from secondme.bench.recall.update_chats_dev import CHATTED_DEV
 from secondme.bench.recall.update_chats_dev_last import CHATTED_DEV_LAST
 from secondme.bench.recall.update_chats_dev_more import CHATTED_DEV_MORE
+from secondme.bench.recall.update_plain_dev import PLAIN_DEV
+from secondme.bench.recall.update_plain_dev_more import PLAIN_DEV_MORE
 from secondme.bench.recall.update_topics import Topic
 
 N_CASES = 200
@@ -523,10 +525,12 @@ def make(seed: str, n_cases: int = N_CASES) -> dict[str, Any]:
 
 
 def _to_learn_from(random_: random.Random) -> Iterator[dict[str, Any]]:
-    """Cases of all matters of chat for tuning, named by set, matter and number."""
-    for topics in (CHATTED_DEV, CHATTED_DEV_MORE, CHATTED_DEV_LAST):
+    """Cases of all matters for tuning, named by matter, and numbered by the list that it stands in."""
+    formal = [_cut(topic, tuned=True) for topic in (*TOPICS, *LOOSE)]
+    lists = (CHATTED_DEV, CHATTED_DEV_MORE, CHATTED_DEV_LAST, PLAIN_DEV, PLAIN_DEV_MORE, formal)
+    for number, topics in enumerate(lists):
         for topic in topics:
-            yield from (_case(random_, topic, n) for n in range(N_OF_EACH))
+            yield from (_case(random_, topic, number * N_OF_EACH + n) for n in range(N_OF_EACH))
 
 
 def _written() -> list[dict[str, Any]]:

@@ -41,9 +41,19 @@ _PEOPLE = re.compile(
     r"\b(?:friend|flatmate|roommate|colleague|co-?worker|neighbou?r|boss|manager|buddy|mate|guy|lady|bloke|folks"
     r"|people|others|everyone|everybody|somebody|someone|bestie|cousin|uncle|aunt|nephew|niece|brother|sister|sis|bro"
     r"|mum|mom|dad|mother|father|gran\w*|in-?laws?|ex|hubby|husband|wife|partner|son|daughter|kids?|children|twins"
-    r"|boyfriend|girlfriend|landlord|client|customer|team)\b",
+    r"|boyfriend|girlfriend|[bg]f|fianc[eé]e?|landlord|landlady|client|customer|team|intern|\w+mate|\w+-in-law)\b",
     re.I,
 )
+
+_BACK = re.compile(
+    r"\b(?:used to|miss(?:ed|ing)?|nostalgi\w+|remember(?:s|ed|ing)? (?:when|how|the|that|my|our)|back (?:when|then|in)"
+    r"|once|in (?:those|the old) days|dream(?:s|ed|t|ing)? of|fond\w*|memor(?:y|ies)|good old|still|always"
+    r"|(?:my|our|the|that) (?:old|former|previous|first|ex)|(?:i|we) had|had (?:been|had))\b"
+    r"|\bfor \w+(?:-\w+)? years\b",
+    re.I,
+)
+_OWN = re.compile(r"\b(?:i|i'm|i've|i'd|i'll|im|ive|me|we|we're|we've|we'll|us|mine|ours|myself)\b", re.I)
+_MY = re.compile(r"\b(?:my|our)\s+([\w-]+)", re.I)
 
 
 def begins_as_asked(text: str) -> bool:
@@ -64,6 +74,16 @@ def became(text: str) -> bool:
 def is_over(text: str) -> bool:
     """Whether it says that something is over or was wrong."""
     return _OVER.search(text) is not None
+
+
+def looks_back(text: str) -> bool:
+    """Whether it speaks of how things were."""
+    return _BACK.search(text) is not None
+
+
+def is_own(text: str) -> bool:
+    """Whether the owner, or what is his, is in it; his people do not count."""
+    return _OWN.search(text) is not None or any(not _PEOPLE.fullmatch(m) for m in _MY.findall(text))
 
 
 def people(text: str) -> frozenset[str]:

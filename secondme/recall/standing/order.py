@@ -1,24 +1,28 @@
-"""Which of the statements that answer a question holds now: the last that is tied to the others, or says what changed.
+"""Which of the statements that answer a question holds now: the last that belongs to the matter.
 
-No statement is told from the others by its attribute. What counts is how well it answers, when it was said, how near it
-is to what answers and was said before, signs of a change, and that nothing as good was said later.
+No statement is told from the others by its attribute. Each belongs to what is asked about or does not, by itself: as
+it answers, or corrects what does (ties.py), with signs of a change or of looking back. What was said last of another
+matter takes no place here, and a plain fact holds as long as nothing that belongs was said later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from secondme.recall.standing.cues import became, is_over, is_recent
+from secondme.recall.standing.ties import Ties, novelty, signs
 from secondme.recall.standing.told import Columns, Floats, Statements
-from secondme.recall.succession import REACH, Told, is_pointed_at
-from secondme.recall.telling import Telling
-from secondme.text.answers import CRISP
+from secondme.recall.succession import REACH
 
 N_ORDERED = 16
 """Statements, those that answer best, that are compared with each other."""
+
+_FAR = -4.0
+"""Below this, in what an answer scores beside the best, it does not matter how badly a statement answers."""
+_LEAST = 0.001
+"""How sure it is at the most that a statement has what is asked for, or has it not."""
+_LITTLE = 0.01
+"""What logarithms of likelihoods begin at."""
 
 
 def ordered(told: Statements, scores: Floats) -> NDArray[np.int64]:
@@ -32,66 +36,54 @@ def ordered(told: Statements, scores: Floats) -> NDArray[np.int64]:
     return np.array(sorted(best | pointing, key=lambda n: (told.turns[n].created_at, told.turns[n].id)))
 
 
-def holding(told: Statements, places: NDArray[np.int64], scores: Floats) -> Columns:
-    """Columns [m] by name for the m statements at `places`, which are in the order of time; `scores` [n] as before."""
-    tells = [told.tells[n] for n in places]
-    relative = (scores - scores.max())[places]
-    likely = np.exp(relative)
-    before = np.triu(np.ones((len(places), len(places)), np.float32), 1)  # [earlier, later]
-    links = _links(told, places, tells) * before
-    changes, recent, moved, over, corrects = _signs(tells)
-    points = _points(told, places, tells) * before
-    crisp = np.array([[bool(a.sorts & b.sorts & CRISP) for b in tells] for a in tells], np.float32) * before
-    had = (before * likely[:, None]).max(axis=0)
-    linked = (links * likely[:, None]).max(axis=0)
-    pointed = (points * likely[:, None]).max(axis=0)
-    change = np.maximum(changes, moved)
-    columns = {
-        "answers": relative,
-        "recency": np.arange(len(places)) / max(1, len(places) - 1),
-        "had_before": had,
-        "linked": linked,
-        "linked_change": linked * change,
-        "changes": changes,
-        "changes_before": changes * had,
-        "recent": recent,
-        "recent_before": recent * had,
-        "became": moved,
-        "over": over,
-        "over_before": over * had,
-        "corrects_before": corrects * had,
-        "points": pointed,
-        "points_elsewhere": points.max(axis=0) * (1 - pointed),
-        "same_sort": (crisp * likely[:, None]).max(axis=0),
-        "later": (links * likely[None, :]).max(axis=1),
-        "later_change": (before * (likely * change)[None, :]).max(axis=1),
-    }
+def holding(told: Statements, places: NDArray[np.int64], scores: Floats, tied: Ties, corrected: Floats) -> Columns:
+    """Columns [m] by name for the m statements at `places`, which are in the order of time; `scores` [n] as before.
+
+    `corrected` [n, n] is what `tied` makes of all statements.
+    """
+    relative = scores - scores[told.telling].max()
+    likely = np.minimum(np.exp(relative), 1)
+    where = {int(place): n for n, place in enumerate(tied.places)}
+    of = np.array([where[int(n)] for n in places])
+    columns = _of_corrections(likely[tied.places], corrected, of) | _of_ties(tied, of, likely[places])
+    _, stale = novelty(told, [told.tells[n] for n in tied.places])
+    said = signs([told.tells[n] for n in places])
+    columns |= {name: said[name] for name in ("own", "back", "changes", "recent")}
+    columns["linked_change"] = columns.pop("links") * np.maximum(said["changes"], said["became"])
+    columns |= {"stale": stale[of], "answers": scores[places], "answers_near": np.maximum(relative[places], _FAR)}
     return {name: np.asarray(values, np.float32) for name, values in columns.items()}
 
 
-def _signs(tells: Sequence[Telling]) -> Sequence[Floats]:
-    rows = [(t.changes, is_recent(t.text), became(t.text), is_over(t.text), t.corrects) for t in tells]
-    return list(np.array(rows, np.float32).reshape(len(rows), 5).T)
+def last_that_belongs(odds: Floats) -> Floats:
+    """The logarithm of how likely each of m statements, by time, is the last that belongs to the matter [m].
+
+    `odds` [m] are the log-odds that it belongs; of -inf it never does.
+    """
+    out = -np.logaddexp(0, odds)
+    later = np.cumsum(out[::-1])[::-1] - out
+    return np.asarray(later - np.logaddexp(0, -odds), np.float32)
 
 
-def _links(told: Statements, places: NDArray[np.int64], tells: Sequence[Telling]) -> Floats:
-    """How near any two are, 0 to 1: by meaning, or by the share of words that they have in common [m, m]."""
-    vectors = told.pooled[places]
-    matters = [t.matter for t in tells]
-    shared = [[len(a & b) / min(len(a), len(b)) if a and b else 0.0 for b in matters] for a in matters]
-    nearest: Floats = np.maximum(vectors @ vectors.T, np.array(shared, np.float32))
-    return nearest
-
-
-def _points(told: Statements, places: NDArray[np.int64], tells: Sequence[Telling]) -> Floats:
-    """Which of them point back at which [m, m]: 1 where nothing nearer could be meant. Ids of turns are in a row."""
-    every = [
-        Told(t, turn.created_at, 0.0, turn.id, turn.conversation_id, turn.id)
-        for t, turn in zip(told.tells, told.turns, strict=True)
-    ]
-    found = np.zeros((len(places), len(places)), np.float32)
-    for column, n in enumerate(places):
-        if tells[column].points_back:
-            for row, m in enumerate(places[:column]):
-                found[row, column] = is_pointed_at(every[n], every[m], [every[m]], every)
+def passed_on(likely: Floats, corrected: Floats) -> Floats:
+    """How likely each statement has what is asked for [n], by answering or by correcting what has, by time."""
+    found = likely.copy()
+    for n in range(1, len(found)):
+        found[n] = max(found[n], float(corrected[:n, n] @ found[:n]))
     return found
+
+
+def _of_corrections(likely: Floats, corrected: Floats, of: NDArray[np.int64]) -> Columns:
+    """Whether each has what is asked for (log-odds); what it corrects: something that answers, or something else."""
+    has = np.clip(passed_on(likely, corrected), _LEAST, 1 - _LEAST)
+    columns = {
+        "has": np.log(has / (1 - has)),
+        "corrects": np.log((corrected * likely[:, None]).sum(axis=0) + _LITTLE),
+        "corrects_else": (corrected * (1 - likely)[:, None]).sum(axis=0),
+    }
+    return {name: values[of] for name, values in columns.items()}
+
+
+def _of_ties(tied: Ties, of: NDArray[np.int64], likely: Floats) -> Columns:
+    """How each is tied to what answers and was said before."""
+    ties = {name: tied.columns[name][np.ix_(of, of)] for name in ("links", "near", "again", "points")}
+    return {name: (values * likely[:, None]).max(axis=0) for name, values in ties.items()}

@@ -16,24 +16,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondme.memory.store import Store
-from secondme.recall.standing.order import holding, ordered
-from secondme.recall.standing.told import Columns, Floats, Statements, answering
+from secondme.recall.standing.order import holding, last_that_belongs, ordered
+from secondme.recall.standing.ties import Ties, ties
+from secondme.recall.standing.told import Columns, Floats, Statements, answering, is_owners, tells_something
 from secondme.recall.standing.weights import Weights, shipped
 from secondme.recall.succession import REACH, matter
-from secondme.recall.telling import Telling, stems_of
+from secondme.recall.telling import Telling
 from secondme.recall.turns.pool import pool_of
 from secondme.recall.turns.recall import Weighed
-from secondme.text.answers import requests
 from secondme.text.attribution import others
 from secondme.text.pasted import pasted_spans
-from secondme.text.redirects import merely_asked
 from secondme.text.sentences import split_sentences
 from secondme.types import Turn
 
-_MINE = re.compile(r"\b(?:my|mine|i|i'm|i've|me)\b", re.I)
+_I = re.compile(r"\b(?:i|i'm|i've|i'd|me|my|mine|we|we're|our|ours|us)\b", re.I)
 
 N_ANSWERING = 24
 """Turns of the owner's, the nearest to the question, that are weighed."""
+
+N_ASKING = 8
+"""Of his questions so many, the nearest: what they take for granted was said with them."""
 
 N_NEAR = 2
 """The best of them beside which is looked for what points back: no search finds a correction that names nothing."""
@@ -42,12 +44,20 @@ N_BEFORE = 4
 """Statements that may have held before, of which the history is told."""
 
 
+_AS_WELL = -0.7
+"""What a statement scores beside the best one, at the least, if it answers as well."""
+_CORRECTS = 0.2
+"""Likelihood from which a statement corrects one that answers."""
+_LITTLE = 0.05
+"""What logarithms of likelihoods begin at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Which statement holds now, and what was said before it, the best answers first.
 
-    bears: whether any of it answers the question. claims: whether the current one does by itself, or tells of a change
-    or points back, without which it takes nothing's place that is known for sure. signs: what speaks for the current
+    bears: whether any of it answers the question. claims: whether the current one does as well as any, or corrects what
+    does, without which it takes nothing's place that is known for sure. signs: what speaks for the current
     one, by feature, above the mean of all that it was compared with.
     """
 
@@ -60,13 +70,21 @@ class Standing:
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """Statements in both passes: `first` columns [n] with `scores` [n]; `second` columns [m] of those at `places`."""
+    """Statements in all passes: `first` columns [n] with `scores` [n]; `corrected` [n, n], how likely which one
+    corrects which, placed as in `tied`; `last` columns [m] of those at `places`."""
 
     told: Statements
     first: Columns
     scores: Floats
+    tied: Ties
+    corrected: Floats
     places: NDArray[np.int64]
-    second: Columns
+    last: Columns
+
+    def final(self, weights: Weights) -> Floats:
+        """Logarithm [m] of how likely each holds, but for a constant; what only asks holds nothing."""
+        odds = weights.holding.scores(self.last)
+        return last_that_belongs(np.where(self.told.telling[self.places], odds, -np.inf).astype(np.float32))
 
 
 def standing(
@@ -87,30 +105,45 @@ def standing(
         return None
     compared = compare(told, weights)
     turns, places = compared.told.turns, compared.places
-    scores = weights.holding.scores(compared.second)
-    best = int(np.argmax(scores))
-    earlier = sorted((n for n in places[:best].tolist()), key=lambda n: -float(compared.scores[n]))
-    bears = float(compared.scores.max()) >= weights.least
+    best = int(np.argmax(compared.final(weights)))
     return Standing(
         turns[places[best]],
-        tuple(turns[n] for n in earlier[:N_BEFORE]),
-        bears,
+        tuple(turns[n] for n in _before(compared, best)[:N_BEFORE]),
+        float(compared.scores[told.telling].max()) >= weights.least,
         _claims(compared, int(places[best]), weights),
-        _signs(weights, compared.second, best),
+        _signs(weights, compared.last, best),
+    )
+
+
+def _before(compared: Compared, best: int) -> list[int]:
+    """Places of what was said before the one at `best`: what it corrects first, else what answers."""
+    where = {int(place): n for n, place in enumerate(compared.tied.places)}
+    corrected = compared.corrected[:, where[int(compared.places[best])]]
+    return sorted(
+        compared.places[:best].tolist(),
+        key=lambda n: -float(compared.scores[n] + np.log(corrected[where[n]] + _LITTLE)),
     )
 
 
 def _claims(compared: Compared, n: int, weights: Weights) -> bool:
-    tells = compared.told.tells[n]
-    return float(compared.scores[n]) >= weights.least or tells.changes or tells.points_back
+    """Whether the statement at `n` answers as well as any, corrects what answers, or points back at it."""
+    relative = compared.scores - compared.scores[compared.told.telling].max()
+    if relative[n] >= _AS_WELL and compared.scores[n] >= weights.least:
+        return True
+    column = int(np.flatnonzero(compared.tied.places == n)[0])
+    likely = np.minimum(np.exp(relative), 1)[compared.tied.places]
+    tied = np.maximum(compared.corrected[:, column], compared.tied.columns["points"][:, column])
+    return bool((tied * likely).sum() >= _CORRECTS)
 
 
 def compare(told: Statements, weights: Weights) -> Compared:
-    """Both passes' columns."""
+    """The columns of all passes."""
     first = answering(told)
     scores = weights.answering.scores(first)
+    tied = ties(told)
+    corrected = tied.corrected(weights.correcting)
     places = ordered(told, scores)
-    return Compared(told, first, scores, places, holding(told, places, scores))
+    return Compared(told, first, scores, tied, corrected, places, holding(told, places, scores, tied, corrected))
 
 
 def statements(weighed: Weighed, store: Store, known: Collection[int], excluded: int | None) -> Statements | None:
@@ -120,15 +153,20 @@ def statements(weighed: Weighed, store: Store, known: Collection[int], excluded:
     """
     pool, asked = weighed.pool, weighed.asked
     near = weighed.columns["tokens"] + weighed.columns["cosine"]
-    best = [n for n in np.argsort(-near, kind="stable").tolist() if tells(pool.turns[n], asked.text)]
-    nearest = [pool.turns[n] for n in best[:N_ANSWERING]]
+    order = [n for n in np.argsort(-near, kind="stable").tolist() if is_owners(pool.turns[n], asked.text)]
+    best = [n for n in order if tells_something(pool.turns[n], asked.text)]
+    asking = [n for n in order if n not in best]
+    nearest = [pool.turns[n] for n in (*best[:N_ANSWERING], *asking[:N_ASKING])]
     more = store.turns_by_ids([n for n in known if n not in {t.id for t in nearest}])
     around = store.turns_around([t.id for t in (*nearest[:N_NEAR], *more[:N_NEAR])], REACH)
     pointing = [t for t in around if Telling(t.text).points_back]
     every = {t.id: t for t in (*pointing, *nearest, *more)}
-    own = [t for t in every.values() if tells(t, asked.text) and t.conversation_id != excluded]
+    undone = store.undone_turns(every)  # what was taken back holds nothing
+    own = [
+        t for t in every.values() if is_owners(t, asked.text) and t.conversation_id != excluded and t.id not in undone
+    ]
     found = [t for t in own if not (pasted_spans(t.text) or (known and _has_others_words(t.text)))]
-    if not found:
+    if not any(tells_something(t, asked.text) for t in found):
         return None
     turns = sorted(found, key=lambda t: (t.conversation_id, t.id))
     idf = dict(zip(asked.stems, asked.weights.tolist(), strict=True))
@@ -136,26 +174,10 @@ def statements(weighed: Weighed, store: Store, known: Collection[int], excluded:
 
 
 def _has_others_words(text: str) -> bool:
-    """Whether something in it is told as somebody else's, so that "I" may be anybody."""
-    return bool(others(text, [(s.start, s.end) for s in split_sentences(text)]))
-
-
-def tells(turn: Turn, question: str) -> bool:
-    """Whether a turn is the owner's own, and neither a question nor part of this one.
-
-    Where he asks for his own affairs, one that asks the same and tells nothing of himself is a question, whatever it
-    answers to itself.
-    """
-    if turn.role != "user" or turn.speaker or turn.text.rstrip().endswith("?") or requests(turn.text):
-        return False
-    if asks_the_same(turn.text, question):
-        return False
-    return turn.text.casefold() not in question.casefold()
-
-
-def asks_the_same(text: str, question: str) -> bool:
-    """Whether, where the owner asks for his own affairs, `text` asks for the same and tells nothing of its writer."""
-    return bool(_MINE.search(question)) and not stems_of(question).isdisjoint(stems_of(merely_asked(text)))
+    """Whether somebody else may be "I" in it: in what is told as his, or as that is most of it."""
+    spans = others(text, [(s.start, s.end) for s in split_sentences(text)])
+    is_most = bool(spans) and 2 * min(start for start, _ in spans) < len(text)
+    return is_most or any(_I.search(text[start:end]) for start, end in spans)
 
 
 def _signs(weights: Weights, columns: Columns, best: int) -> tuple[tuple[str, float], ...]:

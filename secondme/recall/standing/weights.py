@@ -13,24 +13,26 @@ from pathlib import Path
 
 from secondme.recall.turns.weights import Linear, joined, linear
 
-FORMAT = 1
+FORMAT = 2
+PASSES = ("answering", "correcting", "holding")
 SHIPPED = Path(__file__).resolve().parent.parent / "weights" / "standing-1.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weights:
-    """Two passes: how well a statement answers, and which of those that do holds now.
+    """Three passes: how well a statement answers, which earlier one it corrects, and which of all holds now.
 
     least: what the best must reach in the first pass, so that anything was said about the question at all.
     """
 
     answering: Linear
+    correcting: Linear
     holding: Linear
     least: float
     command: str
 
     def as_json(self) -> Mapping[str, object]:
-        passes = {"answering": self.answering.as_json(), "holding": self.holding.as_json()}
+        passes = {name: getattr(self, name).as_json() for name in PASSES}
         return {"format": FORMAT, "command": self.command, **passes, "least": self.least}
 
 
@@ -39,7 +41,8 @@ def read(path: Path) -> Weights:
     data = json.loads(path.read_text("utf-8"))
     if data.get("format") != FORMAT:
         raise ValueError("the weights are of another format")
-    return Weights(linear(data["answering"]), linear(data["holding"]), float(data["least"]), data["command"])
+    answering, correcting, holding = (linear(data[name]) for name in PASSES)
+    return Weights(answering, correcting, holding, float(data["least"]), data["command"])
 
 
 def write(weights: Weights, path: Path) -> None:

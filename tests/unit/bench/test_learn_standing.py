@@ -24,13 +24,16 @@ def test_weights_are_learned_and_written_with_their_command(tmp_path: Path) -> N
     path, out = some(tmp_path, 24), tmp_path / "w.json"
     options = checked(Options(updates=path, learn=out, make_updates=path, seed="learn"))
     rows = list(learn_standing.rows(path, Tools(HashEmbedder(), options, lambda _: None)))
-    assert [r.case for r in rows] == ["updates/left_out", "updates/left_out beside others"]
-    assert all(0 <= r.value <= 100 and r.n >= 24 for r in rows)
+    settings = ("", " beside others", " uncorrected")
+    assert [r.case for r in rows] == [f"updates/left_out{setting}" for setting in settings]
+    assert all(0 <= r.value <= 100 and r.n >= 12 for r in rows)
     made = read(out)
     assert made.command == (
         "secondme bench recall --make-updates learn.json --seed learn --updates learn.json --learn w.json"
     )
-    assert made.holding.names == shipped().holding.names and made.holding.weights.any()
+    for ours, theirs in ((made.holding, shipped().holding), (made.correcting, shipped().correcting)):
+        assert ours.names == theirs.names and ours.weights.any()
+    assert not made.correcting.means.any()  # that nothing is corrected scores 0
 
 
 def test_beside_others_keeps_a_cases_own_turns_and_takes_none_with_its_values(tmp_path: Path) -> None:
@@ -41,3 +44,17 @@ def test_beside_others_keeps_a_cases_own_turns_and_takes_none_with_its_values(tm
         assert [t for t in texts if t in own][: len(own)] and set(own) <= set(texts) and len(texts) > len(own)
         for text in set(texts) - set(own):
             assert not any(updates.holds(text, value) for value in (case.current, *case.old))
+
+
+def test_roles_count_values_in_their_order_and_know_what_looks_back() -> None:
+    said = (
+        "I play the lute.",
+        "It rains.",
+        "The harp it is.",
+        "Harps and lutes: I took the zither.",
+        "I miss the lute.",
+    )
+    turns = tuple(("user", text, float(n)) for n, text in enumerate(said))
+    case = updates.Case("music 0", turns, "What do I play?", "zither", ("lute", "harp"))  # type: ignore[arg-type]
+    roles = learn_standing.roles_of([case])
+    assert [roles.get(text, {}).get("music 0") for text in said] == [0, None, 1, 2, -1]

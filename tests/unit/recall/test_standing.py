@@ -11,8 +11,10 @@ from secondme.chat.direct import fact
 from secondme.memory.store import Store
 from secondme.recall.gather import Evidence, Scope, gather, ranked
 from secondme.recall.pieces import Piece
-from secondme.recall.standing import standing
-from secondme.recall.standing.cues import became, begins_as_asked, is_over, is_recent, people
+from secondme.recall.standing import standing, tells
+from secondme.recall.standing.cues import became, begins_as_asked, is_over, is_own, is_recent, looks_back, people
+from secondme.recall.standing.order import passed_on
+from secondme.recall.standing.recall import Compared, compare, statements
 from secondme.recall.standing.weights import SHIPPED, read, shipped, write
 from secondme.recall.turns import recall_turns
 from secondme.reflect.learn import learn_from_turn
@@ -154,7 +156,8 @@ def test_weights_are_read_as_they_were_written(tmp_path_factory: pytest.TempPath
     again = read(path)
     assert again.holding.names == shipped().holding.names and again.least == pytest.approx(shipped().least)
     assert np.allclose(again.answering.weights, shipped().answering.weights, rtol=1e-3)
-    path.write_text(SHIPPED.read_text("utf-8").replace('"format": 1', '"format": 9'), "utf-8")
+    assert again.correcting.names == shipped().correcting.names
+    path.write_text(SHIPPED.read_text("utf-8").replace('"format": 2', '"format": 9'), "utf-8")
     with pytest.raises(ValueError, match="format"):
         read(path)
 
@@ -166,6 +169,64 @@ def test_cues() -> None:
     assert became("they put me on the late shift") and not became("it rained all night")
     assert is_over("closed till May") and not is_over("open till May")
     assert people("My neighbour and Sister Ann") == {"neighbour", "sister"}
+    assert looks_back("I do miss the old one") and not looks_back("I have a new one")
+    assert is_own("it took me an hour") and is_own("my bike broke") and not is_own("my sister lives in Ulm")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_telling"),
+    [
+        ("sold the lute, play the zither instead. anyway what's a good name for a boat?", True),
+        ("I play the zither in a cellar - any tips for cold hands?", True),
+        ("how do I tune my new zither?", True),
+        ("how long is a zither?", False),
+        ("Right then. What is a zither?", False),
+        ("Explain the zither to me.", False),
+        ("We play the zither.", True),
+    ],
+)
+def test_a_turn_that_tells_and_asks_tells(store: Store, hashed: HashEmbedder, text: str, *, is_telling: bool) -> None:
+    turn = store.turns_by_ids(tell(store, hashed, text))[0]
+    assert tells(turn, "Which boat is the best?") is is_telling
+
+
+DENTIST = (
+    "I live in Antwerp, near the river.",
+    "The next appointment at my dentist is on 3 December at 9:15.",
+    "The soup was salty.",
+    "The dentist called, they moved my appointment to 10 December.",
+)
+
+
+def compared(store: Store, embedder: HashEmbedder, question: str) -> Compared:
+    found = recall_turns(question, store, embedder, project="default", k=5)
+    assert found.weighed is not None
+    told = statements(found.weighed, store, (), None)
+    assert told is not None
+    return compare(told, shipped())
+
+
+def test_a_correction_goes_to_its_own_matter(store: Store, hashed: HashEmbedder) -> None:
+    tell(store, hashed, *DENTIST)
+    found = compared(store, hashed, "Where do I live?")
+    said = [found.told.turns[n].text for n in found.tied.places]
+    assert said == list(DENTIST)
+    assert int(np.argmax(found.corrected[:, 3])) == 1
+    assert first(store, hashed, "Where do I live?") == "I live in Antwerp."
+
+
+def test_what_corrects_is_said_later_and_shares_one_certainty(store: Store, hashed: HashEmbedder) -> None:
+    tell(store, hashed, *DENTIST, *ROWING, "no wait, the Herons", "is the soup salty?")
+    corrected = compared(store, hashed, "Which rowing club is mine?").corrected
+    assert (corrected >= 0).all() and (corrected.sum(axis=0) <= 1 + 1e-6).all()
+    assert not np.tril(corrected).any()
+
+
+def test_what_is_had_is_passed_on_by_corrections_and_lost_by_none() -> None:
+    likely = np.array([0.9, 0.1, 0.2], np.float32)
+    chain = np.array([[0, 0.8, 0], [0, 0, 0.5], [0, 0, 0]], np.float32)
+    assert passed_on(likely, chain) == pytest.approx([0.9, 0.72, 0.36])
+    assert passed_on(likely, np.zeros((3, 3), np.float32)) == pytest.approx(likely)
 
 
 def test_nothing_said_is_nothing_that_stands(store: Store, hashed: HashEmbedder) -> None:

@@ -7,16 +7,17 @@ name. Everything else is for `turn.py`.
 from __future__ import annotations
 
 import re
+import textwrap
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from secondme.chat.cite import cited
 from secondme.memory.store import Store
 from secondme.recall.evidence import coverage
 from secondme.recall.gather import CORE, Evidence
 from secondme.recall.masking import SECRETS, masks
-from secondme.recall.pieces import Piece, day, of_item
+from secondme.recall.pieces import Piece, day, of_item, of_turn
 from secondme.recall.reasons import maker, reasons
 from secondme.text.attributes import asked_for
 from secondme.text.terms import content_terms, stem, stems
@@ -27,6 +28,9 @@ KNOWN: tuple[ItemKind, ...] = ("semantic", "episodic", "procedural")
 
 MAX_TOLD = 20
 """More than so many lines nobody reads; `secondme memory list` shows all."""
+
+MAX_SAID = 300
+"""Characters of a turn that are told again."""
 
 ENOUGH = 0.6
 """Weight of the attribute asked for plus share of the words that an item must have to be meant."""
@@ -186,8 +190,10 @@ def _about(whom: str, asked: Asked, store: Store) -> Told:
 
 
 def _why(what: str, asked: Asked, store: Store) -> Told:
-    items = _pointed_at(asked.last, store) if what in _POINTING else _meant(what, asked, store, holding=None)
-    if not items:
+    is_pointing = what in _POINTING
+    said = _said(asked.last, store) if is_pointing else []
+    items = _pointed_at(asked.last, store) if is_pointing else _meant(what, asked, store, holding=None)
+    if not items and not said:
         return Told(NOTHING_BEHIND, found=False)
     hidden = masks(store, asked.project)
 
@@ -195,7 +201,22 @@ def _why(what: str, asked: Asked, store: Store) -> Told:
         places = [f'{r.where}: "{r.quote}"' for r in reasons(item, store, hidden)]
         return f"{to_owner(item)} {'; '.join(places) or f'{maker(item).capitalize()} on {day(item.created_at)}'}."
 
-    return _listed(items[:3], asked, line)
+    now = time.time() if asked.now is None else asked.now
+    turns = [of_turn(turn, 1.0, hidden) for turn in said]
+    pieces = [*turns, *(of_item(item, 1.0, now) for item in items[:3])]
+    return _numbered(pieces, [*map(_as_said, turns), *map(line, items[:3])], asked)
+
+
+def _as_said(piece: Piece) -> str:
+    text = textwrap.shorten(piece.text, MAX_SAID, placeholder=" …")
+    who = f"You said on {day(piece.at)}" if piece.is_owners_turn else f"It was {piece.where}"
+    return f'{who}: "{text}".'
+
+
+def _said(last: Turn | None, store: Store) -> list[Turn]:
+    """The turns that the last answer quotes and that taught nothing: they speak for themselves."""
+    marked = [c.turn_id for c in last.citations if c.kind == "turn" and c.marked] if last is not None else []
+    return store.turns_by_ids([n for n in marked if not any(i.kind in KNOWN for i in store.items_from("turn", n))])
 
 
 def _pointed_at(last: Turn | None, store: Store) -> list[MemoryItem]:
@@ -203,7 +224,7 @@ def _pointed_at(last: Turn | None, store: Store) -> list[MemoryItem]:
     if last is None:
         return []
     cites = [c for c in last.citations if c.kind == "item" and c.marked] or [
-        c for c in last.citations if c.kind == "item"
+        c for c in last.citations if c.kind == "item" and not any(c.marked for c in last.citations)
     ]
     found = [store.item(c.item_id) for c in cites]
     items = [i for i in found if i is not None and i.kind != "vault"]
@@ -244,12 +265,21 @@ def _listed(items: Sequence[MemoryItem], asked: Asked, line: Callable[[MemoryIte
     """One line an item, each with its number."""
     now = time.time() if asked.now is None else asked.now
     shown = items[:MAX_TOLD]
-    lines = [f"{line(item)} [{n}]" for n, item in enumerate(shown, start=1)]
-    if len(items) > MAX_TOLD:
-        lines.append(f"And {len(items) - MAX_TOLD} more; secondme memory list shows all.")
+    told = _numbered([of_item(item, 1.0, now) for item in shown], list(map(line, shown)), asked)
+    if len(items) <= MAX_TOLD:
+        return told
+    more = f"And {len(items) - MAX_TOLD} more; secondme memory list shows all."
+    return replace(told, text=f"{told.text}\n{more}")
+
+
+def _numbered(pieces: Sequence[Piece], lines: Sequence[str], asked: Asked) -> Told:
+    """`lines` with the number of the piece that each tells."""
     weights = dict.fromkeys(stems(asked.text), 1.0)
     cites = tuple(
-        cited(n, of_item(item, 1.0, now), weights, project=item.project, marked=True)
-        for n, item in enumerate(shown, start=1)
+        cited(n, piece, weights, project=_project(piece, asked), marked=True) for n, piece in enumerate(pieces, start=1)
     )
-    return Told("\n".join(lines), cites)
+    return Told("\n".join(f"{line} [{n}]" for n, line in enumerate(lines, start=1)), cites)
+
+
+def _project(piece: Piece, asked: Asked) -> str:
+    return piece.source.project if isinstance(piece.source, MemoryItem) else asked.project or ""

@@ -58,19 +58,15 @@ def quoted(question: str, evidence: Evidence) -> list[Quote]:
 def _later(question: str, piece: Piece, evidence: Evidence) -> list[Piece]:
     """What corrected a piece, and what holds now in its place where the owner said that later."""
     found, lead = _corrections(question, piece, evidence), evidence.lead
-    is_own = isinstance(piece.source, MemoryItem) or (isinstance(piece.source, Turn) and _is_owners(piece.source))
+    is_own = isinstance(piece.source, MemoryItem) or piece.is_owners_turn
     if lead is None or not is_own or not isinstance(lead.source, Turn) or lead.at <= piece.at:
         return found
     return found if lead in found or lead.source.id in piece.turn_ids else [*found, lead]
 
 
-def _is_owners(turn: Turn) -> bool:
-    return turn.role == "user" and not turn.speaker
-
-
 def _corrections(question: str, piece: Piece, evidence: Evidence) -> list[Piece]:
     """What the owner said later that points back at a turn of his, "make that Friday"; its words alone find nothing."""
-    own = [p for p in evidence.turns if isinstance(p.source, Turn) and _is_owners(p.source)]
+    own = [p for p in evidence.turns if p.is_owners_turn]
     if piece not in own:
         return []
     told = [Told(Telling(t.text), t.created_at, 0.0, t.id, t.conversation_id, n) for n, t in enumerate(map(_turn, own))]
@@ -114,6 +110,6 @@ def _told_before(piece: Piece, sentence: str) -> str:
 def _told(piece: Piece, sentence: str) -> str:
     if not isinstance(piece.source, Turn):
         return sentence if piece.kind == "item" else f"“{sentence}”"
-    if piece.source.role == "user" and not piece.source.speaker:
+    if piece.is_owners_turn:
         return f"You said on {day(piece.at)}: “{sentence}”"
     return f"{piece.where[0].upper()}{piece.where[1:]}: “{sentence}”"

@@ -43,6 +43,11 @@ class Piece:
         return frozenset({self.source.id}) if isinstance(self.source, Turn) else frozenset()
 
     @property
+    def is_owners_turn(self) -> bool:
+        """Whether it is something that the owner said himself."""
+        return isinstance(self.source, Turn) and self.source.role == "user" and not self.source.speaker
+
+    @property
     def kind(self) -> CitedKind:
         if isinstance(self.source, Turn):
             return "turn"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from secondme.chat.cite import cited
 from secondme.chat.direct import (
     KEPT_APART,
     NOTHING_BEHIND,
@@ -14,6 +15,7 @@ from secondme.chat.direct import (
     tell,
 )
 from secondme.memory.store import Store
+from secondme.recall.pieces import of_item, of_turn
 from secondme.types import Learned, NewItem, Span, Trust, Turn
 
 DAY = 86400.0
@@ -103,6 +105,20 @@ def test_why_tells_the_words_behind_the_last_answer(store: Store, question: str)
     last = Turn(turn_id + 1, conversation, "assistant", told.text, MAY, told.citations)
     because = tell(Asked(question, None, last), store)
     assert because is not None and '"I moved to Oslo."' in because.text and "you said on" in because.text
+
+
+def test_why_tells_the_turn_that_taught_nothing_before_what_it_corrected(store: Store) -> None:
+    conversation = store.new_conversation("default", "t")
+    ids = [store.add_turn(conversation, "user", text, (), at=MAY) for text in ("I moved to Oslo.", "Make that Bergen.")]
+    item = store.item(know(store, "home", "Oslo", spans=(Span("turn", ids[0], 0, 16),)))
+    assert item is not None
+    pieces = (of_turn(store.turns_by_ids(ids[1:])[0], 1.0), of_item(item, 1.0, MAY))
+    cites = tuple(cited(n, piece, {}, project="default", marked=True) for n, piece in enumerate(pieces, 1))
+    because = tell(Asked("Why do you think so?", "default", Turn(9, conversation, "assistant", "", MAY, cites)), store)
+    assert because is not None
+    first, second = because.text.split("\n")
+    assert first.startswith("You said on ") and first.endswith(': "Make that Bergen.". [1]')
+    assert '"I moved to Oslo."' in second and [c.kind for c in because.citations] == ["turn", "item"]
 
 
 def test_why_can_name_what_it_is_about(store: Store) -> None:

@@ -166,11 +166,12 @@ def statements(weighed: Weighed, store: Store, known: Collection[int], excluded:
         t for t in every.values() if is_owners(t, asked.text) and t.conversation_id != excluded and t.id not in undone
     ]
     found = [t for t in own if not (pasted_spans(t.text) or (known and _has_others_words(t.text)))]
-    if not any(tells_something(t, asked.text) for t in found):
+    if not found:
         return None
     turns = sorted(found, key=lambda t: (t.conversation_id, t.id))
     idf = dict(zip(asked.stems, asked.weights.tolist(), strict=True))
-    return Statements(asked, matter(asked.text), idf, pool_of(turns, store, len(asked.plain.pooled)))
+    told = Statements(asked, matter(asked.text), idf, pool_of(turns, store, len(asked.plain.pooled)))
+    return told if told.telling.any() else None
 
 
 def _has_others_words(text: str) -> bool:

@@ -20,7 +20,7 @@ from secondme.recall.turns.meaning import Compared, of_tokens
 from secondme.recall.turns.pool import Pool
 from secondme.text.answers import CRISP, sorts_of, told_part
 from secondme.text.redirects import merely_asked
-from secondme.text.terms import stem
+from secondme.text.terms import fold, stem
 from secondme.types import Turn
 
 Floats = NDArray[np.float32]
@@ -29,6 +29,8 @@ Columns = dict[str, Floats]
 _THEY = re.compile(r"\b(?:he|she|they|him|her|them|his|their|he's|she's|they're)\b", re.I)
 _MINE = re.compile(r"\b(?:my|mine|i|i'm|i've|me)\b", re.I)
 
+_SUBJECT = re.compile(r"\b(?:does|did|do|is|was|has|had|are|were|will|can)\s+([A-ZÀ-Þ][\w-]+)\b(?!['’]s)")
+"""Of whom something is asked by his name."""
 _NEW = re.compile(r"\b(?:my|our) (?:brand[- ])?new\b", re.I)
 """Who asks how his new one works tells that he has it."""
 
@@ -65,8 +67,10 @@ class Statements:
 
     @cached_property
     def telling(self) -> NDArray[np.bool_]:
-        """Which of them tell something [n]; the others only ask."""
-        return np.array([tells_something(turn, self.asked.text) for turn in self.turns])
+        """Which of them tell something of the matter [n]; the others only ask, or are about somebody else by name."""
+        question = self.asked.text
+        pairs = zip(self.turns, self.tells, strict=True)
+        return np.array([tells_something(turn, question) and not is_of_another(question, t) for turn, t in pairs])
 
     @property
     def pooled(self) -> Float32Matrix:
@@ -85,6 +89,18 @@ def tells_something(turn: Turn, question: str) -> bool:
 def asks_the_same(text: str, question: str) -> bool:
     """Whether, where the owner asks for his own affairs, `text` asks for the same and tells nothing of its writer."""
     return bool(_MINE.search(question)) and not stems_of(question).isdisjoint(stems_of(merely_asked(text)))
+
+
+def is_of_another(question: str, tells: Telling) -> bool:
+    """Whether `question` asks something of somebody by his name, and a statement begins with another's and has not his.
+
+    "How old is Nour?" is not answered by "Elias is six".
+    """
+    asked = _SUBJECT.search(question)
+    if asked is None or tells.about.kind != "name" or is_own(tells.text):
+        return False
+    name = fold(asked.group(1))
+    return tells.about.name != name and stem(name) not in tells.stems
 
 
 def is_owners(turn: Turn, question: str) -> bool:

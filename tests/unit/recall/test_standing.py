@@ -257,3 +257,15 @@ def test_a_topic_that_sums_up_both_stands_for_neither(store: Store, hashed: Hash
     found = gather("Which rowing club is mine on the canal?", store, hashed, SCOPE)
     assert any(isinstance(p.source, MemoryItem) and p.source.kind == "topic" for p in found.pieces)
     assert found.lead is not None and found.lead.kind == "turn" and "Otters" in found.lead.text
+
+
+def test_what_is_told_of_another_by_name_holds_nothing(store: Store, hashed: HashEmbedder) -> None:
+    tell(store, hashed, "We have two kids, Nour is 8 and Elias is 5.", "Elias had his birthday yesterday, he is 6 now.")
+    assert first(store, hashed, "How old is Nour?").startswith("We have two kids")
+    assert "6" in first(store, hashed, "How old is Elias?")
+
+
+def test_where_nothing_is_told_of_whom_is_asked_nothing_holds(store: Store, hashed: HashEmbedder) -> None:
+    tell(store, hashed, "Elias is 6 years old.")
+    found = recall_turns("How old is Nour?", store, hashed, project="default", k=5)
+    assert found.weighed is not None and standing(found.weighed, store) is None

@@ -57,15 +57,13 @@ class Standing:
     """Which statement holds now, and what was said before it, the best answers first.
 
     bears: whether any of it answers the question. claims: whether the current one does as well as any, or corrects what
-    does, without which it takes nothing's place that is known for sure. signs: what speaks for the current
-    one, by feature, above the mean of all that it was compared with.
+    does, without which it takes nothing's place that is known for sure.
     """
 
     now: Turn
     before: tuple[Turn, ...]
     bears: bool
     claims: bool
-    signs: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,13 +103,15 @@ def standing(
         return None
     compared = compare(told, weights)
     turns, places = compared.told.turns, compared.places
-    best = int(np.argmax(compared.final(weights)))
+    final = compared.final(weights)
+    best = int(np.argmax(final))
+    if not np.isfinite(final[best]):  # what answers best only asks, or is about somebody else
+        return None
     return Standing(
         turns[places[best]],
         tuple(turns[n] for n in _before(compared, best)[:N_BEFORE]),
         float(compared.scores[told.telling].max()) >= weights.least,
         _claims(compared, int(places[best]), weights),
-        _signs(weights, compared.last, best),
     )
 
 
@@ -179,12 +179,3 @@ def _has_others_words(text: str) -> bool:
     spans = others(text, [(s.start, s.end) for s in split_sentences(text)])
     is_most = bool(spans) and 2 * min(start for start, _ in spans) < len(text)
     return is_most or any(_I.search(text[start:end]) for start, end in spans)
-
-
-def _signs(weights: Weights, columns: Columns, best: int) -> tuple[tuple[str, float], ...]:
-    linear = weights.holding
-    shares = {
-        name: float(weight / deviation * (columns[name][best] - columns[name].mean()))
-        for name, weight, deviation in zip(linear.names, linear.weights, linear.deviations, strict=True)
-    }
-    return tuple(sorted(((name, share) for name, share in shares.items() if share), key=lambda pair: -abs(pair[1])))

@@ -6,7 +6,8 @@ ingest blanks what matches: spaces take its place, byte for byte, and every offs
 DISTINCT_WORDS words or more are known wherever they turn up; shorter ones, which other files hold by chance, only in
 the file they were forgotten from. A path is known by itself and as a folder above others. An item is known by its name,
 by which it does not come back with an import, and what it claims together with the turns and passages that it was made
-of: there nothing is to learn it from a second time, while the owner may well say it again.
+of: there nothing is to learn it from a second time, while the owner may well say it again. That something learned from
+a turn or passage was forgotten is known of that as well: such a turn takes the place of nothing that is known.
 
 The key, 32 random bytes in the encrypted store, keeps the hashes from telling what they are of. BLAKE2b (RFC 7693).
 Every function works on a connection inside the caller's transaction.

@@ -27,7 +27,7 @@ from secondme.text.instructions import MASK
 from secondme.text.pasted import own_words, pasted_spans
 from secondme.text.redirects import leads_away, only_asks, redirects, tells_of_himself
 from secondme.text.sentences import split_sentences
-from secondme.text.terms import QUESTION_WORDS, stem, stems, words
+from secondme.text.terms import QUESTION_WORDS, content_stems, stem, stems, words
 from secondme.types import OWNER, MemoryItem, Turn
 
 _ABOUT_ASKER = re.compile(r"\b(?:my|mine|i|i'm|i've|me|am i)\b", re.I)
@@ -106,7 +106,7 @@ class _Own:
 
     def is_made_for(self, sentence: str, before: str) -> bool:
         """Whether a sentence is made to be recalled: it asks what he asks, or speaks to an assistant about it."""
-        said = _content(sentence)
+        said = content_stems(sentence)
         if "?" in sentence and len(self.of & said) >= _ANSWERS * max(1, len(self.of)):
             return True
         is_about = self._is_about(sentence) or (bool(before) and self._is_about(before))
@@ -140,7 +140,7 @@ def agreed(question: str, pieces: Sequence[Piece]) -> list[Piece]:
 
     kept = [_held_to(piece, contradicts, misleads) for piece in pieces]
     known = frozenset(stem(word) for own in told for word in own.known)
-    return _untainted(kept, known | _content(question))
+    return _untainted(kept, known | content_stems(question))
 
 
 def core(question: str) -> str:
@@ -216,9 +216,9 @@ def _said(piece: Piece, question: str) -> Iterator[_Own]:
     turn = piece.source
     if not isinstance(turn, Turn) or turn.role != "user" or turn.speaker or only_asks(turn.text):
         return
-    in_question = _content(_GENERIC.sub(" ", core(question)))
+    in_question = content_stems(_GENERIC.sub(" ", core(question)))
     for sentence in split_sentences(own_words(turn.text)):
-        said = _content(sentence.text)
+        said = content_stems(sentence.text)
         if not in_question or len(in_question & said) < _ANSWERS * len(in_question):
             continue
         value, sorts = _values(sentence.text, question), _sorts(sentence.text)
@@ -228,13 +228,9 @@ def _said(piece: Piece, question: str) -> Iterator[_Own]:
             yield _Own((), in_question, _ON_IT, known, value, sorts, is_named=bool(names))
 
 
-def _content(text: str) -> frozenset[str]:
-    return frozenset(stem(word) for word in words(text) if word not in QUESTION_WORDS)
-
-
 def _values(text: str, question: str) -> frozenset[str]:
     """The stems of what `text` says beside the question."""
-    return _content(text) - _content(question) - _HONORIFICS
+    return content_stems(text) - content_stems(question) - _HONORIFICS
 
 
 def _sorts(text: str) -> frozenset[Sort]:
@@ -271,7 +267,7 @@ def _untainted(pieces: Sequence[Piece], known: frozenset[str]) -> list[Piece]:
     masked: dict[int, frozenset[str]] = {}
     for piece in pieces:
         if isinstance(piece.source, Turn):
-            gone = _content(piece.source.text) - _content(piece.text) - known
+            gone = content_stems(piece.source.text) - content_stems(piece.text) - known
             masked[piece.source.conversation_id] = masked.get(piece.source.conversation_id, frozenset()) | gone
 
     def untainted(piece: Piece) -> Piece:
@@ -281,7 +277,7 @@ def _untainted(pieces: Sequence[Piece], known: frozenset[str]) -> list[Piece]:
         gone = masked[source.conversation_id]
 
         def repeats(sentence: str, _: str) -> bool:
-            said = _content(sentence) - known
+            said = content_stems(sentence) - known
             return not tells_of_himself(sentence) and len(said & gone) >= _AGAIN * max(1, len(said))
 
         return _reading(piece, _without(piece.text, repeats)) if gone else piece

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from secondme.runtime.base import FloatMatrix
-from secondme.text.terms import QUESTION_WORDS, stem, words
+from secondme.text.terms import content_stems
 
 MARGIN = 0.4
 """How much less, of the best one's score, the newer statement may bear on the question."""
@@ -53,7 +53,7 @@ def newest_first(statements: Sequence[Statement], *, margin: float = MARGIN) -> 
         return []
     best = max(s.score for s in statements)
     floors = [best - (CHANGE_MARGIN if _CHANGE.search(s.text) else margin) * abs(best) for s in statements]
-    stemmed = [_content(s.text) for s in statements]
+    stemmed = [content_stems(s.text) for s in statements]
     order = list(range(len(statements)))
     for place in range(len(order)):
         group = [
@@ -76,7 +76,3 @@ def _alike(statements: Sequence[Statement], stemmed: Sequence[frozenset[str]], a
         return True
     shared = len(stemmed[a] & stemmed[b])
     return shared > 0 and shared >= ALIKE_WORDS * min(len(stemmed[a]), len(stemmed[b]))
-
-
-def _content(text: str) -> frozenset[str]:
-    return frozenset(stem(w) for w in words(text) if w not in QUESTION_WORDS)

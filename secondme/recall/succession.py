@@ -11,10 +11,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from secondme.recall.telling import Telling, is_kin, stems_of
+from secondme.recall.telling import Telling, is_kin
 from secondme.text.answers import CRISP, Sort, sorts_asked
 from secondme.text.attributes import asked_for, canonical
-from secondme.text.terms import fold, stem
+from secondme.text.terms import content_stems, fold, stem
 
 REACH = 8
 """Turns that a statement may point back over."""
@@ -65,7 +65,7 @@ def matter(question: str) -> Matter:
     kin = {canonical(w) for w in re.findall(r"\b(?:my|our|the)\s+([\w-]+)", question) if is_kin(w)}
     named = {fold(n) for n in re.findall(r"\b(?!I\b)([A-ZÀ-Þ][\w-]+)", question[1:])}
     names, mine = frozenset(asked_for(question)), _MINE.search(question) is not None
-    return Matter(sorts_asked(question), stems_of(question), names, frozenset(kin | named), mine)
+    return Matter(sorts_asked(question), content_stems(question), names, frozenset(kin | named), mine)
 
 
 def pointers(asked: Matter, first: Told, others: Sequence[Told]) -> list[int]:

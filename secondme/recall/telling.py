@@ -12,7 +12,7 @@ from functools import cached_property
 
 from secondme.text.answers import CRISP, Sort, asks, sorts_of, values_in, without_values
 from secondme.text.attributes import attribute, canonical
-from secondme.text.terms import QUESTION_WORDS, fold, stem, words
+from secondme.text.terms import QUESTION_WORDS, content_stems, fold, stem
 
 _CHANGE = re.compile(
     r"\b(?:now|actually|instead|after all|turns out|turned out (?:that|to|it|the|we|he|she|i|my)|on second thoughts?"
@@ -123,7 +123,7 @@ class Telling:
     @cached_property
     def stems(self) -> frozenset[str]:
         """Stems of its content words."""
-        return stems_of(self.text)
+        return content_stems(self.text)
 
     @cached_property
     def matter(self) -> frozenset[str]:
@@ -133,12 +133,12 @@ class Telling:
     @cached_property
     def given_up(self) -> frozenset[str]:
         """Stems of what it says is over."""
-        return frozenset().union(*(stems_of(m.group(1)) for m in _GIVEN_UP.finditer(self.text))) - _MARKERS
+        return frozenset().union(*(content_stems(m.group(1)) for m in _GIVEN_UP.finditer(self.text))) - _MARKERS
 
     @cached_property
     def values(self) -> frozenset[str]:
         """Stems of its value, or of what looks like values."""
-        return stems_of(self.value if self.value else " ".join(values_in(self.text)))
+        return content_stems(self.value if self.value else " ".join(values_in(self.text)))
 
     @cached_property
     def all_sorts(self) -> frozenset[Sort]:
@@ -162,7 +162,7 @@ class Telling:
         corrects = self.corrects
         if not corrects and not self.changes:
             return False
-        left = stems_of(_CHANGE.sub(" ", without_values(self.text))) - _MARKERS
+        left = content_stems(_CHANGE.sub(" ", without_values(self.text))) - _MARKERS
         if corrects:
             return len(left) <= 2 and bool(left or self.all_sorts)
         if left and not _POINTS.search(self.text):
@@ -193,11 +193,6 @@ _MORE_KIN = frozenset(
     stepson stepdaughter grandson granddaughter grandchild grandkids grandchildren twins siblings relatives
     babysitter in-laws""".split()
 )
-
-
-def stems_of(text: str) -> frozenset[str]:
-    """Stems of the content words of `text`."""
-    return frozenset(stem(w) for w in words(text) if w not in QUESTION_WORDS)
 
 
 def is_kin(word: str) -> bool:

@@ -15,7 +15,7 @@ from secondme.reflect.claims import Says
 from secondme.reflect.negation import plain
 from secondme.runtime.base import Embedder
 from secondme.text.attributes import asked_for, attribute
-from secondme.text.terms import QUESTION_WORDS, stem, words
+from secondme.text.terms import content_stems, stem, words
 from secondme.types import OWNER
 
 SAME_MEANING = 0.65
@@ -62,7 +62,7 @@ def _speaks_of(subject: str, clause: str) -> bool:
 def _names(name: str, value: str, clause: str) -> bool:
     """Whether the clause speaks of the attribute beside its value: in its own words, or in those that ask for it."""
     rest = [w for w in words(clause) if w not in words(value)]
-    own = {stem(w) for w in words(name) if w not in QUESTION_WORDS}
+    own = content_stems(name)
     if own and own <= {stem(w) for w in rest}:
         return True
     known = attribute(name)

@@ -16,7 +16,7 @@ from secondme.text.instructions import Lessons, Suspect, redirections, suspects,
 from secondme.text.pasted import pasted_spans
 from secondme.text.redirects import tells_of_himself
 from secondme.text.sentences import split_sentences
-from secondme.text.terms import QUESTION_WORDS, fold, stem, words
+from secondme.text.terms import content_stems, fold
 from secondme.types import OWNER, MemoryItem, NewItem, Span, StoredChunk, Trust, Turn
 
 MOST_OF_A_SOURCE = 24
@@ -89,16 +89,12 @@ def _repeated(store: Store, turn: Turn, *, is_own: bool) -> Iterator[tuple[int, 
     earlier = [t for t in store.turns_around([turn.id], REACH) if t.id < turn.id]
     aside = [i for t in earlier for i in store.items_from("turn", t.id) if i.state == "quarantined"]
     aside = [i for i in aside if not is_own or "redirect" in i.attribute.split()]
-    gone = {stem for item in aside for stem in _content(item.text)}
+    gone = {word for item in aside for word in content_stems(item.text)}
     for sentence in split_sentences(turn.text) if gone else ():
-        said = _content(sentence.text)
+        said = content_stems(sentence.text)
         is_open = tells_of_himself(sentence.text) or sentence.text.rstrip().endswith("?")
         if not is_open and len(said & gone) >= REPEATS * max(1, len(said)):
             yield sentence.start, sentence.end, ("repeats",)
-
-
-def _content(text: str) -> set[str]:
-    return {stem(word) for word in words(text) if word not in QUESTION_WORDS}
 
 
 def _said(text: str, start: int, end: int, known: Lessons) -> Iterator[tuple[int, int, tuple[str, ...]]]:

@@ -22,7 +22,7 @@ from secondme.runtime.base import FloatMatrix
 from secondme.text.entities import entities
 from secondme.text.redirects import only_asks
 from secondme.text.sentences import split_sentences
-from secondme.text.terms import QUESTION_WORDS, stem, words
+from secondme.text.terms import QUESTION_WORDS, content_stems, stem, words
 from secondme.types import Span, Turn
 
 NEAR = 0.50
@@ -140,9 +140,9 @@ def summary(turns: Sequence[Turn], mean: FloatMatrix, vectors: dict[int, FloatMa
     quoted = {t.id: q for t in turns if not t.speaker and (q := _quotable(t)) is not None}
     ranked = sorted((t for t in turns if t.id in quoted), key=lambda t: (-float(vectors[t.id] @ mean), t.id))
     chosen: list[int] = []
-    said: list[set[str]] = []
+    said: list[frozenset[str]] = []
     for turn in ranked:
-        here = {stem(w) for w in words(quoted[turn.id][0]) if w not in QUESTION_WORDS}
+        here = content_stems(quoted[turn.id][0])
         if len(chosen) < SENTENCES and all(len(here & s) < _REPEATS * len(here | s) for s in said):
             chosen.append(turn.id)
             said.append(here)

@@ -82,6 +82,11 @@ def stems(text: str) -> list[str]:
     return [_stem(w) for w in words(text)]
 
 
+def content_stems(text: str) -> frozenset[str]:
+    """Stems of the words of `text` that are no question words; none where there are no others."""
+    return frozenset(stem(word) for word in words(text) if word not in QUESTION_WORDS)
+
+
 def match_expression(terms: list[str]) -> str:
     """An FTS5 query that asks for any of `terms`; quoting keeps operators and punctuation literal."""
     return " OR ".join('"' + term.replace('"', '""') + '"' for term in terms)

@@ -14,13 +14,13 @@ from secondme.kernels import Float32Matrix
 from secondme.recall.evidence import coverage
 from secondme.recall.standing.cues import begins_as_asked, is_own, people
 from secondme.recall.succession import Matter, is_about
-from secondme.recall.telling import Telling, stems_of
+from secondme.recall.telling import Telling
 from secondme.recall.turns.asked import Asked
 from secondme.recall.turns.meaning import Compared, of_tokens
 from secondme.recall.turns.pool import Pool
 from secondme.text.answers import CRISP, sorts_of, told_part
 from secondme.text.redirects import merely_asked
-from secondme.text.terms import fold, stem
+from secondme.text.terms import content_stems, fold, stem
 from secondme.types import Turn
 
 Floats = NDArray[np.float32]
@@ -88,7 +88,7 @@ def tells_something(turn: Turn, question: str) -> bool:
 
 def asks_the_same(text: str, question: str) -> bool:
     """Whether, where the owner asks for his own affairs, `text` asks for the same and tells nothing of its writer."""
-    return bool(_MINE.search(question)) and not stems_of(question).isdisjoint(stems_of(merely_asked(text)))
+    return bool(_MINE.search(question)) and not content_stems(question).isdisjoint(content_stems(merely_asked(text)))
 
 
 def is_of_another(question: str, tells: Telling) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from secondme.chat.direct import fact
+from secondme.memory.forgetting import Target
 from secondme.memory.store import Store
 from secondme.recall.gather import Evidence, Scope, gather, ranked
 from secondme.recall.pieces import Piece
@@ -266,3 +267,11 @@ def test_where_all_that_comes_near_only_asks_nothing_holds(store: Store, hashed:
     assert found.weighed is not None
     stands = standing(found.weighed, store)
     assert stands is None or stands.now.text == "I had soup."
+
+
+def test_what_was_taken_back_takes_no_place(store: Store, hashed: HashEmbedder) -> None:
+    taken_back = tell(store, hashed, "I live in Oslo.", "The soup was salty.", "I moved to Bergen.")[2]
+    assert "Bergen" in first(store, hashed, "Where do I live?")
+    store.forget(Target(learned_from=(("turn", taken_back),)))
+    assert store.undone_turns([taken_back, taken_back - 1, taken_back - 2]) == {taken_back}
+    assert "Oslo" in first(store, hashed, "Where do I live?")
